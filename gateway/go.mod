@@ -1,0 +1,3 @@
+module github.com/littlevote/littlevote/gateway
+
+go 1.26.0

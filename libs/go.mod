@@ -1,0 +1,3 @@
+module github.com/littlevote/littlevote/libs
+
+go 1.26.0

@@ -1,0 +1,3 @@
+module github.com/littlevote/littlevote/services/ticket-service
+
+go 1.26.0

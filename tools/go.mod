@@ -1,0 +1,3 @@
+module github.com/littlevote/littlevote/tools
+
+go 1.26.0
