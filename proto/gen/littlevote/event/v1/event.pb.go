@@ -24,7 +24,7 @@ const (
 )
 
 // VoteBatch holds the accepted votes of one admission. It is the unit of once: whoever applies it, and however often,
-// its batch id takes effect once. Names and ticket versions are written once a batch and referred to by index.
+// its batch id takes effect once. Candidate names are written once a batch and referred to by index.
 type VoteBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The version of this format, 1 now. A reader that does not know it must not apply the record.
@@ -37,12 +37,14 @@ type VoteBatch struct {
 	Ballot string `protobuf:"bytes,4,opt,name=ballot,proto3" json:"ballot,omitempty"`
 	// When it was admitted: Redis TIME, in milliseconds since 1970.
 	AdmittedAtMs int64 `protobuf:"varint,5,opt,name=admitted_at_ms,json=admittedAtMs,proto3" json:"admitted_at_ms,omitempty"`
-	// Candidate names.
-	Candidates []string `protobuf:"bytes,6,rep,name=candidates,proto3" json:"candidates,omitempty"`
-	// Ticket versions.
-	TicketVersions []string `protobuf:"bytes,7,rep,name=ticket_versions,json=ticketVersions,proto3" json:"ticket_versions,omitempty"`
-	// 1 to 1,000 votes.
-	Votes         []*VoteEvent `protobuf:"bytes,8,rep,name=votes,proto3" json:"votes,omitempty"`
+	// The version of the one ticket that was the newest at that moment; each vote took one of its uses.
+	TicketVersion string `protobuf:"bytes,6,opt,name=ticket_version,json=ticketVersion,proto3" json:"ticket_version,omitempty"`
+	// The admission number of the first vote; the others follow by one. One sequence per ballot.
+	FirstAdmissionNumber int64 `protobuf:"varint,7,opt,name=first_admission_number,json=firstAdmissionNumber,proto3" json:"first_admission_number,omitempty"`
+	// Candidate names, each once.
+	Candidates []string `protobuf:"bytes,8,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	// 1 to 1,000 votes, in the order of their admission numbers.
+	Votes         []*VoteEvent `protobuf:"bytes,9,rep,name=votes,proto3" json:"votes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -112,16 +114,23 @@ func (x *VoteBatch) GetAdmittedAtMs() int64 {
 	return 0
 }
 
+func (x *VoteBatch) GetTicketVersion() string {
+	if x != nil {
+		return x.TicketVersion
+	}
+	return ""
+}
+
+func (x *VoteBatch) GetFirstAdmissionNumber() int64 {
+	if x != nil {
+		return x.FirstAdmissionNumber
+	}
+	return 0
+}
+
 func (x *VoteBatch) GetCandidates() []string {
 	if x != nil {
 		return x.Candidates
-	}
-	return nil
-}
-
-func (x *VoteBatch) GetTicketVersions() []string {
-	if x != nil {
-		return x.TicketVersions
 	}
 	return nil
 }
@@ -138,18 +147,14 @@ type VoteEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The vote id, a UUID of 16 bytes.
 	VoteId []byte `protobuf:"bytes,1,opt,name=vote_id,json=voteId,proto3" json:"vote_id,omitempty"`
-	// The admission number: one sequence per ballot.
-	AdmissionNumber int64 `protobuf:"varint,2,opt,name=admission_number,json=admissionNumber,proto3" json:"admission_number,omitempty"`
-	// Index into ticket_versions of the ticket whose use it took.
-	Ticket uint32 `protobuf:"varint,3,opt,name=ticket,proto3" json:"ticket,omitempty"`
-	// For each choice the index into candidates …
-	Candidates []uint32 `protobuf:"varint,4,rep,packed,name=candidates,proto3" json:"candidates,omitempty"`
+	// For each choice the index into candidates; a candidate may stand here twice …
+	Candidates []uint32 `protobuf:"varint,2,rep,packed,name=candidates,proto3" json:"candidates,omitempty"`
 	// … and how much it adds, signed; as long as candidates.
-	Deltas []int64 `protobuf:"zigzag64,5,rep,packed,name=deltas,proto3" json:"deltas,omitempty"`
+	Deltas []int64 `protobuf:"zigzag64,3,rep,packed,name=deltas,proto3" json:"deltas,omitempty"`
 	// Set when the vote came with an idempotency key (the vote id): the 16 byte hash of the body that must match.
-	BodyHash []byte `protobuf:"bytes,6,opt,name=body_hash,json=bodyHash,proto3" json:"body_hash,omitempty"`
+	BodyHash []byte `protobuf:"bytes,4,opt,name=body_hash,json=bodyHash,proto3" json:"body_hash,omitempty"`
 	// Who voted, as claimed; may be empty.
-	Voter         string `protobuf:"bytes,7,opt,name=voter,proto3" json:"voter,omitempty"`
+	Voter         string `protobuf:"bytes,5,opt,name=voter,proto3" json:"voter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -191,20 +196,6 @@ func (x *VoteEvent) GetVoteId() []byte {
 	return nil
 }
 
-func (x *VoteEvent) GetAdmissionNumber() int64 {
-	if x != nil {
-		return x.AdmissionNumber
-	}
-	return 0
-}
-
-func (x *VoteEvent) GetTicket() uint32 {
-	if x != nil {
-		return x.Ticket
-	}
-	return 0
-}
-
 func (x *VoteEvent) GetCandidates() []uint32 {
 	if x != nil {
 		return x.Candidates
@@ -233,32 +224,91 @@ func (x *VoteEvent) GetVoter() string {
 	return ""
 }
 
+// OutboxBatch is what the outbox in Redis holds beside the verdict, so that any instance can finish the batch.
+type OutboxBatch struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All votes that were asked for, accepted or not, without what only the admission knows (fields 5 to 7).
+	Batch *VoteBatch `protobuf:"bytes,1,opt,name=batch,proto3" json:"batch,omitempty"`
+	// The first votes of the batch stand in groups that share a ticket; of each group the first ones were accepted.
+	// The votes after the groups have a verdict each.
+	GroupSizes    []uint32 `protobuf:"varint,2,rep,packed,name=group_sizes,json=groupSizes,proto3" json:"group_sizes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OutboxBatch) Reset() {
+	*x = OutboxBatch{}
+	mi := &file_littlevote_event_v1_event_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OutboxBatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OutboxBatch) ProtoMessage() {}
+
+func (x *OutboxBatch) ProtoReflect() protoreflect.Message {
+	mi := &file_littlevote_event_v1_event_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OutboxBatch.ProtoReflect.Descriptor instead.
+func (*OutboxBatch) Descriptor() ([]byte, []int) {
+	return file_littlevote_event_v1_event_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *OutboxBatch) GetBatch() *VoteBatch {
+	if x != nil {
+		return x.Batch
+	}
+	return nil
+}
+
+func (x *OutboxBatch) GetGroupSizes() []uint32 {
+	if x != nil {
+		return x.GroupSizes
+	}
+	return nil
+}
+
 var File_littlevote_event_v1_event_proto protoreflect.FileDescriptor
 
 const file_littlevote_event_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x1flittlevote/event/v1/event.proto\x12\x13littlevote.event.v1\"\x91\x02\n" +
+	"\x1flittlevote/event/v1/event.proto\x12\x13littlevote.event.v1\"\xc5\x02\n" +
 	"\tVoteBatch\x12\x16\n" +
 	"\x06format\x18\x01 \x01(\rR\x06format\x12\x19\n" +
 	"\bbatch_id\x18\x02 \x01(\fR\abatchId\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x03R\x05epoch\x12\x16\n" +
 	"\x06ballot\x18\x04 \x01(\tR\x06ballot\x12$\n" +
-	"\x0eadmitted_at_ms\x18\x05 \x01(\x03R\fadmittedAtMs\x12\x1e\n" +
+	"\x0eadmitted_at_ms\x18\x05 \x01(\x03R\fadmittedAtMs\x12%\n" +
+	"\x0eticket_version\x18\x06 \x01(\tR\rticketVersion\x124\n" +
+	"\x16first_admission_number\x18\a \x01(\x03R\x14firstAdmissionNumber\x12\x1e\n" +
 	"\n" +
-	"candidates\x18\x06 \x03(\tR\n" +
-	"candidates\x12'\n" +
-	"\x0fticket_versions\x18\a \x03(\tR\x0eticketVersions\x124\n" +
-	"\x05votes\x18\b \x03(\v2\x1e.littlevote.event.v1.VoteEventR\x05votes\"\xd2\x01\n" +
+	"candidates\x18\b \x03(\tR\n" +
+	"candidates\x124\n" +
+	"\x05votes\x18\t \x03(\v2\x1e.littlevote.event.v1.VoteEventR\x05votes\"\x8f\x01\n" +
 	"\tVoteEvent\x12\x17\n" +
-	"\avote_id\x18\x01 \x01(\fR\x06voteId\x12)\n" +
-	"\x10admission_number\x18\x02 \x01(\x03R\x0fadmissionNumber\x12\x16\n" +
-	"\x06ticket\x18\x03 \x01(\rR\x06ticket\x12\x1e\n" +
+	"\avote_id\x18\x01 \x01(\fR\x06voteId\x12\x1e\n" +
 	"\n" +
-	"candidates\x18\x04 \x03(\rR\n" +
+	"candidates\x18\x02 \x03(\rR\n" +
 	"candidates\x12\x16\n" +
-	"\x06deltas\x18\x05 \x03(\x12R\x06deltas\x12\x1b\n" +
-	"\tbody_hash\x18\x06 \x01(\fR\bbodyHash\x12\x14\n" +
-	"\x05voter\x18\a \x01(\tR\x05voterB\xdb\x01\n" +
+	"\x06deltas\x18\x03 \x03(\x12R\x06deltas\x12\x1b\n" +
+	"\tbody_hash\x18\x04 \x01(\fR\bbodyHash\x12\x14\n" +
+	"\x05voter\x18\x05 \x01(\tR\x05voter\"d\n" +
+	"\vOutboxBatch\x124\n" +
+	"\x05batch\x18\x01 \x01(\v2\x1e.littlevote.event.v1.VoteBatchR\x05batch\x12\x1f\n" +
+	"\vgroup_sizes\x18\x02 \x03(\rR\n" +
+	"groupSizesB\xdb\x01\n" +
 	"\x17com.littlevote.event.v1B\n" +
 	"EventProtoP\x01ZFgithub.com/littlevote/littlevote/proto/gen/littlevote/event/v1;eventv1\xa2\x02\x03LEX\xaa\x02\x13Littlevote.Event.V1\xca\x02\x13Littlevote\\Event\\V1\xe2\x02\x1fLittlevote\\Event\\V1\\GPBMetadata\xea\x02\x15Littlevote::Event::V1b\x06proto3"
 
@@ -274,18 +324,20 @@ func file_littlevote_event_v1_event_proto_rawDescGZIP() []byte {
 	return file_littlevote_event_v1_event_proto_rawDescData
 }
 
-var file_littlevote_event_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_littlevote_event_v1_event_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_littlevote_event_v1_event_proto_goTypes = []any{
-	(*VoteBatch)(nil), // 0: littlevote.event.v1.VoteBatch
-	(*VoteEvent)(nil), // 1: littlevote.event.v1.VoteEvent
+	(*VoteBatch)(nil),   // 0: littlevote.event.v1.VoteBatch
+	(*VoteEvent)(nil),   // 1: littlevote.event.v1.VoteEvent
+	(*OutboxBatch)(nil), // 2: littlevote.event.v1.OutboxBatch
 }
 var file_littlevote_event_v1_event_proto_depIdxs = []int32{
 	1, // 0: littlevote.event.v1.VoteBatch.votes:type_name -> littlevote.event.v1.VoteEvent
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	0, // 1: littlevote.event.v1.OutboxBatch.batch:type_name -> littlevote.event.v1.VoteBatch
+	2, // [2:2] is the sub-list for method output_type
+	2, // [2:2] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_littlevote_event_v1_event_proto_init() }
@@ -299,7 +351,7 @@ func file_littlevote_event_v1_event_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_littlevote_event_v1_event_proto_rawDesc), len(file_littlevote_event_v1_event_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
