@@ -1,0 +1,12 @@
+// Package redisledger is the ledger of an epoch as Redis holds it: tickets, admission, the outbox of batches that are
+// not yet settled, and the live tally. Every decision is one Lua script; the Go side only names keys, encodes
+// arguments and reads replies. PROTOCOL's rules for scripts are kept here and nowhere else:
+//
+//   - Each script but seal first checks the fence: marker there, not sealed, of this epoch, on the primary whose
+//     replication id the epoch was loaded on. Otherwise it replies WRONG_EPOCH and has no effect.
+//   - All checks come before the first write, since a script's error is not rolled back.
+//   - The keys of one ballot share a hash tag, so that one script may touch them on a Redis Cluster.
+//   - Every key has a TTL, or stands under the epoch's random name, which is unlinked once a later epoch is on.
+//
+// Scripts are never resent by the client library: what an unanswered call did is for the caller to find out.
+package redisledger

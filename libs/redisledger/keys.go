@@ -1,0 +1,40 @@
+package redisledger
+
+import (
+	"strconv"
+
+	"github.com/google/uuid"
+)
+
+// Fence names the ledger of one epoch in Redis.
+type Fence struct {
+	Epoch  int64
+	NS     string // the random name under which the keys stand
+	ReplID string // master_replid of the primary at load; empty where Redis has none
+}
+
+// Keys builds the key names of one ballot.
+type Keys struct{ prefix string }
+
+// Keys returns the names of a ballot's keys under this fence.
+func (f Fence) Keys(ballot string) Keys { return Keys{prefix: "{" + ballot + "}:" + f.NS + ":"} }
+
+func (k Keys) marker() string      { return k.prefix + "marker" }
+func (k Keys) ticket() string      { return k.prefix + "ticket" }
+func (k Keys) newest() string      { return k.prefix + "newestTicketVersion" }
+func (k Keys) outbox() string      { return k.prefix + "outbox" }
+func (k Keys) outboxTimes() string { return k.prefix + "outboxTimes" }
+func (k Keys) claims() string      { return k.prefix + "claims" }
+func (k Keys) tally() string       { return k.prefix + "tally" }
+func (k Keys) updated() string     { return k.prefix + "updated" }
+func (k Keys) names() string       { return k.prefix + "names" }
+func (k Keys) seen() string        { return k.prefix + "seen:" }
+
+// done is one hash per stretch of batch ids, so that old ones expire together.
+func (k Keys) done(batch uuid.UUID) string {
+	sec, _ := batch.Time().UnixTime()
+	return k.prefix + "done:" + strconv.FormatInt(sec/int64(doneSlice.Seconds()), 10)
+}
+
+// Pattern matches every key of a name, for all ballots.
+func Pattern(ns string) string { return "{*}:" + ns + ":*" }

@@ -1,0 +1,64 @@
+-- Stands before every script. KEYS[1] is the ballot's marker, ARGV[1] the epoch, ARGV[2] the epoch's master_replid
+-- ('' where the Redis has none: then the random name of the keys is the only fence).
+
+-- fenced says that this is the Redis, and this the name, that the epoch's ledger stands in. It writes nothing.
+-- INFO replication is asked in the script itself, since a node may change its role under an open connection.
+local function fenced()
+  local m = redis.call('HMGET', KEYS[1], 'epoch', 'sealed')
+  if m[1] ~= ARGV[1] or m[2] then
+    return false
+  end
+  if ARGV[2] == '' then
+    return true
+  end
+  local info = redis.pcall('INFO', 'replication')
+  return type(info) == 'string'
+    and string.find(info, 'role:master', 1, true) ~= nil
+    and string.find(info, 'master_replid:' .. ARGV[2], 1, true) ~= nil
+end
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- current returns the ticket whose [created, expires) holds now, or the last one that did: the stored successor
+-- counts from its own beginning, whether or not anybody wrote that down yet. left is -1 where there is no cap.
+local function current(ticket, now)
+  local t = redis.call('HMGET', ticket,
+    'value', 'version', 'number', 'cap', 'left', 'created', 'expires',
+    'next_value', 'next_version', 'next_number', 'next_cap', 'next_created', 'next_expires')
+  if t[8] and tonumber(t[12]) <= now then
+    return { value = t[8], version = t[9], number = t[10], cap = t[11], left = tonumber(t[11]),
+      created = t[12], expires = tonumber(t[13]), promoted = true }
+  end
+  if not t[1] then
+    return nil
+  end
+  return { value = t[1], version = t[2], number = t[3], cap = t[4], left = tonumber(t[5]),
+    created = t[6], expires = tonumber(t[7]), promoted = false, next_version = t[9] }
+end
+
+-- promote writes down that the successor is the newest ticket now.
+local function promote(ticket, newest, t)
+  if not t.promoted then
+    return
+  end
+  redis.call('HSET', ticket, 'value', t.value, 'version', t.version, 'number', t.number, 'cap', t.cap,
+    'left', t.cap, 'created', t.created, 'expires', t.expires)
+  redis.call('HDEL', ticket, 'next_value', 'next_version', 'next_number', 'next_cap', 'next_created', 'next_expires')
+  redis.call('SET', newest, t.version)
+  t.promoted = false
+end
+
+-- hmget reads any number of fields; unpack takes some thousands only.
+local function hmget(key, fields, from)
+  local values = {}
+  for i = from, #fields, 1000 do
+    local part = redis.call('HMGET', key, unpack(fields, i, math.min(i + 999, #fields)))
+    for j = 1, #part do
+      values[#values + 1] = part[j]
+    end
+  end
+  return values
+end
