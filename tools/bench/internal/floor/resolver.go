@@ -1,0 +1,74 @@
+package floor
+
+import (
+	"context"
+
+	"github.com/littlevote/littlevote/tools/bench/internal/floor/generated"
+)
+
+// resolver answers everything with values made once.
+type resolver struct {
+	ticket *generated.Ticket
+	count  *generated.UserVote
+	counts []*generated.UserVote
+	voted  *generated.VoteResponse
+}
+
+func newResolver() *resolver {
+	const (
+		begin = "2026-11-21T00:00:00.000Z"
+		end   = "2100-01-01T00:00:00.000Z" // the benchmark's voters never see it expire
+		// As long as a real one.
+		value = "AQRtYWluAAAAAQAAAAEAAAAB0n0bYw8mJm4V5nQeXh7r0K3o3mYyq2sJ8cQxH0a6vJ1b4t9uC5r7w2e8fZkGdL"
+		token = "AQRtYWluAAAAAQAAAAAAAAAB"
+	)
+	r := &resolver{
+		ticket: &generated.Ticket{
+			Value: value, Version: "1.1.1", RemainingUsages: 2147483647, ExpiresAt: end, CreatedAt: begin,
+		},
+	}
+	for name := 'A'; name <= 'Z'; name++ {
+		r.counts = append(r.counts, &generated.UserVote{
+			Username: string(name), Votes: 1000, VotesExact: "1000", UpdatedAt: begin, Ballot: "main", AsOf: begin,
+		})
+	}
+	r.count = r.counts[0]
+	id, tok := "0193f2a4-5b6c-7d8e-9f00-112233445566", token
+	r.voted = &generated.VoteResponse{
+		Success: true, Message: "投票成功", Usernames: []string{"A"}, Timestamp: begin, Code: "OK",
+		Outcome: generated.OutcomeCounted, VoteID: &id, Token: &tok, Totals: []*generated.UserVote{r.count},
+	}
+	return r
+}
+
+func (r *resolver) Query() generated.QueryResolver       { return r }
+func (r *resolver) Mutation() generated.MutationResolver { return r }
+func (r *resolver) Entity() generated.EntityResolver     { return r }
+
+func (r *resolver) GetTicket(context.Context, *string) (*generated.Ticket, error) {
+	return r.ticket, nil
+}
+
+func (r *resolver) GetUserVotes(context.Context, string, *string, *string) (*generated.UserVote, error) {
+	return r.count, nil
+}
+
+func (r *resolver) GetAllUserVotes(context.Context, *string, *string) ([]*generated.UserVote, error) {
+	return r.counts, nil
+}
+
+func (r *resolver) Vote(context.Context, generated.VoteInput, *string) (*generated.VoteResponse, error) {
+	return r.voted, nil
+}
+
+func (r *resolver) TicketAndVote(context.Context, []string, *string, *string) (*generated.VoteResponse, error) {
+	return r.voted, nil
+}
+
+func (r *resolver) FindManyUserVoteByBallotAndUsernames(_ context.Context, keys []*generated.UserVoteByBallotAndUsernamesInput) ([]*generated.UserVote, error) {
+	found := make([]*generated.UserVote, len(keys))
+	for i := range keys {
+		found[i] = r.count
+	}
+	return found, nil
+}
