@@ -1,0 +1,147 @@
+package config
+
+import (
+	"errors"
+	"log/slog"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Log is the group "log".
+type Log struct {
+	Level slog.Level `key:"level" help:"least level that is logged: DEBUG, INFO, WARN or ERROR"`
+}
+
+// Dev is the top-level key "dev"; embed it.
+type Dev struct {
+	Dev bool `key:"dev" help:"development mode: a missing ticket key is made up at the start instead of refused"`
+}
+
+// Redis is the group "redis".
+type Redis struct {
+	URL        string        `key:"url" help:"redis://user:password@host:port/db, or rediss:// for TLS"`
+	Replicated bool          `key:"replicated" help:"this Redis has replicas that may be promoted: a change of epoch then waits for every participant's stop or lease"`
+	PoolSize   int           `key:"pool-size" help:"most connections of this process, 1 to 100000"`
+	Timeout    time.Duration `key:"timeout" help:"longest wait for one answer, and for a connection, 10ms to 1m"`
+}
+
+// DefaultRedis is a Redis without replicas on this machine.
+func DefaultRedis() Redis {
+	return Redis{URL: "redis://127.0.0.1:6379/0", PoolSize: 3000, Timeout: time.Second}
+}
+
+// Validate checks the limits. An empty URL passes: whoever needs one asks with Required, and the all-in-one brings its own.
+func (r Redis) Validate() error {
+	return errors.Join(
+		hasScheme("url", r.URL, "redis", "rediss", "unix"),
+		Between("pool-size", r.PoolSize, 1, 100_000),
+		Between("timeout", r.Timeout, 10*time.Millisecond, time.Minute),
+	)
+}
+
+// Kafka is the group "kafka".
+type Kafka struct {
+	Brokers     []string      `key:"brokers" help:"host:port of some of the brokers, with commas between"`
+	Partitions  int           `key:"partitions" help:"partitions of the vote topic when it is made, 1 to 1000"`
+	Replication int           `key:"replication" help:"replicas of every topic when it is made, 1 to 15; below 3 the loss of a broker may lose votes"`
+	Retention   time.Duration `key:"retention" help:"how long the vote topic keeps records, 1h to 8760h; longer than any outage of Postgres"`
+}
+
+// DefaultKafka is one broker on this machine.
+func DefaultKafka() Kafka {
+	return Kafka{Brokers: []string{"127.0.0.1:9092"}, Partitions: 8, Replication: 1, Retention: 24 * time.Hour}
+}
+
+// Validate checks the limits. No brokers pass, as with Redis.
+func (k Kafka) Validate() error {
+	errs := []error{
+		Between("partitions", k.Partitions, 1, 1000),
+		Between("replication", k.Replication, 1, 15),
+		Between("retention", k.Retention, time.Hour, 365*24*time.Hour),
+	}
+	for _, broker := range k.Brokers {
+		errs = append(errs, Address("brokers", broker))
+	}
+	return errors.Join(errs...)
+}
+
+// Postgres is the group "postgres".
+type Postgres struct {
+	URL        string `key:"url" help:"postgres://user:password@host:port/database of the primary; the password may be kept in a file with ?passfile="`
+	ReplicaURL string `key:"replica-url" help:"the same for a replica that answers reads while Redis is away; empty for none"`
+	PoolSize   int    `key:"pool-size" help:"most connections of this process to each server, 1 to 1000"`
+}
+
+// DefaultPostgres is a server on this machine.
+func DefaultPostgres() Postgres {
+	return Postgres{URL: "postgres://postgres@127.0.0.1:5432/littlevote?sslmode=disable", PoolSize: 20}
+}
+
+// Validate checks the limits. An empty URL passes, as with Redis.
+func (p Postgres) Validate() error {
+	return errors.Join(
+		hasScheme("url", p.URL, "postgres", "postgresql"),
+		hasScheme("replica-url", p.ReplicaURL, "postgres", "postgresql"),
+		Between("pool-size", p.PoolSize, 1, 1000),
+	)
+}
+
+// Participant is the group "participant": how a process takes part in the barrier between two epochs.
+type Participant struct {
+	Lease     time.Duration `key:"lease" help:"how long this process may go on without Postgres, and how long a change of epoch waits for it if it died, 1s to 1h"`
+	Heartbeat time.Duration `key:"heartbeat" help:"how often the lease is renewed, at least 10ms and at most a third of the lease"`
+}
+
+// DefaultParticipant is what PROTOCOL.md names.
+func DefaultParticipant() Participant {
+	return Participant{Lease: time.Minute, Heartbeat: time.Second}
+}
+
+// Validate checks the limits: with fewer than three beats a lease, one lost beat would end it.
+func (p Participant) Validate() error {
+	return errors.Join(
+		Between("lease", p.Lease, time.Second, time.Hour),
+		Between("heartbeat", p.Heartbeat, 10*time.Millisecond, p.Lease/3),
+	)
+}
+
+// TLS is the group "tls". Without any file everything is plaintext. A server needs the certificate and its key; with the CA
+// as well it asks its clients for certificates of that CA. A client trusts the CA, or the system's if only a certificate is
+// given, and shows the certificate if there is one.
+type TLS struct {
+	CertFile string `key:"cert-file" help:"PEM file with the certificate chain of this process"`
+	KeyFile  string `key:"key-file" help:"PEM file with the private key of the certificate"`
+	CAFile   string `key:"ca-file" help:"PEM file with the CA that the other side's certificate must come from; a server with it asks its clients for one"`
+}
+
+// Validate checks that a certificate does not come without its key.
+func (t TLS) Validate() error {
+	switch {
+	case t.CertFile == "" && t.KeyFile != "":
+		return Errorf("cert-file", "expected a file, since there is a key-file")
+	case t.CertFile != "" && t.KeyFile == "":
+		return Errorf("key-file", "expected a file, since there is a cert-file")
+	default:
+		return nil
+	}
+}
+
+// TicketKeys is part of the group "ticket".
+type TicketKeys struct {
+	KeyFile string `key:"key-file" help:"file with the secrets that tickets are signed with, current first, previous second, hex or base64 of 32 bytes or more; may be missing in development mode only"`
+}
+
+// hasScheme is an error unless value is empty or a URL of one of the schemes. It does not repeat the value: there may be a
+// password in it, and in one that does not parse nobody knows where.
+func hasScheme(key, value string, schemes ...string) error {
+	if value == "" {
+		return nil
+	}
+	parsed, err := url.Parse(value)
+	if err != nil || !slices.Contains(schemes, parsed.Scheme) {
+		return Errorf(key, "expected a URL that begins with %s://", strings.Join(schemes, ":// or "))
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/resolver"
+
+	"github.com/littlevote/littlevote/libs/config"
+)
+
+// roundRobin spreads calls over all replicas that a target names.
+const roundRobin = `{"loadBalancingConfig":[{"round_robin":{}}]}`
+
+// Dial makes a client for the replicas of a service. The target is "host:port" (all addresses that DNS has), several of them with
+// commas between, or any target of gRPC. Connections are made on the first call, so a replica may come later. Calls go round
+// robin, get DefaultDeadline if they have none, fail at once while no replica is there, and are not retried: only the caller
+// knows what may be sent twice.
+func Dial(target string, files config.TLS, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
+	secure, err := clientTLS(files)
+	if err != nil {
+		return nil, err
+	}
+	transport := insecure.NewCredentials()
+	if secure != nil {
+		transport = credentials.NewTLS(secure)
+	}
+	target, list, err := staticList(target)
+	if err != nil {
+		return nil, err
+	}
+	base := []grpc.DialOption{
+		grpc.WithTransportCredentials(transport),
+		grpc.WithResolvers(list),
+		grpc.WithDefaultServiceConfig(roundRobin),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithDisableRetry(),
+		grpc.WithChainUnaryInterceptor(withDeadline),
+		// A replica that is frozen or cut off is found out in 15 s; its calls end by their own deadlines.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{
+			Time: 10 * time.Second, Timeout: 5 * time.Second, PermitWithoutStream: true,
+		}),
+		// A replica that restarts is back in use within about two seconds.
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
+			MinConnectTimeout: 2 * time.Second,
+		}),
+	}
+	conn, err := grpc.NewClient(target, append(base, opts...)...)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", target, err)
+	}
+	return conn, nil
+}
+
+// withDeadline gives a call without a deadline the default one.
+func withDeadline(
+	ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption,
+) error {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, DefaultDeadline)
+		defer cancel()
+	}
+	return invoke(ctx, method, req, reply, conn, opts...)
+}
+
+// staticScheme is the name of the resolver for lists, known to the connections of Dial only.
+const staticScheme = "littlevote-list"
+
+// addressList resolves to the addresses it holds.
+type addressList []resolver.Address
+
+// staticList turns a target with commas into one of the list resolver; other targets stay.
+func staticList(target string) (string, addressList, error) {
+	if !strings.Contains(target, ",") || strings.Contains(target, "://") {
+		return target, nil, nil
+	}
+	var list addressList
+	for item := range strings.SplitSeq(target, ",") {
+		address := strings.TrimSpace(item)
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return "", nil, fmt.Errorf("dial %s: expected host:port, got %q", target, address)
+		}
+		// The certificate of each replica is checked against its own name.
+		list = append(list, resolver.Address{Addr: address, ServerName: host})
+	}
+	return staticScheme + ":///replicas", list, nil
+}
+
+// Scheme is part of resolver.Builder.
+func (l addressList) Scheme() string { return staticScheme }
+
+// Build is part of resolver.Builder; the list never changes, so it is told once.
+func (l addressList) Build(_ resolver.Target, conn resolver.ClientConn, _ resolver.BuildOptions) (resolver.Resolver, error) {
+	if err := conn.UpdateState(resolver.State{Addresses: l}); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// ResolveNow is part of resolver.Resolver.
+func (l addressList) ResolveNow(resolver.ResolveNowOptions) {}
+
+// Close is part of resolver.Resolver.
+func (l addressList) Close() {}
