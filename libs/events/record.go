@@ -1,0 +1,146 @@
+package events
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	eventv1 "github.com/littlevote/littlevote/proto/gen/littlevote/event/v1"
+)
+
+// Format is the version of the record that this code writes and reads.
+const Format = 1
+
+// Bounds of a record.
+const (
+	MaxVotes       = 1000
+	MaxChoices     = 64        // per vote
+	MaxDelta       = 1 << 40   // either way, per choice: 64 choices of 2^31-1 votes each, summed up, fit
+	MaxNameBytes   = 1024      // a candidate, a voter, a ticket version
+	MaxRecordBytes = 1_000_000 // below the 1 MiB that brokers take by default
+)
+
+// Why Decode refuses a record. Both go to the dead-letter topic, the second one with an alarm.
+var (
+	ErrNotOurs       = errors.New("not a vote batch")
+	ErrUnknownFormat = errors.New("vote batch of an unknown format")
+)
+
+var ballotName = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
+
+// Encode makes the value of a record. An error means that the batch breaks a rule of the format: nobody may produce it.
+func Encode(b *eventv1.VoteBatch) ([]byte, error) {
+	if err := Validate(b); err != nil {
+		return nil, err
+	}
+	value, err := proto.Marshal(b)
+	if err != nil {
+		return nil, fmt.Errorf("encode vote batch: %w", err)
+	}
+	if len(value) > MaxRecordBytes {
+		return nil, fmt.Errorf("encode vote batch: %d bytes, at most %d", len(value), MaxRecordBytes)
+	}
+	return value, nil
+}
+
+// Decode reads the value of a record. Its error wraps ErrNotOurs or ErrUnknownFormat.
+func Decode(value []byte) (*eventv1.VoteBatch, error) {
+	if len(value) == 0 {
+		return nil, fmt.Errorf("%w: no value", ErrNotOurs)
+	}
+	if len(value) > MaxRecordBytes {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrNotOurs, len(value), MaxRecordBytes)
+	}
+	b := &eventv1.VoteBatch{}
+	if err := proto.Unmarshal(value, b); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotOurs, err)
+	}
+	// Checked before the rest: a later format may have other rules.
+	if b.GetFormat() > Format {
+		return nil, fmt.Errorf("%w: %d", ErrUnknownFormat, b.GetFormat())
+	}
+	if err := Validate(b); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNotOurs, err)
+	}
+	return b, nil
+}
+
+// Validate checks everything about a batch that can be told from the batch alone.
+func Validate(b *eventv1.VoteBatch) error {
+	switch {
+	case b.GetFormat() != Format:
+		return fmt.Errorf("format is %d", b.GetFormat())
+	case !isUUID(b.GetBatchId(), 7):
+		return errors.New("batch id is not a UUIDv7")
+	case b.GetEpoch() < 1:
+		return fmt.Errorf("epoch is %d", b.GetEpoch())
+	case !ballotName.MatchString(b.GetBallot()):
+		return errors.New("ballot name is malformed")
+	case b.GetAdmittedAtMs() < 1 || b.GetAdmittedAtMs() > maxTime.UnixMilli():
+		return fmt.Errorf("time of admission is %d", b.GetAdmittedAtMs())
+	case !isText(b.GetTicketVersion(), 1):
+		return errors.New("ticket version is empty, too long or has a NUL")
+	case len(b.GetVotes()) < 1 || len(b.GetVotes()) > MaxVotes:
+		return fmt.Errorf("%d votes", len(b.GetVotes()))
+	case b.GetFirstAdmissionNumber() < 1 || b.GetFirstAdmissionNumber() > math.MaxInt64-MaxVotes:
+		return fmt.Errorf("first admission number is %d", b.GetFirstAdmissionNumber())
+	}
+	for i, name := range b.GetCandidates() {
+		if !isText(name, 1) {
+			return fmt.Errorf("candidate %d is empty, too long or has a NUL", i)
+		}
+	}
+	for i, v := range b.GetVotes() {
+		if err := validateVote(v, len(b.GetCandidates())); err != nil {
+			return fmt.Errorf("vote %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// maxTime keeps times of admission far from the end of what Postgres and RFC 3339 can write.
+var maxTime = time.Date(9000, time.January, 1, 0, 0, 0, 0, time.UTC)
+
+func validateVote(v *eventv1.VoteEvent, candidates int) error {
+	choices := v.GetCandidates()
+	switch {
+	case !isUUID(v.GetVoteId(), 0):
+		return errors.New("vote id is not a UUID")
+	case len(choices) < 1 || len(choices) > MaxChoices:
+		return fmt.Errorf("%d choices", len(choices))
+	case len(choices) != len(v.GetDeltas()):
+		return fmt.Errorf("%d choices with %d deltas", len(choices), len(v.GetDeltas()))
+	case len(v.GetBodyHash()) != 0 && len(v.GetBodyHash()) != 16:
+		return fmt.Errorf("body hash of %d bytes", len(v.GetBodyHash()))
+	case !isText(v.GetVoter(), 0):
+		return errors.New("voter is too long or has a NUL")
+	}
+	for i, c := range choices {
+		if int64(c) >= int64(candidates) {
+			return fmt.Errorf("choice %d is candidate %d of %d", i, c, candidates)
+		}
+		if d := v.GetDeltas()[i]; d == 0 || d > MaxDelta || d < -MaxDelta {
+			return fmt.Errorf("choice %d adds %d", i, d)
+		}
+	}
+	return nil
+}
+
+// isUUID says whether id has the length of a UUID, and its version and variant if a version is asked for. Clients make
+// vote ids, and old programs make UUIDs without either.
+func isUUID(id []byte, version byte) bool {
+	if len(id) != 16 {
+		return false
+	}
+	return version == 0 || id[6]>>4 == version && id[8]>>6 == 0b10
+}
+
+// isText does not look for invalid UTF-8: protobuf refuses it on both sides.
+func isText(s string, least int) bool {
+	return len(s) >= least && len(s) <= MaxNameBytes && !strings.Contains(s, "\x00")
+}

@@ -1,0 +1,132 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/littlevote/littlevote/libs/config"
+)
+
+// deadLetterRetention is how long somebody has time to look at a dead letter.
+const deadLetterRetention = 30 * 24 * time.Hour
+
+// Topics are the names of the two topics.
+type Topics struct {
+	Votes       string
+	DeadLetters string
+}
+
+// NewTopics names the topics; the prefix is empty outside tests.
+func NewTopics(prefix string) Topics {
+	return Topics{Votes: prefix + "vote-events", DeadLetters: prefix + "vote-events-dlq"}
+}
+
+// Topic is a topic as the cluster has it. A topic that was deleted and made again has another ID.
+type Topic struct {
+	ID         uuid.UUID
+	Partitions int
+}
+
+// EnsureTopics makes the topics that are missing and returns the vote topic. Many may call it at once. A vote topic
+// with more partitions than asked for is fine, fewer is an error, and so is one that is compacted: its records would
+// vanish, since all batches of a lane share a key.
+func EnsureTopics(ctx context.Context, client *kgo.Client, cfg config.Kafka, topics Topics) (Topic, error) {
+	admin := kadm.NewClient(client)
+	for _, t := range []struct {
+		name      string
+		retention time.Duration
+		maxBytes  int // of a record with its frame
+	}{
+		{topics.Votes, cfg.Retention, 1 << 20},
+		{topics.DeadLetters, deadLetterRetention, 2 << 20}, // a record of full size still fits with its headers
+	} {
+		if err := create(ctx, admin, cfg, t.name, t.retention, t.maxBytes); err != nil {
+			return Topic{}, fmt.Errorf("make topic %s: %w", t.name, err)
+		}
+	}
+	topic, err := await(ctx, admin, topics.Votes)
+	if err != nil {
+		return Topic{}, fmt.Errorf("look at topic %s: %w", topics.Votes, err)
+	}
+	if topic.Partitions < cfg.Partitions {
+		return Topic{}, fmt.Errorf("topic %s has %d partitions, kafka.partitions asks for %d: add partitions to the topic, or lower the setting",
+			topics.Votes, topic.Partitions, cfg.Partitions)
+	}
+	return topic, refuseCompaction(ctx, admin, topics.Votes)
+}
+
+func create(ctx context.Context, admin *kadm.Client, cfg config.Kafka, name string, retention time.Duration, maxBytes int) error {
+	setting := func(s string) *string { return &s }
+	_, err := admin.CreateTopic(ctx, int32(cfg.Partitions), int16(cfg.Replication), map[string]*string{
+		"cleanup.policy": setting("delete"),
+		"retention.ms":   setting(strconv.FormatInt(retention.Milliseconds(), 10)),
+		// Retention by the broker's clock: a record lives its full time, whatever the producer's clock says.
+		"message.timestamp.type": setting("LogAppendTime"),
+		"max.message.bytes":      setting(strconv.Itoa(maxBytes)),
+		"min.insync.replicas":    setting(strconv.Itoa(max(1, cfg.Replication-1))),
+	}, name)
+	if errors.Is(err, kerr.TopicAlreadyExists) {
+		return nil
+	}
+	return err
+}
+
+// await waits until the cluster knows a topic that has just been made: metadata may lag behind the creation.
+func await(ctx context.Context, admin *kadm.Client, name string) (Topic, error) {
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		topic, err := Describe(ctx, admin, name)
+		if err == nil || !retriable(err) {
+			return topic, err
+		}
+		select {
+		case <-ctx.Done():
+			return Topic{}, fmt.Errorf("%w: %w", ctx.Err(), err)
+		case <-time.After(pause):
+		}
+	}
+}
+
+func retriable(err error) bool {
+	var code *kerr.Error
+	return errors.As(err, &code) && code.Retriable
+}
+
+// Describe asks the cluster for a topic.
+func Describe(ctx context.Context, admin *kadm.Client, name string) (Topic, error) {
+	found, err := admin.ListTopics(ctx, name)
+	if err != nil {
+		return Topic{}, err
+	}
+	detail := found[name]
+	if detail.Err != nil {
+		return Topic{}, detail.Err
+	}
+	if len(detail.Partitions) == 0 {
+		return Topic{}, kerr.UnknownTopicOrPartition
+	}
+	return Topic{ID: uuid.UUID(detail.ID), Partitions: len(detail.Partitions)}, nil
+}
+
+func refuseCompaction(ctx context.Context, admin *kadm.Client, name string) error {
+	found, err := admin.DescribeTopicConfigs(ctx, name)
+	if err != nil {
+		return fmt.Errorf("read the settings of topic %s: %w", name, err)
+	}
+	for _, resource := range found {
+		for _, c := range resource.Configs {
+			if c.Key == "cleanup.policy" && strings.Contains(c.MaybeValue(), "compact") {
+				return fmt.Errorf("topic %s has cleanup.policy=%s, which forgets records: it must be delete", name, c.MaybeValue())
+			}
+		}
+	}
+	return nil
+}
