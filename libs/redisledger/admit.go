@@ -97,6 +97,7 @@ type Admitted struct {
 
 // Settlement asks to settle a batch.
 type Settlement struct {
+	Fence      Fence // of the epoch it was admitted in
 	ID         uuid.UUID
 	Ballot     string
 	AdmittedAt time.Time
@@ -127,7 +128,7 @@ type SettleReply struct {
 func (l *Ledger) Admit(ctx context.Context, f Fence, b *Batch, outboxBound int, settle *Settlement) (Admitted, SettleReply) {
 	calls := make([]call, 0, 2)
 	if settle != nil {
-		calls = append(calls, settleCall(f, settle))
+		calls = append(calls, settleCall(settle))
 	}
 	if b != nil {
 		calls = append(calls, admitCall(f, b, outboxBound))
@@ -198,14 +199,14 @@ func (l *Ledger) Known(ctx context.Context, f Fence, ballot string, id uuid.UUID
 }
 
 // Settle settles one batch by itself.
-func (l *Ledger) Settle(ctx context.Context, f Fence, s *Settlement) SettleReply {
-	return settleReply(l.one(ctx, settleCall(f, s)))
+func (l *Ledger) Settle(ctx context.Context, s *Settlement) SettleReply {
+	return settleReply(l.one(ctx, settleCall(s)))
 }
 
-func settleCall(f Fence, s *Settlement) call {
-	k := f.Keys(s.Ballot)
+func settleCall(s *Settlement) call {
+	k := s.Fence.Keys(s.Ballot)
 	args := make([]any, 0, 6+2*len(s.Names))
-	args = append(args, f.Epoch, f.ReplID, s.ID[:], doneTTL.Milliseconds(), s.AdmittedAt.UnixMilli(), len(s.Names))
+	args = append(args, s.Fence.Epoch, s.Fence.ReplID, s.ID[:], doneTTL.Milliseconds(), s.AdmittedAt.UnixMilli(), len(s.Names))
 	for _, n := range s.Names {
 		args = append(args, n)
 	}
