@@ -1,0 +1,96 @@
+package pgledger
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	eventv1 "github.com/littlevote/littlevote/proto/gen/littlevote/event/v1"
+)
+
+// Event is a batch to be applied. It has passed events.Validate.
+type Event struct {
+	*eventv1.VoteBatch
+	// Record is set by the persister: the value of the Kafka record. If the batch has no effect, dropped_batches keeps it.
+	Record []byte
+}
+
+// ID is the batch id.
+func (e Event) ID() uuid.UUID { return uuid.UUID(e.GetBatchId()) }
+
+// OffsetMove says that the records of a partition from From up to but not including To are in this transaction.
+type OffsetMove struct {
+	TopicID   uuid.UUID
+	Partition int32
+	From, To  int64
+	// CaughtUpAt is a moment of the Postgres clock before which no record was appended that is not applied then. The zero
+	// time leaves the recorded moment alone, and an earlier one does not set it back.
+	CaughtUpAt time.Time
+}
+
+// Batch is what one transaction does.
+type Batch struct {
+	Events  []Event
+	Offsets []OffsetMove // none on the fallback path
+}
+
+// Verdict is what became of one batch.
+type Verdict int
+
+// The verdicts.
+const (
+	Applied   Verdict = iota + 1 // took effect in this transaction
+	Duplicate                    // had taken effect before, in its epoch; Result.Epoch says whether that one is still on
+	EpochOver                    // its epoch is over, and it is not applied: it never will be
+	Certified                    // its ballot is certified, and it is not applied: it never will be
+)
+
+// Result is what a committed transaction did.
+type Result struct {
+	Verdicts []Verdict // one an event
+	Epoch    Epoch     // as it was during the transaction; zero if there were no events
+	Rows     int       // ledger rows inserted
+}
+
+// maxAttempts bounds how often one Apply begins again after a deadlock or a serialisation failure.
+const maxAttempts = 5
+
+// Apply gives batches their effect and moves offsets, in one transaction: pg_apply of PROTOCOL.md. It is the one code for
+// the fallback of the vote-service and for the persister.
+func Apply(ctx context.Context, pool *pgxpool.Pool, b Batch) (Result, error) {
+	for attempt := 1; ; attempt++ {
+		result, err := applyOnce(ctx, pool, b)
+		if err == nil || !retriable(err) || attempt == maxAttempts {
+			return result, err
+		}
+		// Jitter, or the same two transactions meet again.
+		pause := rand.N(time.Duration(attempt) * 10 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+			return Result{}, fmt.Errorf("%w after: %w", ctx.Err(), err)
+		case <-time.After(pause):
+		}
+	}
+}
+
+func applyOnce(ctx context.Context, pool *pgxpool.Pool, b Batch) (Result, error) {
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return Result{}, fmt.Errorf("connect: %w", err)
+	}
+	// A connection that is still inside a transaction is closed by Release, so an early return undoes everything.
+	defer conn.Release()
+	t := &transaction{conn: conn.Conn(), batch: b}
+	if err := t.run(ctx); err != nil {
+		t.rollback(ctx)
+		return Result{}, err
+	}
+	if _, err := conn.Exec(ctx, "commit"); err != nil {
+		return Result{}, commitError(err)
+	}
+	return t.result, nil
+}

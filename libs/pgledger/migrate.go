@@ -1,0 +1,95 @@
+package pgledger
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// migrationLock is the advisory lock of a running migration; any number that nobody else uses.
+const migrationLock = 0x6c76_6d69 // "lvmi"
+
+// Migrate brings the tables to this version and makes the partitions of the next days. Many may call it at once: one
+// works, the others wait and find nothing to do.
+func Migrate(ctx context.Context, url string, log *slog.Logger) error {
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil {
+		return fmt.Errorf("postgres URL: %w", err)
+	}
+	db := stdlib.OpenDB(*cfg)
+	err = errors.Join(migrate(ctx, db, log), db.Close())
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	return partitionsOnce(ctx, cfg)
+}
+
+func migrate(ctx context.Context, db *sql.DB, log *slog.Logger) error {
+	files, err := fs.Sub(migrationFiles, "migrations")
+	if err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
+		goose.WithSessionLocker(sessionLock{}), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return err
+	}
+	done, err := provider.Up(ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range done {
+		log.InfoContext(ctx, "migrated", "file", m.Source.Path, "took", m.Duration)
+	}
+	return nil
+}
+
+func partitionsOnce(ctx context.Context, cfg *pgx.ConnConfig) error {
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("make partitions: %w", err)
+	}
+	return errors.Join(EnsurePartitions(ctx, conn, time.Now()), conn.Close(ctx))
+}
+
+// sessionLock is a goose session locker that waits as long as ctx lets it. It tries again and again, since a session that
+// waits inside pg_advisory_lock holds a snapshot, and CREATE INDEX CONCURRENTLY would wait for that.
+type sessionLock struct{}
+
+// SessionLock is part of goose's lock.SessionLocker.
+func (sessionLock) SessionLock(ctx context.Context, conn *sql.Conn) error {
+	for {
+		var ok bool
+		if err := conn.QueryRowContext(ctx, "SELECT pg_try_advisory_lock($1)", migrationLock).Scan(&ok); err != nil {
+			return fmt.Errorf("lock: %w", err)
+		}
+		if ok {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("another migration is running: %w", ctx.Err())
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// SessionUnlock is part of goose's lock.SessionLocker.
+func (sessionLock) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
+	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_unlock($1)", migrationLock); err != nil {
+		return fmt.Errorf("unlock: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package pgledger
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// queueKeys records the idempotency keys of votes that came with one.
+func queueKeys(batch *pgx.Batch, events []Event) {
+	type key struct {
+		ballot    string
+		id, batch uuid.UUID
+		hash      []byte
+	}
+	var keys []key
+	for _, e := range events {
+		for _, v := range e.GetVotes() {
+			if len(v.GetBodyHash()) > 0 {
+				keys = append(keys, key{e.GetBallot(), uuid.UUID(v.GetVoteId()), e.ID(), v.GetBodyHash()})
+			}
+		}
+	}
+	if len(keys) == 0 {
+		return
+	}
+	slices.SortFunc(keys, func(a, b key) int {
+		return cmp.Or(cmp.Compare(a.ballot, b.ballot), bytes.Compare(a.id[:], b.id[:]))
+	})
+	ballots, ids := make([]string, len(keys)), make([]uuid.UUID, len(keys))
+	hashes, batches := make([][]byte, len(keys)), make([]uuid.UUID, len(keys))
+	for i, k := range keys {
+		ballots[i], ids[i], hashes[i], batches[i] = k.ballot, k.id, k.hash, k.batch
+	}
+	batch.Queue(`
+		INSERT INTO vote_keys (ballot, key, body_hash, batch_id)
+		SELECT * FROM unnest($1::text[], $2::uuid[], $3::bytea[], $4::uuid[])
+		ON CONFLICT DO NOTHING`, ballots, ids, hashes, batches).Exec(mustTouch(len(keys), ErrKeyConflict))
+}
+
+func queueTallies(batch *pgx.Batch, tallies map[name]tally) {
+	rows := sorted(tallies)
+	ballots, candidates := make([]string, len(rows)), make([]string, len(rows))
+	deltas, versions, times := make([]int64, len(rows)), make([]int64, len(rows)), make([]time.Time, len(rows))
+	for i, row := range rows {
+		ballots[i], candidates[i] = row.ballot, row.name
+		t := tallies[row]
+		deltas[i], versions[i], times[i] = t.delta, t.version, t.at
+	}
+	batch.Queue(`
+		INSERT INTO user_votes AS u (ballot, username, votes, version, updated_at)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::timestamptz[])
+		ON CONFLICT (ballot, username) DO UPDATE SET
+			votes = u.votes + excluded.votes,
+			version = greatest(u.version, excluded.version),
+			updated_at = greatest(u.updated_at, excluded.updated_at)`,
+		ballots, candidates, deltas, versions, times)
+}
+
+func queueTickets(batch *pgx.Batch, tickets map[name]int64) {
+	rows := sorted(tickets)
+	ballots, versions, uses := make([]string, len(rows)), make([]string, len(rows)), make([]int64, len(rows))
+	for i, row := range rows {
+		ballots[i], versions[i], uses[i] = row.ballot, row.name, tickets[row]
+	}
+	batch.Queue(`
+		INSERT INTO tickets AS t (ballot, version, used)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])
+		ON CONFLICT (ballot, version) DO UPDATE SET used = t.used + excluded.used`, ballots, versions, uses)
+}
+
+// queueLost keeps the records of batches without effect, for people to look at. Each reason follows from the epoch.
+func queueLost(batch *pgx.Batch, events []Event, epoch int64) {
+	events = slices.SortedFunc(slices.Values(events), func(a, b Event) int { return bytes.Compare(a.GetBatchId(), b.GetBatchId()) })
+	for _, e := range events {
+		reason := "certified"
+		if e.GetEpoch() < epoch {
+			reason = "epoch_over"
+		}
+		batch.Queue(`
+			INSERT INTO dropped_batches (batch_id, epoch, ballot, reason, record) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT DO NOTHING`, e.ID(), e.GetEpoch(), e.GetBallot(), reason, e.Record)
+	}
+}
+
+// queueOffsets moves offsets that are still where the caller believes them.
+func queueOffsets(batch *pgx.Batch, moves []OffsetMove) {
+	if len(moves) == 0 {
+		return
+	}
+	topics, partitions := make([]uuid.UUID, len(moves)), make([]int32, len(moves))
+	from, to, caughtUp := make([]int64, len(moves)), make([]int64, len(moves)), make([]*time.Time, len(moves))
+	for i, m := range moves {
+		topics[i], partitions[i], from[i], to[i] = m.TopicID, m.Partition, m.From, m.To
+		if !m.CaughtUpAt.IsZero() {
+			caughtUp[i] = &m.CaughtUpAt
+		}
+	}
+	batch.Queue(`
+		UPDATE offsets o SET next = m.next, caught_up_at = greatest(o.caught_up_at, m.caught_up_at)
+		FROM unnest($1::uuid[], $2::int[], $3::bigint[], $4::bigint[], $5::timestamptz[])
+			AS m (topic_id, partition, believed, next, caught_up_at)
+		WHERE o.topic_id = m.topic_id AND o.partition = m.partition AND o.next = m.believed`,
+		topics, partitions, from, to, caughtUp).Exec(mustTouch(len(moves), ErrZombie))
+}
+
+// mustTouch fails the transaction unless the statement has touched so many rows.
+func mustTouch(rows int, otherwise error) func(pgconn.CommandTag) error {
+	return func(tag pgconn.CommandTag) error {
+		if tag.RowsAffected() != int64(rows) {
+			return otherwise
+		}
+		return nil
+	}
+}

@@ -1,0 +1,225 @@
+package pgledger
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// transaction is one attempt of Apply. The order of its steps is the order of its locks.
+type transaction struct {
+	conn   *pgx.Conn
+	batch  Batch
+	result Result
+	fresh  []Event // the events that take effect
+	lost   []Event // those that never will, and have a record to keep
+	states map[string]string
+}
+
+func (t *transaction) run(ctx context.Context) error {
+	if err := t.begin(ctx); err != nil {
+		return err
+	}
+	if len(t.batch.Events) > 0 {
+		if err := t.judge(); err != nil {
+			return err
+		}
+		if err := t.claimIDs(ctx); err != nil {
+			return err
+		}
+		if err := t.findApplied(ctx); err != nil {
+			return err
+		}
+	}
+	if len(t.fresh) > 0 {
+		if err := t.copyRows(ctx); err != nil {
+			return err
+		}
+	}
+	return t.hotRows(ctx)
+}
+
+// begin locks the epoch and the ballots against change, in one round trip with BEGIN.
+func (t *transaction) begin(ctx context.Context) error {
+	batch := &pgx.Batch{}
+	batch.Queue("begin isolation level read committed")
+	if len(t.batch.Events) > 0 {
+		t.states = map[string]string{}
+		batch.Queue("SELECT " + epochColumns + " FROM ledger_epoch e FOR SHARE").QueryRow(func(row pgx.Row) error {
+			err := row.Scan(t.result.Epoch.targets()...)
+			if errors.Is(err, pgx.ErrNoRows) {
+				return ErrNoEpoch
+			}
+			return err
+		})
+		batch.Queue("SELECT ballot, state FROM ballots WHERE ballot = ANY ($1::text[]) ORDER BY ballot FOR KEY SHARE",
+			t.ballots()).Query(func(rows pgx.Rows) error {
+			var ballot, state string
+			_, err := pgx.ForEachRow(rows, []any{&ballot, &state}, func() error {
+				t.states[ballot] = state
+				return nil
+			})
+			return err
+		})
+	}
+	if err := t.conn.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	return nil
+}
+
+func (t *transaction) ballots() []string {
+	var names []string
+	for _, e := range t.batch.Events {
+		if !slices.Contains(names, e.GetBallot()) {
+			names = append(names, e.GetBallot())
+		}
+	}
+	return names
+}
+
+// judge gives each batch the verdict that follows from its epoch and ballot; Applied is provisional.
+func (t *transaction) judge() error {
+	epoch := t.result.Epoch
+	if epoch.State == "sealed" {
+		return ErrSealed
+	}
+	t.result.Verdicts = make([]Verdict, len(t.batch.Events))
+	for i, e := range t.batch.Events {
+		state, known := t.states[e.GetBallot()]
+		switch {
+		case e.GetEpoch() > epoch.Number:
+			return fmt.Errorf("%w: batch %s of epoch %d, the epoch is %d", ErrFutureEpoch, e.ID(), e.GetEpoch(), epoch.Number)
+		case e.GetEpoch() < epoch.Number:
+			t.result.Verdicts[i] = EpochOver
+		case !known:
+			return fmt.Errorf("%w: batch %s of ballot %q", ErrUnknownBallot, e.ID(), e.GetBallot())
+		case state == "certified":
+			t.result.Verdicts[i] = Certified
+		default:
+			t.result.Verdicts[i] = Applied
+		}
+	}
+	return nil
+}
+
+// claimIDs inserts the ids of the batches that may take effect. An id that another transaction has inserted and not yet
+// committed makes it wait for that one.
+func (t *transaction) claimIDs(ctx context.Context) error {
+	var ids []uuid.UUID
+	for i, e := range t.batch.Events {
+		if t.result.Verdicts[i] == Applied {
+			ids = append(ids, e.ID())
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	slices.SortFunc(ids, compareUUIDs)
+	rows, err := t.conn.Query(ctx, `
+		INSERT INTO applied_batches (batch_id, epoch) SELECT id, $2 FROM unnest($1::uuid[]) AS id
+		ON CONFLICT DO NOTHING RETURNING batch_id`, ids, t.result.Epoch.Number)
+	if err != nil {
+		return fmt.Errorf("insert batch ids: %w", err)
+	}
+	inserted, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return fmt.Errorf("insert batch ids: %w", err)
+	}
+	mine := make(map[uuid.UUID]bool, len(inserted))
+	for _, id := range inserted {
+		mine[id] = true
+	}
+	for i, e := range t.batch.Events {
+		if t.result.Verdicts[i] != Applied {
+			continue
+		}
+		if mine[e.ID()] {
+			delete(mine, e.ID()) // the same batch may stand in two of the records
+			t.fresh = append(t.fresh, e)
+		} else {
+			t.result.Verdicts[i] = Duplicate
+		}
+	}
+	return nil
+}
+
+// findApplied looks whether batches that come too late had taken effect in time: those are duplicates, not lost.
+func (t *transaction) findApplied(ctx context.Context) error {
+	var late []uuid.UUID
+	for i, e := range t.batch.Events {
+		if v := t.result.Verdicts[i]; v == EpochOver || v == Certified {
+			late = append(late, e.ID())
+		}
+	}
+	if len(late) == 0 {
+		return nil
+	}
+	rows, err := t.conn.Query(ctx, "SELECT batch_id FROM applied_batches WHERE batch_id = ANY ($1::uuid[])", late)
+	if err != nil {
+		return fmt.Errorf("look up late batches: %w", err)
+	}
+	applied, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return fmt.Errorf("look up late batches: %w", err)
+	}
+	for i, e := range t.batch.Events {
+		if v := t.result.Verdicts[i]; v != EpochOver && v != Certified {
+			continue
+		}
+		if slices.Contains(applied, e.ID()) {
+			t.result.Verdicts[i] = Duplicate
+		} else if e.Record != nil {
+			t.lost = append(t.lost, e)
+		}
+	}
+	return nil
+}
+
+func (t *transaction) copyRows(ctx context.Context) error {
+	data, rows := encodeRows(t.fresh)
+	t.result.Rows = rows
+	if _, err := t.conn.PgConn().CopyFrom(ctx, bytes.NewReader(data), copyStatement); err != nil {
+		return fmt.Errorf("copy ledger rows: %w", err)
+	}
+	return nil
+}
+
+// hotRows does everything that other transactions wait for, in one round trip, right before COMMIT.
+func (t *transaction) hotRows(ctx context.Context) error {
+	batch := &pgx.Batch{}
+	queueKeys(batch, t.fresh)
+	if len(t.fresh) > 0 {
+		s := sum(t.fresh)
+		queueTallies(batch, s.tallies)
+		queueTickets(batch, s.tickets)
+	}
+	queueLost(batch, t.lost, t.result.Epoch.Number)
+	queueOffsets(batch, t.batch.Offsets)
+	if batch.Len() == 0 {
+		return nil
+	}
+	if err := t.conn.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("update: %w", err)
+	}
+	return nil
+}
+
+// rollback leaves the connection usable, for a caller that retries soon.
+func (t *transaction) rollback(ctx context.Context) {
+	if t.conn.IsClosed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	// A failure is of no concern: the server rolls back when the connection is closed.
+	_, _ = t.conn.Exec(ctx, "rollback")
+}
+
+func compareUUIDs(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }
