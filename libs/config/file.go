@@ -81,7 +81,7 @@ func (r *fileReader) leaf(key string, name, node *yaml.Node) {
 	}
 	raw, ok := rawNode(node)
 	if !ok {
-		r.failf(name, "key %q: expected %s", key, expectation(r.loader.byKey[key].typ()))
+		r.failf(name, "key %q: expected %s; \"\" stands for an empty text", key, expectation(r.loader.byKey[key].typ()))
 		return
 	}
 	r.out.raw[key], r.out.where[key] = raw, where

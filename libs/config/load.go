@@ -104,15 +104,18 @@ func (l *Loader) check(source layer) error {
 // complain makes the error for a value that does not parse.
 func (s *setting) complain(raw any, where string, err error) error {
 	var own *textError
-	isOwn := errors.As(err, &own)
-	switch {
-	case s.secret && isOwn:
-		err = fmt.Errorf("expected a readable %s", s.typ())
-	case s.secret || raw == nil:
-	default:
-		err = fmt.Errorf("%w, got %q", err, raw)
+	problem := err.Error()
+	if errors.As(err, &own) {
+		problem = fmt.Sprintf("expected a readable %s", s.typ())
 	}
-	return &KeyError{Key: s.key, Problem: fmt.Sprintf("%v (%s)", err, where)}
+	switch {
+	case s.secret:
+	case own != nil:
+		problem += fmt.Sprintf(", got %q: %v", raw, own.err)
+	default:
+		problem += fmt.Sprintf(", got %q", raw)
+	}
+	return &KeyError{Key: s.key, Problem: fmt.Sprintf("%s (%s)", problem, where)}
 }
 
 // apply writes the merged layers into the targets; what no layer names keeps the default of its first target.

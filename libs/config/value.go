@@ -115,7 +115,10 @@ func (e *textError) Error() string { return e.err.Error() }
 func (e *textError) Unwrap() error { return e.err }
 
 func expectation(typ reflect.Type) string {
-	if typ == reflect.TypeFor[time.Duration]() {
+	switch {
+	case isText(typ):
+		return "a value"
+	case typ == reflect.TypeFor[time.Duration]():
 		return "a duration such as 500ms, 2s or 1h30m"
 	}
 	switch typ.Kind() {

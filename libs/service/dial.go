@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -81,18 +82,20 @@ type addressList []resolver.Address
 
 // staticList turns a target with commas into one of the list resolver; other targets stay.
 func staticList(target string) (string, addressList, error) {
+	if target == "" {
+		return "", nil, errors.New("dial: expected host:port, got nothing")
+	}
 	if !strings.Contains(target, ",") || strings.Contains(target, "://") {
 		return target, nil, nil
 	}
 	var list addressList
 	for item := range strings.SplitSeq(target, ",") {
 		address := strings.TrimSpace(item)
-		host, _, err := net.SplitHostPort(address)
-		if err != nil {
+		if _, _, err := net.SplitHostPort(address); err != nil {
 			return "", nil, fmt.Errorf("dial %s: expected host:port, got %q", target, address)
 		}
 		// The certificate of each replica is checked against its own name.
-		list = append(list, resolver.Address{Addr: address, ServerName: host})
+		list = append(list, resolver.Address{Addr: address, ServerName: address})
 	}
 	return staticScheme + ":///replicas", list, nil
 }

@@ -26,8 +26,9 @@ const (
 	MaxDeadline = 30 * time.Second
 )
 
-// HandlerOptions are the options of every Connect handler: messages up to 4 MiB, a deadline for every unary call, errors that
-// nobody meant for the client logged and hidden, and panics turned into such errors.
+// HandlerOptions are the options of every Connect handler: messages up to 4 MiB, a deadline for every unary call, and errors
+// that nobody meant for the client, panics too, logged and shown as "internal". Meant for the client is a *connect.Error with a
+// code other than Unknown, Internal and DataLoss, as Error makes it; what other calls returned is not, not even a gRPC status.
 func HandlerOptions(log *slog.Logger) []connect.HandlerOption {
 	return []connect.HandlerOption{
 		connect.WithReadMaxBytes(readLimit),

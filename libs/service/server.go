@@ -2,12 +2,13 @@ package service
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/littlevote/littlevote/libs/config"
 )
 
 const (
@@ -23,17 +24,25 @@ const (
 	writeTimeout = 30 * time.Second // without one byte taken by the client
 )
 
-// server is an HTTP server on its listener.
-type server struct {
+// Server is an HTTP server on one port, for HTTP/1.1 and HTTP/2, with TLS or in plaintext. It bounds headers and idle
+// connections; how long a request may take is its handler's business.
+type Server struct {
 	listener net.Listener
 	http     *http.Server
+	health   *Health
 	abort    context.CancelFunc // ends the contexts of all requests
-	finish   context.CancelFunc // ends the contexts of endless requests
+	finish   context.CancelFunc // ends the context that handlers got
 }
 
-// newServer listens at once. Without certificates both HTTP/1.1 and HTTP/2 are plaintext. handler is called once, with a
-// context that ends when draining begins, for requests that would not end by themselves.
-func newServer(listen string, secure *tls.Config, handler func(draining context.Context) http.Handler) (*server, error) {
+// NewServer listens at once, so that Addr is known; nothing is answered before Run. It calls handler once, with a context that
+// ends when draining begins, for requests that would not end by themselves.
+func NewServer(
+	listen string, files config.TLS, health *Health, handler func(draining context.Context) http.Handler,
+) (*Server, error) {
+	secure, err := serverTLS(files)
+	if err != nil {
+		return nil, err
+	}
 	listener, err := net.Listen("tcp", listen) //nolint:noctx // Binding a port does not block.
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
@@ -44,8 +53,9 @@ func newServer(listen string, secure *tls.Config, handler func(draining context.
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(secure == nil)
-	return &server{
+	return &Server{
 		listener: listener,
+		health:   health,
 		abort:    abort,
 		finish:   finish,
 		http: &http.Server{
@@ -66,40 +76,42 @@ func newServer(listen string, secure *tls.Config, handler func(draining context.
 	}, nil
 }
 
-// run serves until ctx ends, calls drain, and waits for the requests in flight.
-func (s *server) run(ctx context.Context, drain func()) error {
+// Addr is the address it listens on, with the port in numbers.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Run serves until ctx ends, then makes health not ready and waits at most 8 s for requests in flight; an error then says that
+// some were cut off. It is called once.
+func (s *Server) Run(ctx context.Context) error {
 	defer s.abort()
 	served := make(chan error, 1)
 	go func() { served <- s.serve() }()
 	select {
 	case err := <-served:
-		return fmt.Errorf("serve %s: %w", s.addr(), err)
+		return fmt.Errorf("serve %s: %w", s.Addr(), err)
 	case <-ctx.Done():
 	}
-	drain()
+	s.health.Drain()
 	s.finish()
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	err := s.http.Shutdown(limit)
 	if err != nil {
 		s.abort()
-		err = errors.Join(fmt.Errorf("drain %s: %w", s.addr(), err), s.http.Close())
+		err = errors.Join(fmt.Errorf("drain %s: %w", s.Addr(), err), s.http.Close())
 	}
 	<-served
 	return err
 }
 
-func (s *server) serve() error {
+func (s *Server) serve() error {
 	if s.http.TLSConfig != nil {
 		return s.http.ServeTLS(s.listener, "", "")
 	}
 	return s.http.Serve(s.listener)
 }
 
-func (s *server) addr() string { return s.listener.Addr().String() }
-
-// close gives the port back if run was never called.
-func (s *server) close() error {
+// Close gives the port back where Run is not going to be called.
+func (s *Server) Close() error {
 	s.abort()
 	return s.listener.Close()
 }

@@ -96,7 +96,8 @@ func (p Program) run(ctx context.Context, log *slog.Logger) int {
 }
 
 func (p Program) refuse(err error) int {
-	fmt.Fprintf(p.Stderr, "%s: bad settings:\n%v\n", p.Name, err)
+	// A mistyped flag may hold a password, and the flag library repeats it.
+	fmt.Fprintf(p.Stderr, "%s: bad settings:\n%s\n", p.Name, redactURL(err.Error()))
 	return exitBadConfig
 }
 
