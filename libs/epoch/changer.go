@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 )
 
@@ -63,21 +64,19 @@ func (c *Changer) Run(ctx context.Context, interval time.Duration, kick <-chan s
 
 // look does whatever the row and Redis ask for.
 func (c *Changer) look(ctx context.Context) error {
-	row, ok, err := Read(ctx, c.pool)
+	row, err := pgledger.CurrentEpoch(ctx, c.pool)
+	if errors.Is(err, pgledger.ErrNoEpoch) {
+		row, err = c.begin(ctx)
+	}
 	if err != nil {
 		return err
-	}
-	if !ok {
-		if row, err = c.begin(ctx); err != nil {
-			return err
-		}
 	}
 	if row.State == stateOpen {
 		lost, err := c.lost(ctx, row)
 		if err != nil || !lost {
 			return err
 		}
-		c.log.WarnContext(ctx, "Redis lost the epoch's state", "epoch", row.Epoch)
+		c.log.WarnContext(ctx, "Redis lost the epoch's state", "epoch", row.Number)
 		if err := c.end(ctx, row, "Redis lost its state"); err != nil {
 			return err
 		}
@@ -87,25 +86,24 @@ func (c *Changer) look(ctx context.Context) error {
 }
 
 // begin writes the first row: epoch 0, in which nothing ever happened, is ending.
-func (c *Changer) begin(ctx context.Context) (Row, error) {
+func (c *Changer) begin(ctx context.Context) (pgledger.Epoch, error) {
 	_, err := c.pool.Exec(ctx, `
 		INSERT INTO ledger_epoch (epoch, mode, state, ns, replid, replicated, reason)
 		VALUES (0, 'redis', 'ending', '', '', false, 'none was ever open') ON CONFLICT DO NOTHING`)
 	if err != nil {
-		return Row{}, fmt.Errorf("epoch: begin: %w", err)
+		return pgledger.Epoch{}, fmt.Errorf("epoch: begin: %w", err)
 	}
-	row, _, err := Read(ctx, c.pool)
-	return row, err
+	return pgledger.CurrentEpoch(ctx, c.pool)
 }
 
 // lost says whether Redis answers, but no longer as the epoch's ledger.
-func (c *Changer) lost(ctx context.Context, row Row) (bool, error) {
-	ballots, err := c.ballotsOf(ctx, row.Epoch)
+func (c *Changer) lost(ctx context.Context, row pgledger.Epoch) (bool, error) {
+	ballots, err := c.ballotsOf(ctx, row.Number)
 	if err != nil {
 		return false, err
 	}
 	for _, b := range ballots {
-		err := c.ledger.Alive(ctx, row.Fence(), b)
+		err := c.ledger.Alive(ctx, fenceOf(row), b)
 		if errors.Is(err, redisledger.ErrWrongEpoch) {
 			return true, nil
 		}
@@ -125,21 +123,21 @@ func (c *Changer) ballotsOf(ctx context.Context, epoch int64) ([]string, error) 
 }
 
 // end marks the epoch as ending, unless somebody has already done that or more.
-func (c *Changer) end(ctx context.Context, row Row, reason string) error {
+func (c *Changer) end(ctx context.Context, row pgledger.Epoch, reason string) error {
 	err := locked(ctx, c.pool, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, `
 			UPDATE ledger_epoch SET state = 'ending', reason = $2, changed_at = now()
-			WHERE epoch = $1 AND state = 'open'`, row.Epoch, reason)
+			WHERE epoch = $1 AND state = 'open'`, row.Number, reason)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("epoch: end %d: %w", row.Epoch, err)
+		return fmt.Errorf("epoch: end %d: %w", row.Number, err)
 	}
 	return nil
 }
 
 // change carries the ledger from an ending epoch to the next.
-func (c *Changer) change(ctx context.Context, row Row) error {
+func (c *Changer) change(ctx context.Context, row pgledger.Epoch) error {
 	started := time.Now()
 	if err := c.barrier(ctx, row); err != nil {
 		return err
@@ -148,10 +146,10 @@ func (c *Changer) change(ctx context.Context, row Row) error {
 		return err
 	}
 	next, err := c.open(ctx, row)
-	if err != nil || next.Epoch == 0 {
+	if err != nil || next.Number == 0 {
 		return err
 	}
-	c.log.InfoContext(ctx, "epoch is loaded", "epoch", next.Epoch, "took", time.Since(started))
+	c.log.InfoContext(ctx, "epoch is loaded", "epoch", next.Number, "took", time.Since(started))
 	if row.NS != "" {
 		if err := c.ledger.Unlink(ctx, row.NS); err != nil {
 			c.log.WarnContext(ctx, "the old epoch's keys stay", "ns", row.NS, "error", err)
@@ -161,12 +159,12 @@ func (c *Changer) change(ctx context.Context, row Row) error {
 }
 
 // barrier waits until nobody can acknowledge in the ending epoch any more.
-func (c *Changer) barrier(ctx context.Context, row Row) error {
+func (c *Changer) barrier(ctx context.Context, row pgledger.Epoch) error {
 	for told := false; ; {
 		var waiting []string
 		rows, err := c.pool.Query(ctx, `
 			SELECT service || ' ' || id FROM participants
-			WHERE epoch = $1 AND NOT stopped AND lease_until > now()`, row.Epoch)
+			WHERE epoch = $1 AND NOT stopped AND lease_until > now()`, row.Number)
 		if err == nil {
 			waiting, err = pgx.CollectRows(rows, pgx.RowTo[string])
 		}
@@ -191,7 +189,7 @@ func (c *Changer) barrier(ctx context.Context, row Row) error {
 
 // sealedOff is the short way through the barrier, for a Redis without replicas: once the only node that ever held the
 // epoch says that it does not, nobody gets anything else from it. With a replica an old primary may still serve somebody.
-func (c *Changer) sealedOff(ctx context.Context, row Row) (bool, error) {
+func (c *Changer) sealedOff(ctx context.Context, row pgledger.Epoch) (bool, error) {
 	if c.replicated || row.Replicated {
 		return false, nil
 	}
@@ -202,12 +200,12 @@ func (c *Changer) sealedOff(ctx context.Context, row Row) (bool, error) {
 	if row.ReplID != "" && r.ReplID != row.ReplID {
 		return true, nil
 	}
-	ballots, err := c.ballotsOf(ctx, row.Epoch)
+	ballots, err := c.ballotsOf(ctx, row.Number)
 	if err != nil {
 		return false, err
 	}
 	for _, b := range ballots {
-		if err := c.ledger.Seal(ctx, row.Fence(), b); err != nil {
+		if err := c.ledger.Seal(ctx, fenceOf(row), b); err != nil {
 			return false, fmt.Errorf("epoch: seal %s: %w", b, err)
 		}
 	}

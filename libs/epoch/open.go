@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 )
 
@@ -15,18 +16,18 @@ import (
 const loadTimeout = 30 * time.Second
 
 // open loads the ledger into Redis under a fresh name and opens the next epoch on it, all in one transaction that holds
-// the row: until it commits, nothing can be applied to Postgres and nobody knows the name. A zero Row means that
+// the row: until it commits, nothing can be applied to Postgres and nobody knows the name. A zero Epoch means that
 // somebody else was first.
-func (c *Changer) open(ctx context.Context, old Row) (Row, error) {
+func (c *Changer) open(ctx context.Context, old pgledger.Epoch) (pgledger.Epoch, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	var next Row
+	var next pgledger.Epoch
 	err := locked(ctx, c.pool, func(tx pgx.Tx) error {
-		row, err := scanRow(tx.QueryRow(ctx, "SELECT "+rowColumns+" FROM ledger_epoch"))
+		row, err := pgledger.CurrentEpoch(ctx, tx)
 		if err != nil {
 			return err
 		}
-		if row.Epoch != old.Epoch || row.State != stateEnding {
+		if row.Number != old.Number || row.State != stateEnding {
 			return nil
 		}
 		loaded, err := c.load(ctx, tx, old)
@@ -36,27 +37,27 @@ func (c *Changer) open(ctx context.Context, old Row) (Row, error) {
 		_, err = tx.Exec(ctx, `
 			UPDATE ledger_epoch SET epoch = $1, mode = 'redis', state = 'open', ns = $2, replid = $3, replicated = $4,
 				reason = 'loaded from Postgres', changed_at = now()`,
-			loaded.Epoch, loaded.NS, loaded.ReplID, loaded.Replicated)
+			loaded.Number, loaded.NS, loaded.ReplID, loaded.Replicated)
 		next = loaded
 		return err
 	})
 	if err != nil {
-		return Row{}, fmt.Errorf("epoch: open %d: %w", old.Epoch+1, err)
+		return pgledger.Epoch{}, fmt.Errorf("epoch: open %d: %w", old.Number+1, err)
 	}
 	return next, nil
 }
 
 // load writes every ballot into Redis and returns the row that names it.
-func (c *Changer) load(ctx context.Context, tx pgx.Tx, old Row) (Row, error) {
+func (c *Changer) load(ctx context.Context, tx pgx.Tx, old pgledger.Epoch) (pgledger.Epoch, error) {
 	before, err := c.ledger.Replication(ctx)
 	if err != nil {
-		return Row{}, err
+		return pgledger.Epoch{}, err
 	}
 	if !before.Master {
-		return Row{}, errors.New("this Redis is a replica")
+		return pgledger.Epoch{}, errors.New("this Redis is a replica")
 	}
-	next := Row{
-		Epoch:      old.Epoch + 1,
+	next := pgledger.Epoch{
+		Number:     old.Number + 1,
 		Mode:       modeRedis,
 		State:      stateOpen,
 		NS:         redisledger.NewNS(),
@@ -65,22 +66,22 @@ func (c *Changer) load(ctx context.Context, tx pgx.Tx, old Row) (Row, error) {
 	}
 	ballots, err := ballots(ctx, tx)
 	if err != nil {
-		return Row{}, err
+		return pgledger.Epoch{}, err
 	}
 	for _, b := range ballots {
-		if err := c.ledger.Load(ctx, next.Fence(), b, old.Epoch == 0); err != nil {
-			return Row{}, err
+		if err := c.ledger.Load(ctx, fenceOf(next), b, old.Number == 0); err != nil {
+			return pgledger.Epoch{}, err
 		}
-		if _, err := tx.Exec(ctx, "INSERT INTO ballot_ns (epoch, ballot) VALUES ($1, $2)", next.Epoch, b.Name); err != nil {
-			return Row{}, err
+		if _, err := tx.Exec(ctx, "INSERT INTO ballot_ns (epoch, ballot) VALUES ($1, $2)", next.Number, b.Name); err != nil {
+			return pgledger.Epoch{}, err
 		}
 	}
 	after, err := c.ledger.Replication(ctx)
 	if err != nil {
-		return Row{}, err
+		return pgledger.Epoch{}, err
 	}
 	if after.ReplID != before.ReplID {
-		return Row{}, errors.New("Redis was restarted or failed over during the load")
+		return pgledger.Epoch{}, errors.New("Redis was restarted or failed over during the load")
 	}
 	return next, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 )
 
@@ -24,7 +25,7 @@ type Config struct {
 
 // belief is what a participant holds for true, and until when.
 type belief struct {
-	row   Row
+	row   pgledger.Epoch
 	until time.Time // monotonic, counted from before the heartbeat was sent
 }
 
@@ -48,7 +49,7 @@ func (p *Participant) Current() (f redisledger.Fence, ok bool) {
 	if b == nil || !time.Now().Before(b.until) {
 		return redisledger.Fence{}, false
 	}
-	return b.row.Fence(), true
+	return fenceOf(b.row), true
 }
 
 // Live is the lease check: whether what the ledger of f has just said may still be told to a client as true.
@@ -110,33 +111,36 @@ func (p *Participant) beat(ctx context.Context) error {
 		return err
 	}
 	before := p.belief.Load()
-	if row.Open() {
+	if isOpen(row) {
 		p.belief.Store(&belief{row: row, until: sent.Add(p.cfg.Lease)})
-		if before == nil || before.row.Epoch != row.Epoch {
-			p.log.InfoContext(ctx, "epoch is open", "epoch", row.Epoch, "mode", row.Mode)
+		if before == nil || before.row.Number != row.Number {
+			p.log.InfoContext(ctx, "epoch is open", "epoch", row.Number, "mode", row.Mode)
 		}
 		return nil
 	}
 	p.belief.Store(nil)
 	if before != nil {
-		p.log.WarnContext(ctx, "epoch is ending", "epoch", row.Epoch)
+		p.log.WarnContext(ctx, "epoch is ending", "epoch", row.Number)
 	}
-	_, err = p.pool.Exec(ctx, "UPDATE participants SET stopped = true WHERE id = $1 AND epoch <= $2", p.cfg.ID, row.Epoch)
+	_, err = p.pool.Exec(ctx, "UPDATE participants SET stopped = true WHERE id = $1 AND epoch <= $2", p.cfg.ID, row.Number)
 	return err
 }
 
 // renew reads the row under a share lock and, only while it is open, writes the lease, in one statement.
-func (p *Participant) renew(ctx context.Context) (Row, error) {
-	return scanRow(p.pool.QueryRow(ctx, `
-		WITH e AS MATERIALIZED (SELECT `+rowColumns+` FROM ledger_epoch FOR SHARE),
+func (p *Participant) renew(ctx context.Context) (pgledger.Epoch, error) {
+	var e pgledger.Epoch
+	err := p.pool.QueryRow(ctx, `
+		WITH e AS MATERIALIZED (SELECT * FROM ledger_epoch FOR SHARE),
 		lease AS (
 			INSERT INTO participants (id, service, epoch, stopped, lease_until)
 			SELECT $1, $2, epoch, false, now() + $3::interval FROM e WHERE state = 'open'
 			ON CONFLICT (id) DO UPDATE
 			SET epoch = excluded.epoch, stopped = false, lease_until = excluded.lease_until
 		)
-		SELECT `+rowColumns+` FROM e`,
-		p.cfg.ID, p.cfg.Service, p.cfg.Lease))
+		SELECT epoch, mode, state, ns, replid, replicated FROM e`,
+		p.cfg.ID, p.cfg.Service, p.cfg.Lease,
+	).Scan(&e.Number, &e.Mode, &e.State, &e.NS, &e.ReplID, &e.Replicated)
+	return e, err
 }
 
 // leave gives the lease up, so that nobody has to wait for its end.

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 )
 
@@ -22,43 +23,13 @@ const (
 // modeRedis says that the ledger of the epoch is Redis.
 const modeRedis = "redis"
 
-// Row is ledger_epoch.
-type Row struct {
-	Epoch      int64
-	Mode       string
-	State      string
-	NS         string
-	ReplID     string
-	Replicated bool // Redis had a replica when the epoch was loaded
+// fenceOf returns the row's ledger in Redis.
+func fenceOf(e pgledger.Epoch) redisledger.Fence {
+	return redisledger.Fence{Epoch: e.Number, NS: e.NS, ReplID: e.ReplID}
 }
 
-// Fence names the row's ledger in Redis.
-func (r Row) Fence() redisledger.Fence {
-	return redisledger.Fence{Epoch: r.Epoch, NS: r.NS, ReplID: r.ReplID}
-}
-
-// Open says that votes are decided in Redis under this row.
-func (r Row) Open() bool { return r.State == stateOpen && r.Mode == modeRedis }
-
-const rowColumns = "epoch, mode, state, ns, replid, replicated"
-
-func scanRow(row pgx.Row) (Row, error) {
-	var r Row
-	err := row.Scan(&r.Epoch, &r.Mode, &r.State, &r.NS, &r.ReplID, &r.Replicated)
-	return r, err
-}
-
-// Read returns the row; ok is false when there is none yet.
-func Read(ctx context.Context, pool *pgxpool.Pool) (r Row, ok bool, err error) {
-	r, err = scanRow(pool.QueryRow(ctx, "SELECT "+rowColumns+" FROM ledger_epoch"))
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Row{}, false, nil
-	}
-	if err != nil {
-		return Row{}, false, fmt.Errorf("epoch: read: %w", err)
-	}
-	return r, true, nil
-}
+// isOpen says that votes are decided in Redis under this row.
+func isOpen(e pgledger.Epoch) bool { return e.State == stateOpen && e.Mode == modeRedis }
 
 // lockTimeout bounds the wait for the table lock: those that wait for it queue up every sharer behind them.
 const lockTimeout = 2 * time.Second
@@ -68,7 +39,13 @@ const lockTimeout = 2 * time.Second
 func locked(ctx context.Context, pool *pgxpool.Pool, f func(tx pgx.Tx) error) error {
 	for {
 		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", lockTimeout.Milliseconds())); err != nil {
+			_, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", lockTimeout.Milliseconds()))
+			if err != nil {
+				return err
+			}
+			// A load writes to Redis in between.
+			_, err = tx.Exec(ctx, fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d", loadTimeout.Milliseconds()))
+			if err != nil {
 				return err
 			}
 			if _, err := tx.Exec(ctx, "LOCK TABLE ledger_epoch IN EXCLUSIVE MODE"); err != nil {

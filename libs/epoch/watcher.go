@@ -2,12 +2,14 @@ package epoch
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 )
 
@@ -17,7 +19,7 @@ type Watcher struct {
 	pool      *pgxpool.Pool
 	heartbeat time.Duration
 	log       *slog.Logger
-	row       atomic.Pointer[Row]
+	row       atomic.Pointer[pgledger.Epoch]
 	kick      chan struct{}
 }
 
@@ -29,10 +31,10 @@ func NewWatcher(pool *pgxpool.Pool, heartbeat time.Duration, log *slog.Logger) *
 // Current returns the ledger of the open epoch; ok is false if none is known to be open.
 func (w *Watcher) Current() (f redisledger.Fence, ok bool) {
 	r := w.row.Load()
-	if r == nil || !r.Open() {
+	if r == nil || !isOpen(*r) {
 		return redisledger.Fence{}, false
 	}
-	return r.Fence(), true
+	return fenceOf(*r), true
 }
 
 // Suspect asks for a look at the row at once.
@@ -48,11 +50,12 @@ func (w *Watcher) Run(ctx context.Context) error {
 	ticker := time.NewTicker(w.heartbeat)
 	defer ticker.Stop()
 	for {
-		row, ok, err := Read(ctx, w.pool)
+		row, err := pgledger.CurrentEpoch(ctx, w.pool)
 		switch {
+		case errors.Is(err, pgledger.ErrNoEpoch):
 		case err != nil && ctx.Err() == nil:
 			w.log.WarnContext(ctx, "the epoch could not be read", "error", err)
-		case ok:
+		case err == nil:
 			w.row.Store(&row)
 		}
 		select {
