@@ -9,19 +9,16 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/littlevote/littlevote/libs/embedded/filelock"
 )
 
-// kafkaRetentionEvery is how often records past their topic's retention are removed, which kfake leaves to its caller.
-const kafkaRetentionEvery = time.Minute
-
 // KafkaServer is an embedded Kafka of one broker.
 type KafkaServer struct {
 	cluster *kfake.Cluster
+	log     *slog.Logger
 	brokers []string
 	lock    *filelock.Lock // nil in memory
 	stop    context.CancelFunc
@@ -34,8 +31,8 @@ type KafkaServer struct {
 // the disk first, unless Throwaway is given.
 func Kafka(dataDir string, opts ...Option) (*KafkaServer, error) {
 	o := collect(opts)
-	k := &KafkaServer{stopped: make(chan struct{})}
-	settings := []kfake.Opt{kfake.NumBrokers(1), kfake.WithLogger(kafkaLog{o.log})}
+	k := &KafkaServer{log: o.log, stopped: make(chan struct{})}
+	settings := []kfake.Opt{kfake.NumBrokers(1), kfake.BrokerConfigs(brokerConfigs()), kfake.WithLogger(kafkaLog{o.log})}
 	if dataDir != "" {
 		if err := os.MkdirAll(dataDir, 0o700); err != nil {
 			return nil, fmt.Errorf("make Kafka's data directory: %w", err)
@@ -73,20 +70,6 @@ func (k *KafkaServer) Close() error {
 		k.err = k.lock.Release()
 	})
 	return k.err
-}
-
-func (k *KafkaServer) runRetention(ctx context.Context) {
-	defer close(k.stopped)
-	ticker := time.NewTicker(kafkaRetentionEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			k.cluster.ApplyRetention()
-		}
-	}
 }
 
 // kafkaLog passes on kfake's warnings and errors: a full disk is one of them.

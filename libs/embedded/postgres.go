@@ -69,6 +69,9 @@ func (p *PostgresServer) URL() string {
 // Done is closed when the server has ended, by Close or by itself.
 func (p *PostgresServer) Done() <-chan struct{} { return p.server.done }
 
+// PID is the server's process id.
+func (p *PostgresServer) PID() int { return p.server.pid() }
+
 // Close stops the server: clients are cut off, open transactions rolled back, committed ones kept.
 func (p *PostgresServer) Close() error {
 	p.once.Do(func() {

@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"crypto/rand"
+	"os"
 	"strings"
 	"testing"
 )
@@ -16,6 +17,21 @@ func Topic(t testing.TB) string {
 func Namespace(t testing.TB) string {
 	t.Helper()
 	return randomName("test-")
+}
+
+// Dir is an empty directory, removed when the test ends, that Postgres's own account can enter when the test runs as
+// root, unlike t.TempDir.
+func Dir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "littlevote-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeAfter(t, func() error { return os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func randomName(prefix string) string { return prefix + strings.ToLower(rand.Text()) }
