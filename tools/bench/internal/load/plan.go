@@ -1,0 +1,45 @@
+package load
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/littlevote/littlevote/tools/bench/internal/operation"
+)
+
+// Plan is one run.
+type Plan struct {
+	Rate     float64 // requests a second in an open loop; 0 is the closed loop
+	WarmUp   time.Duration
+	Duration time.Duration // of the window, after the warm-up
+}
+
+// Client sends one request at a time.
+type Client interface {
+	// Ready returns when a request can be sent: it connects, and waits for what the request needs. It is no part of a
+	// closed loop's latency.
+	Ready(ctx context.Context) error
+	// Do sends the next request and judges the answer. A request that was sent is waited for even if ctx has ended.
+	Do(ctx context.Context) operation.Answer
+	Close()
+}
+
+// schedule hands out the moments at which an open loop's requests are due.
+type schedule struct {
+	start    time.Time
+	end      time.Time
+	interval float64 // nanoseconds; a fraction of one would add up to seconds in a long run
+	claimed  atomic.Int64
+}
+
+func newSchedule(start, end time.Time, rate float64) *schedule {
+	return &schedule{start: start, end: end, interval: float64(time.Second) / rate}
+}
+
+// claim gives the next request's due time, or false at the end of the run.
+func (s *schedule) claim() (time.Time, bool) {
+	number := s.claimed.Add(1) - 1
+	due := s.start.Add(time.Duration(float64(number) * s.interval))
+	return due, due.Before(s.end)
+}
