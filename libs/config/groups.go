@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -46,8 +47,11 @@ type Kafka struct {
 	Brokers     []string      `key:"brokers" help:"host:port of some of the brokers, with commas between"`
 	Partitions  int           `key:"partitions" help:"partitions of the vote topic when it is made, 1 to 1000"`
 	Replication int           `key:"replication" help:"replicas of every topic when it is made, 1 to 15; below 3 the loss of a broker may lose votes"`
+	TopicPrefix string        `key:"topic-prefix" help:"stands before the names of the topics, so that several systems may share a cluster; empty or up to 64 of a-z 0-9 . _ -"`
 	Retention   time.Duration `key:"retention" help:"how long the vote topic keeps records, 1h to 8760h; longer than any outage of Postgres"`
 }
+
+var topicPrefix = regexp.MustCompile(`^[a-z0-9._-]{0,64}$`)
 
 // DefaultKafka is one broker on this machine.
 func DefaultKafka() Kafka {
@@ -60,6 +64,9 @@ func (k Kafka) Validate() error {
 		Between("partitions", k.Partitions, 1, 1000),
 		Between("replication", k.Replication, 1, 15),
 		Between("retention", k.Retention, time.Hour, 365*24*time.Hour),
+	}
+	if !topicPrefix.MatchString(k.TopicPrefix) {
+		errs = append(errs, Errorf("topic-prefix", "expected nothing, or up to 64 of a-z 0-9 . _ -"))
 	}
 	for _, broker := range k.Brokers {
 		errs = append(errs, Address("brokers", broker))
