@@ -1,0 +1,21 @@
+// Command vote-service decides votes.
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/littlevote/littlevote/libs/config"
+	"github.com/littlevote/littlevote/libs/service"
+
+	voteservice "github.com/littlevote/littlevote/services/vote-service"
+)
+
+func main() {
+	cfg := voteservice.DefaultConfig()
+	config.Main("vote-service", []any{&cfg}, func(ctx context.Context, log *slog.Logger) error {
+		return service.Process(ctx, "vote-service", cfg.Admin.Listen, log, func(host service.Host) (service.Runner, error) {
+			return voteservice.New(ctx, cfg, host)
+		})
+	})
+}

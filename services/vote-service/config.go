@@ -1,0 +1,80 @@
+package voteservice
+
+import (
+	"errors"
+	"time"
+
+	"github.com/littlevote/littlevote/libs/config"
+)
+
+// Config is everything that can be set.
+type Config struct {
+	config.Dev
+	Vote        Vote               `key:"vote"`
+	Ticket      config.TicketKeys  `key:"ticket"`
+	Admin       Admin              `key:"admin"`
+	Redis       config.Redis       `key:"redis"`
+	Kafka       config.Kafka       `key:"kafka"`
+	Postgres    config.Postgres    `key:"postgres"`
+	Participant config.Participant `key:"participant"`
+	TLS         config.TLS         `key:"tls"`
+	Log         config.Log         `key:"log"`
+}
+
+// Admin is the group "admin".
+type Admin struct {
+	Listen string `key:"listen" help:"host:port of health, metrics and pprof; keep it away from the outside"`
+}
+
+// Vote is the group "vote".
+type Vote struct {
+	Listen         string        `key:"listen" help:"host:port of the RPC service"`
+	Workers        int           `key:"workers" help:"batches of one ballot that are on their way at once, 1 to 64"`
+	BatchVotes     int           `key:"batch-votes" help:"most votes in a batch, 1 to 1000: the script that admits one holds Redis for everybody"`
+	BatchBytes     int           `key:"batch-bytes" help:"about how many bytes a batch may have, 4096 to 262144"`
+	Queue          int           `key:"queue" help:"votes of one ballot that may wait; more are refused as OVERLOADED, 1 to 1000000"`
+	Outbox         int           `key:"outbox" help:"batches of one ballot that may be admitted and not yet settled, over all instances, 1 to 100000"`
+	OutboxLease    time.Duration `key:"outbox-lease" help:"how long a batch is left to the instance that admitted it, 1s to 1m; longer than vote.timeout"`
+	ProduceTimeout time.Duration `key:"produce-timeout" help:"how long Kafka may take before a batch goes to Postgres, 10ms to 30s"`
+	Timeout        time.Duration `key:"timeout" help:"how long a vote off the common path may take before it is OUTCOME_UNKNOWN, 100ms to 30s"`
+}
+
+// DefaultConfig is one instance on this machine.
+func DefaultConfig() Config {
+	return Config{
+		Vote: Vote{
+			Listen:         "127.0.0.1:8102",
+			Workers:        2,
+			BatchVotes:     1000,
+			BatchBytes:     256 << 10,
+			Queue:          20_000,
+			Outbox:         1000,
+			OutboxLease:    10 * time.Second,
+			ProduceTimeout: 2 * time.Second,
+			Timeout:        4 * time.Second,
+		},
+		Admin:       Admin{Listen: "127.0.0.1:9102"},
+		Redis:       config.DefaultRedis(),
+		Kafka:       config.DefaultKafka(),
+		Postgres:    config.DefaultPostgres(),
+		Participant: config.DefaultParticipant(),
+	}
+}
+
+// Validate checks the limits.
+func (v Vote) Validate() error {
+	return errors.Join(
+		config.Address("listen", v.Listen),
+		config.Between("workers", v.Workers, 1, 64),
+		config.Between("batch-votes", v.BatchVotes, 1, 1000),
+		config.Between("batch-bytes", v.BatchBytes, 4096, 256<<10),
+		config.Between("queue", v.Queue, 1, 1_000_000),
+		config.Between("outbox", v.Outbox, 1, 100_000),
+		config.Between("produce-timeout", v.ProduceTimeout, 10*time.Millisecond, 30*time.Second),
+		config.Between("timeout", v.Timeout, 100*time.Millisecond, 30*time.Second),
+		config.Between("outbox-lease", v.OutboxLease, max(time.Second, v.Timeout), time.Minute),
+	)
+}
+
+// Validate checks the limits.
+func (a Admin) Validate() error { return config.Address("listen", a.Listen) }

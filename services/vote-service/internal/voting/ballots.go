@@ -1,0 +1,91 @@
+package voting
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/littlevote/littlevote/libs/groupcommit"
+	"github.com/littlevote/littlevote/libs/pgledger"
+)
+
+// ballot is a ballot's rules and the votes that wait for it.
+type ballot struct {
+	rules pgledger.Ballot
+	queue *groupcommit.Queue[*job]
+	known sync.Map // names that the open list is known to have; it never loses one within an epoch
+}
+
+// allows says whether the ballot takes a candidate's name.
+func (b *ballot) allows(name string) bool {
+	if b.rules.Candidates != nil {
+		return slices.Contains(b.rules.Candidates, name)
+	}
+	return isName(name)
+}
+
+// Ballots is the directory of ballots, refreshed from Postgres.
+type Ballots struct {
+	pool  *pgxpool.Pool
+	open  func(rules pgledger.Ballot) *ballot
+	log   *slog.Logger
+	mu    sync.RWMutex
+	names map[string]*ballot
+}
+
+func newBallots(pool *pgxpool.Pool, open func(pgledger.Ballot) *ballot, log *slog.Logger) *Ballots {
+	return &Ballots{pool: pool, open: open, log: log, names: map[string]*ballot{}}
+}
+
+func (d *Ballots) find(name string) *ballot {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.names[name]
+}
+
+func (d *Ballots) all() []*ballot {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	list := make([]*ballot, 0, len(d.names))
+	for _, b := range d.names {
+		list = append(list, b)
+	}
+	return list
+}
+
+// refresh adds ballots that are new. What the rules say about time and state is decided in Redis, not here.
+func (d *Ballots) refresh(ctx context.Context) error {
+	list, err := pgledger.Ballots(ctx, d.pool)
+	if err != nil {
+		return fmt.Errorf("ballots: %w", err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, rules := range list {
+		if d.names[rules.Name] == nil {
+			d.names[rules.Name] = d.open(rules)
+		}
+	}
+	return nil
+}
+
+// run refreshes the directory until ctx ends; while Postgres is away the ballots stay as they are.
+func (d *Ballots) run(ctx context.Context, every time.Duration) {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		if err := d.refresh(ctx); err != nil && ctx.Err() == nil {
+			d.log.WarnContext(ctx, "the ballots could not be read", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}

@@ -1,0 +1,259 @@
+package voting
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/littlevote/littlevote/libs/events"
+	"github.com/littlevote/littlevote/libs/redisledger"
+	eventv1 "github.com/littlevote/littlevote/proto/gen/littlevote/event/v1"
+	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
+)
+
+// batch is the votes that share an admission, a record and a settlement.
+type batch struct {
+	id        uuid.UUID
+	ballot    *ballot
+	fence     redisledger.Fence
+	lane      uint32
+	jobs      []*job             // in the order of event.Votes: groups first, then entries; nil when taken over
+	event     *eventv1.VoteBatch // all votes, accepted or not
+	groups    []uint32           // sizes of the groups
+	request   redisledger.Batch
+	verdict   redisledger.Verdict
+	accepted  []int // indexes of the accepted votes
+	record    *eventv1.VoteBatch
+	counts    []int64 // what each of event.Candidates gets
+	maybeSent bool    // a produce call was made and got no clear answer: true for life
+	ended     chan struct{}
+}
+
+// newBatch lays out jobs of one ballot: votes without any state of their own are grouped by ticket, so that admission
+// costs what the distinct tickets cost; the others stand one by one behind them.
+func newBatch(b *ballot, fence redisledger.Fence, lane uint32, jobs []*job) (*batch, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, fmt.Errorf("batch id: %w", err)
+	}
+	n := &batch{id: id, ballot: b, fence: fence, lane: lane, ended: make(chan struct{})}
+	n.request = redisledger.Batch{ID: id, Ballot: b.rules.Name}
+	if b.rules.Candidates == nil {
+		n.request.MaxNames = b.rules.MaxCandidates
+	}
+	n.lay(jobs)
+	payload, err := proto.Marshal(&eventv1.OutboxBatch{Batch: n.event, GroupSizes: n.groups})
+	if err != nil {
+		return nil, fmt.Errorf("outbox payload: %w", err)
+	}
+	n.request.Payload = payload
+	return n, nil
+}
+
+// lay orders the jobs and writes their votes down.
+func (n *batch) lay(jobs []*job) {
+	ticketIndex := map[string]int{}
+	var grouped [][]*job
+	var single []*job
+	for _, j := range jobs {
+		i, ok := ticketIndex[j.ticket]
+		if !ok {
+			i = len(n.request.Tickets)
+			ticketIndex[j.ticket] = i
+			n.request.Tickets = append(n.request.Tickets, j.ticket)
+			grouped = append(grouped, nil)
+		}
+		fresh := n.freshNames(j)
+		if !j.keyed && len(fresh) == 0 {
+			grouped[i] = append(grouped[i], j)
+			continue
+		}
+		single = append(single, j)
+		e := redisledger.Entry{Ticket: i, LookedUp: j.lookedUp, NewNames: fresh}
+		if j.keyed {
+			e.Key, e.BodyHash = j.id[:], j.bodyHash[:]
+		}
+		n.request.Entries = append(n.request.Entries, e)
+	}
+	n.jobs = make([]*job, 0, len(jobs))
+	for i, group := range grouped {
+		if len(group) == 0 {
+			continue
+		}
+		n.request.Groups = append(n.request.Groups, redisledger.Group{Ticket: i, Votes: len(group)})
+		n.groups = append(n.groups, uint32(len(group))) //nolint:gosec // at most 1,000
+		n.jobs = append(n.jobs, group...)
+	}
+	n.jobs = append(n.jobs, single...)
+	n.write()
+}
+
+// freshNames returns the names of a vote that an open list may not have yet.
+func (n *batch) freshNames(j *job) []string {
+	if n.request.MaxNames == 0 {
+		return nil
+	}
+	var fresh []string
+	for _, c := range j.choices {
+		if _, ok := n.ballot.known.Load(c.GetCandidate()); !ok {
+			fresh = append(fresh, c.GetCandidate())
+		}
+	}
+	return fresh
+}
+
+func (n *batch) write() {
+	n.event = &eventv1.VoteBatch{
+		Format:  events.Format,
+		BatchId: n.id[:],
+		Epoch:   n.fence.Epoch,
+		Ballot:  n.ballot.rules.Name,
+		Votes:   make([]*eventv1.VoteEvent, len(n.jobs)),
+	}
+	index := map[string]uint32{}
+	for i, j := range n.jobs {
+		e := &eventv1.VoteEvent{
+			VoteId:     j.id[:],
+			Voter:      j.voter,
+			Candidates: make([]uint32, len(j.choices)),
+			Deltas:     make([]int64, len(j.choices)),
+		}
+		if j.keyed {
+			e.BodyHash = j.bodyHash[:]
+		}
+		for k, c := range j.choices {
+			at, ok := index[c.GetCandidate()]
+			if !ok {
+				at = uint32(len(n.event.Candidates)) //nolint:gosec // at most 64,000
+				index[c.GetCandidate()] = at
+				n.event.Candidates = append(n.event.Candidates, c.GetCandidate())
+			}
+			e.Candidates[k], e.Deltas[k] = at, c.GetCount()
+		}
+		n.event.Votes[i] = e
+	}
+}
+
+// takenOver rebuilds another instance's batch from its outbox entry.
+func takenOver(id uuid.UUID, b *ballot, fence redisledger.Fence, c *redisledger.Claimed) (*batch, error) {
+	var o eventv1.OutboxBatch
+	if err := proto.Unmarshal(c.Payload, &o); err != nil {
+		return nil, fmt.Errorf("outbox entry %s: %w", id, err)
+	}
+	// Whether the owner had sent it nobody knows.
+	n := &batch{id: id, ballot: b, fence: fence, event: o.GetBatch(), groups: o.GetGroupSizes(), maybeSent: true}
+	return n, n.decide(c.Verdict)
+}
+
+// decide takes the verdict in: which votes are accepted, the record, the counts.
+func (n *batch) decide(v redisledger.Verdict) error {
+	n.verdict = v
+	if len(v.Groups) != len(n.groups) {
+		return fmt.Errorf("batch %s: %d groups, %d verdicts", n.id, len(n.groups), len(v.Groups))
+	}
+	at := 0
+	for i, g := range v.Groups {
+		for k := range g.Accepted {
+			n.accepted = append(n.accepted, at+k)
+		}
+		at += int(n.groups[i])
+	}
+	if at+len(v.Entries) != len(n.event.GetVotes()) {
+		return fmt.Errorf("batch %s: %d votes, %d verdicts", n.id, len(n.event.GetVotes()), at+len(v.Entries))
+	}
+	for i, e := range v.Entries {
+		if e.Code == redisledger.OK {
+			n.accepted = append(n.accepted, at+i)
+		}
+	}
+	if len(n.accepted) > 0 {
+		n.count()
+	}
+	return nil
+}
+
+// count makes the record of the accepted votes, and what they add to the tally.
+func (n *batch) count() {
+	n.record = &eventv1.VoteBatch{
+		Format:               n.event.GetFormat(),
+		BatchId:              n.event.GetBatchId(),
+		Epoch:                n.event.GetEpoch(),
+		Ballot:               n.event.GetBallot(),
+		AdmittedAtMs:         n.verdict.At.UnixMilli(),
+		TicketVersion:        n.verdict.TicketVersion,
+		FirstAdmissionNumber: n.verdict.First,
+		Candidates:           n.event.GetCandidates(),
+		Votes:                make([]*eventv1.VoteEvent, len(n.accepted)),
+	}
+	n.counts = make([]int64, len(n.event.GetCandidates()))
+	for k, i := range n.accepted {
+		e := n.event.GetVotes()[i]
+		n.record.Votes[k] = e
+		for c, at := range e.GetCandidates() {
+			n.counts[at] += e.GetDeltas()[c]
+		}
+	}
+}
+
+// settlement asks for the settlement of the accepted votes. Candidates that only refused votes named are left out.
+func (n *batch) settlement() *redisledger.Settlement {
+	s := &redisledger.Settlement{Fence: n.fence, ID: n.id, Ballot: n.event.GetBallot(), AdmittedAt: n.verdict.At}
+	for i, count := range n.counts {
+		if count != 0 {
+			s.Names = append(s.Names, n.event.GetCandidates()[i])
+			s.Counts = append(s.Counts, count)
+		}
+	}
+	return s
+}
+
+// succeed answers the accepted votes, each with the running totals after it. totals are those after the whole batch,
+// in the order of the settlement; exact says that they were read in the very act of settling it.
+func (n *batch) succeed(totals []int64, exact bool) {
+	running := make([]int64, len(n.counts))
+	next := 0
+	for i, count := range n.counts {
+		if count == 0 || next >= len(totals) {
+			continue
+		}
+		running[i] = totals[next]
+		if exact {
+			running[i] -= count
+		}
+		next++
+	}
+	for k, i := range n.accepted {
+		e := n.event.GetVotes()[i]
+		out := make([]*votev1.Total, len(e.GetCandidates()))
+		for c, at := range e.GetCandidates() {
+			if exact {
+				running[at] += e.GetDeltas()[c]
+			}
+			out[c] = &votev1.Total{Candidate: n.event.GetCandidates()[at], Votes: running[at]}
+		}
+		admission := n.verdict.First + int64(k)
+		n.jobs[i].succeed(token(n.fence.Epoch, admission), out, admission, n.verdict.At)
+	}
+}
+
+// refuse answers the accepted votes with r.
+func (n *batch) refuse(r refusal) {
+	for _, i := range n.accepted {
+		n.jobs[i].refuse(r, n.verdict.At)
+	}
+}
+
+// refuseAll answers every vote of a batch that was never decided.
+func (n *batch) refuseAll(r refusal, at time.Time) {
+	for _, j := range n.jobs {
+		j.refuse(r, at)
+	}
+}
+
+// token names a vote's place, for reads that must not be older.
+func token(epoch, admission int64) string {
+	return strconv.FormatInt(epoch, 10) + "." + strconv.FormatInt(admission, 10)
+}

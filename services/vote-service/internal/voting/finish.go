@@ -1,0 +1,134 @@
+package voting
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/littlevote/littlevote/libs/pgledger"
+	"github.com/littlevote/littlevote/libs/redisledger"
+)
+
+// makeDurable brings an admitted batch into the log or, if that fails, into Postgres. false means that neither is
+// certain, and that the votes have been answered.
+func (e *Engine) makeDurable(n *batch) bool {
+	sent, err := e.log.produce(e.ctx, n)
+	if err == nil {
+		return true
+	}
+	n.maybeSent = n.maybeSent || sent
+	return e.fallBack(n, err)
+}
+
+// fallBack applies a batch to Postgres, by the same transaction as the persister's. A copy of it that is still on its
+// way through the log will be a duplicate by its id.
+func (e *Engine) fallBack(n *batch, cause error) bool {
+	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
+	defer cancel()
+	verdict, err := e.apply(ctx, n)
+	switch {
+	case err == nil && verdict == pgledger.EpochOver:
+		n.refuse(refusedAway)
+		e.end(n)
+		return false
+	case err == nil && verdict == pgledger.Certified:
+		n.refuse(refusedClosed)
+		e.end(n)
+		return false
+	case err == nil:
+		e.logger.WarnContext(ctx, "Kafka did not take a batch; Postgres did", "batch", n.id, "error", cause)
+		return true
+	}
+	e.logger.ErrorContext(ctx, "neither Kafka nor Postgres took a batch", "batch", n.id, "kafka", cause, "postgres", err)
+	if n.maybeSent || pgledger.CommitUnknown(err) {
+		n.refuse(unknown)
+	} else {
+		e.refund(ctx, n)
+	}
+	e.end(n)
+	return false
+}
+
+// refund gives back what an admission took. Only if Redis says that it did is that a definite refusal.
+func (e *Engine) refund(ctx context.Context, n *batch) {
+	ok, err := e.ledger.Refund(ctx, n.fence, &n.request, &n.verdict)
+	if err != nil || !ok {
+		e.logger.ErrorContext(ctx, "a batch could not be refunded; the outbox will deliver it", "batch", n.id, "error", err)
+		n.refuse(unknown)
+		return
+	}
+	n.refuse(refusedAway)
+}
+
+// finish tells the votes of a durable batch what its settlement says.
+func (e *Engine) finish(n *batch, s redisledger.SettleReply) {
+	switch {
+	case s.Err == nil && s.How == redisledger.Settled && e.epochs.Live(n.fence):
+		n.succeed(s.Totals, s.ByThis)
+		e.end(n)
+	case errors.Is(s.Err, redisledger.ErrWrongEpoch) || s.Err == nil && s.How == redisledger.Settled:
+		// Redis is no longer this epoch's ledger, or this process may no longer say so.
+		e.epochs.Suspect()
+		e.slow.Go(func() { e.awaitEnd(n) })
+	case s.Err != nil:
+		e.slow.Go(func() { e.settleAgain(n) })
+	default:
+		e.logger.ErrorContext(e.ctx, "a durable batch is neither in the outbox nor settled", "batch", n.id, "how", s.How)
+		n.refuse(unknown)
+		e.end(n)
+	}
+}
+
+// settleAgain repeats a settlement that got no answer: it happens once, however often it is asked for.
+func (e *Engine) settleAgain(n *batch) {
+	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
+	defer cancel()
+	for {
+		s := e.ledger.Settle(ctx, n.settlement())
+		if s.Err == nil || errors.Is(s.Err, redisledger.ErrWrongEpoch) {
+			e.finish(n, s)
+			return
+		}
+		if !pause(ctx, 100*time.Millisecond) {
+			n.refuse(unknown)
+			e.end(n)
+			return
+		}
+	}
+}
+
+// awaitEnd waits until the batch's epoch is over. Then Postgres knows for good whether the batch counts.
+func (e *Engine) awaitEnd(n *batch) {
+	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
+	defer cancel()
+	defer e.end(n)
+	for {
+		applied, now, err := pgledger.BatchApplied(ctx, e.pool, []uuid.UUID{n.id})
+		if err == nil && now.Number > n.fence.Epoch {
+			if applied[n.id] {
+				n.succeed(nil, false)
+			} else {
+				n.refuse(refusedAway)
+			}
+			return
+		}
+		if !pause(ctx, 50*time.Millisecond) {
+			n.refuse(unknown)
+			return
+		}
+	}
+}
+
+// pause waits, unless ctx ends first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,102 @@
+package voting
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/sony/gobreaker/v2"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/littlevote/littlevote/libs/events"
+)
+
+// How the breaker behaves: a few failures in a row open it, and a probe a second later may close it.
+const (
+	breakerFailures = 3
+	breakerPause    = time.Second
+)
+
+// Log writes batches to the topic of the votes.
+type Log struct {
+	client  *kgo.Client
+	admin   *kadm.Client
+	topic   string
+	timeout time.Duration
+	breaker *gobreaker.TwoStepCircuitBreaker[struct{}]
+}
+
+// NewLog returns a log over a producing client (see events.NewProducer).
+func NewLog(client *kgo.Client, topic string, timeout time.Duration) *Log {
+	return &Log{
+		client:  client,
+		admin:   kadm.NewClient(client),
+		topic:   topic,
+		timeout: timeout,
+		breaker: gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+			Name:        "kafka",
+			Timeout:     breakerPause,
+			MaxRequests: 1,
+			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakerFailures },
+		}),
+	}
+}
+
+// errNoAnswer says that the brokers did not answer in time.
+var errNoAnswer = errors.New("no answer from Kafka in time")
+
+// produce writes a batch and waits until all in-sync replicas have it. sent says, on an error, that the record may be
+// in the log or get there yet; false means that it certainly never will.
+func (l *Log) produce(ctx context.Context, n *batch) (sent bool, err error) {
+	value, err := events.Encode(n.record)
+	if err != nil {
+		return false, err
+	}
+	done, err := l.breaker.Allow()
+	if err != nil {
+		return false, fmt.Errorf("kafka: %w", err)
+	}
+	err = l.write(ctx, &kgo.Record{Topic: l.topic, Key: events.Key(n.event.GetBallot(), n.lane), Value: value})
+	done(err)
+	return true, err
+}
+
+func (l *Log) write(ctx context.Context, r *kgo.Record) error {
+	// The client does not take back what it has sent, so the wait is ours; what it has not sent yet it drops.
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	result := make(chan error, 1)
+	l.client.Produce(ctx, r, func(_ *kgo.Record, err error) { result <- err })
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return errNoAnswer
+	}
+}
+
+// EndOffsets is what a change of epoch asks: the topic's id and where each partition ends now.
+func (l *Log) EndOffsets(ctx context.Context) (uuid.UUID, map[int32]int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	topic, err := events.Describe(ctx, l.admin, l.topic)
+	if err != nil {
+		return uuid.Nil, nil, err
+	}
+	listed, err := l.admin.ListEndOffsets(ctx, l.topic)
+	if err != nil {
+		return uuid.Nil, nil, err
+	}
+	if err := listed.Error(); err != nil {
+		return uuid.Nil, nil, err
+	}
+	ends := map[int32]int64{}
+	listed.Each(func(o kadm.ListedOffset) { ends[o.Partition] = o.Offset })
+	if len(ends) != topic.Partitions {
+		return uuid.Nil, nil, fmt.Errorf("%d end offsets of %d partitions", len(ends), topic.Partitions)
+	}
+	return topic.ID, ends, nil
+}

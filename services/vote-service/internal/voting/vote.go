@@ -1,0 +1,169 @@
+package voting
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
+	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
+)
+
+// vote is a request that obeys its ballot's rules.
+type vote struct {
+	ballot   *ballot
+	id       uuid.UUID // the idempotency key, if keyed
+	keyed    bool
+	bodyHash [16]byte // set if keyed
+	lookedUp bool     // Postgres does not know the key
+	ticket   string   // the value; empty stands for the newest
+	voter    string
+	choices  []*votev1.Choice
+}
+
+// weight estimates how many bytes the vote adds to a batch.
+func (v *vote) weight() int {
+	n := 64 + len(v.voter)
+	for _, c := range v.choices {
+		n += 16 + len(c.GetCandidate())
+	}
+	return n
+}
+
+// hashBody identifies what must match when a key comes again: ballot, voter, kind and the sum per candidate. The ticket
+// is not part of it, since a late retry carries another one.
+func hashBody(ballot, voter string, choices []*votev1.Choice) [16]byte {
+	sums := make(map[string]int64, len(choices))
+	names := make([]string, 0, len(choices))
+	for _, c := range choices {
+		if _, ok := sums[c.GetCandidate()]; !ok {
+			names = append(names, c.GetCandidate())
+		}
+		sums[c.GetCandidate()] += c.GetCount()
+	}
+	slices.SortFunc(names, strings.Compare)
+	var buf []byte
+	text := func(s string) {
+		buf = binary.BigEndian.AppendUint32(buf, uint32(len(s))) //nolint:gosec // names are bounded
+		buf = append(buf, s...)
+	}
+	text("vote")
+	text(ballot)
+	text(voter)
+	for _, n := range names {
+		text(n)
+		buf = binary.BigEndian.AppendUint64(buf, uint64(sums[n])) //nolint:gosec // counts are positive
+	}
+	sum := sha256.Sum256(buf)
+	return [16]byte(sum[:16])
+}
+
+// job is a vote on its way, with the place for its verdict.
+type job struct {
+	vote
+	verdict *votev1.Verdict
+	call    *call
+}
+
+// call is one RPC that waits for its verdicts.
+type call struct {
+	left atomic.Int32
+	done chan struct{}
+}
+
+func newCall(votes int) *call {
+	c := &call{done: make(chan struct{})}
+	c.left.Store(int32(votes)) //nolint:gosec // at most 1,000
+	return c
+}
+
+// answered is called once per vote, after its verdict is written.
+func (c *call) answered() {
+	if c.left.Add(-1) == 0 {
+		close(c.done)
+	}
+}
+
+// refusal is why a vote does not count, or may not.
+type refusal struct {
+	code       statusv1.Code
+	outcome    statusv1.Outcome
+	retryable  bool
+	retryAfter time.Duration
+	detail     string
+}
+
+// Everything the engine can say beside success.
+var (
+	refusedExpired    = refuse(statusv1.Code_CODE_TICKET_EXPIRED, "the ticket has expired")
+	refusedSuperseded = refuse(statusv1.Code_CODE_TICKET_SUPERSEDED, "a newer ticket is there")
+	refusedExhausted  = refuse(statusv1.Code_CODE_TICKET_EXHAUSTED, "all uses of the ticket are taken")
+	refusedInvalid    = refuse(statusv1.Code_CODE_TICKET_INVALID, "not a ticket of this ballot, or value and version do not belong together")
+	refusedClosed     = refuse(statusv1.Code_CODE_BALLOT_CLOSED, "the ballot is not open")
+	refusedNoBallot   = refuse(statusv1.Code_CODE_BALLOT_NOT_FOUND, "there is no such ballot")
+	refusedReused     = refuse(statusv1.Code_CODE_KEY_REUSED, "the idempotency key was used before with another body")
+	refusedNames      = refuse(statusv1.Code_CODE_INVALID_ARGUMENT, "the ballot takes no more candidates")
+	refusedFull       = again(statusv1.Code_CODE_OVERLOADED, 100*time.Millisecond, "too many votes wait")
+	refusedAway       = again(statusv1.Code_CODE_UNAVAILABLE, time.Second, "the ledger cannot be reached or is being moved; nothing happened")
+	unknown           = refusal{
+		code:       statusv1.Code_CODE_OUTCOME_UNKNOWN,
+		outcome:    statusv1.Outcome_OUTCOME_UNKNOWN,
+		retryable:  true,
+		retryAfter: time.Second,
+		detail:     "the vote may count or not; send the same idempotency key again to find out",
+	}
+)
+
+func refuse(code statusv1.Code, detail string) refusal {
+	return refusal{code: code, outcome: statusv1.Outcome_OUTCOME_NONE, detail: detail}
+}
+
+// again refuses what may be tried again as it is.
+func again(code statusv1.Code, after time.Duration, detail string) refusal {
+	r := refuse(code, detail)
+	r.retryable, r.retryAfter = true, after
+	return r
+}
+
+func invalid(detail string) *refusal {
+	r := refuse(statusv1.Code_CODE_INVALID_ARGUMENT, detail)
+	return &r
+}
+
+// refuse answers a vote that does not count, or may not.
+func (j *job) refuse(r refusal, at time.Time) {
+	v := j.verdict
+	v.Code, v.Outcome, v.Retryable, v.Detail = r.code, r.outcome, r.retryable, r.detail
+	if r.retryAfter > 0 {
+		v.RetryAfter = durationpb.New(r.retryAfter)
+	}
+	if j.ticket == "" && (r.code == statusv1.Code_CODE_TICKET_EXPIRED || r.code == statusv1.Code_CODE_TICKET_EXHAUSTED) {
+		v.Retryable = true // whoever takes the newest ticket finds another one next time
+	}
+	v.DecidedAt = timestamppb.New(at)
+	j.identify()
+	j.call.answered()
+}
+
+// succeed answers a vote that counts.
+func (j *job) succeed(token string, totals []*votev1.Total, admission int64, at time.Time) {
+	v := j.verdict
+	v.Code, v.Outcome = statusv1.Code_CODE_OK, statusv1.Outcome_OUTCOME_COUNTED
+	v.Token, v.Totals, v.AdmissionNumber = token, totals, admission
+	v.DecidedAt = timestamppb.New(at)
+	j.identify()
+	j.call.answered()
+}
+
+func (j *job) identify() {
+	if j.id != uuid.Nil {
+		j.verdict.VoteId = j.id.String()
+	}
+}

@@ -1,0 +1,177 @@
+package voteservice
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/littlevote/littlevote/libs/epoch"
+	"github.com/littlevote/littlevote/libs/events"
+	"github.com/littlevote/littlevote/libs/pgledger"
+	"github.com/littlevote/littlevote/libs/redisledger"
+	"github.com/littlevote/littlevote/libs/service"
+	"github.com/littlevote/littlevote/libs/ticket"
+	"github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1/votev1connect"
+
+	"github.com/littlevote/littlevote/services/vote-service/internal/voting"
+)
+
+// drainTimeout is how long votes that were taken may go on after a stop, beside the RPC port's own drain.
+const drainTimeout = 6 * time.Second
+
+// Service is one instance.
+type Service struct {
+	cfg     Config
+	log     *slog.Logger
+	rdb     redis.UniversalClient
+	pool    *pgxpool.Pool
+	kafka   *kgo.Client
+	epochs  *epoch.Participant
+	changer *epoch.Changer
+	changes chan struct{} // a change of epoch may be due
+	engine  *voting.Engine
+	rpc     *service.RPC
+	health  *service.Health
+}
+
+// New sets an instance up and listens. It connects to the stores when they are needed, so they may come later.
+func New(ctx context.Context, cfg Config, host service.Host) (*Service, error) {
+	s := &Service{cfg: cfg, log: host.Log, health: host.Health, changes: make(chan struct{}, 1)}
+	if err := s.connect(ctx); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Service) connect(ctx context.Context) error {
+	keys, err := ticket.Open(s.cfg.Ticket.KeyFile, s.cfg.Dev.Dev)
+	if err != nil {
+		return err
+	}
+	if s.rdb, err = redisledger.Open(s.cfg.Redis.URL, s.cfg.Redis.PoolSize, s.cfg.Redis.Timeout); err != nil {
+		return err
+	}
+	if s.pool, err = pgledger.Open(ctx, s.cfg.Postgres); err != nil {
+		return err
+	}
+	if s.kafka, err = events.NewProducer(s.cfg.Kafka, s.log); err != nil {
+		return err
+	}
+	id := instance()
+	ledger := redisledger.New(s.rdb)
+	s.epochs = epoch.NewParticipant(s.pool, epoch.Config{
+		ID:        id,
+		Service:   "vote-service",
+		Lease:     s.cfg.Participant.Lease,
+		Heartbeat: s.cfg.Participant.Heartbeat,
+	}, s.log)
+	topic := events.NewTopics(s.cfg.Kafka.TopicPrefix).Votes
+	votes := voting.NewLog(s.kafka, topic, s.cfg.Vote.ProduceTimeout)
+	s.changer = epoch.NewChanger(s.pool, ledger, votes, s.cfg.Redis.Replicated, s.epochs.Suspect, s.log)
+	s.engine = voting.NewEngine(voting.Config{
+		Instance:    id,
+		Workers:     s.cfg.Vote.Workers,
+		BatchVotes:  s.cfg.Vote.BatchVotes,
+		BatchBytes:  s.cfg.Vote.BatchBytes,
+		Queue:       s.cfg.Vote.Queue,
+		Outbox:      s.cfg.Vote.Outbox,
+		OutboxLease: s.cfg.Vote.OutboxLease,
+		Timeout:     s.cfg.Vote.Timeout,
+		Refresh:     s.cfg.Participant.Heartbeat,
+	}, ledger, s.epochs, votes, s.pool, keys, s.log)
+	s.checks()
+	path, handler := votev1connect.NewVoteServiceHandler(s.engine, service.HandlerOptions(s.log)...)
+	s.rpc, err = service.NewRPC(s.cfg.Vote.Listen, s.cfg.TLS, s.health,
+		service.Mount{Name: votev1connect.VoteServiceName, Path: path, Handler: handler})
+	return err
+}
+
+func (s *Service) checks() {
+	s.health.Check("epoch", s.epochs.Ready)
+	s.health.Check("ballots", s.engine.Ready)
+	s.health.Check("redis", func(ctx context.Context) error { return s.rdb.Ping(ctx).Err() })
+	if s.cfg.Kafka.Replication < 2 {
+		s.health.Weak("one Kafka replica: the loss of the broker's disk loses votes that are not yet in Postgres (G1)")
+	}
+	if !s.cfg.Redis.Replicated {
+		s.health.Weak("Redis without a replica: its loss stops the vote until it is back")
+	}
+}
+
+// Addr is the address of the RPC port.
+func (s *Service) Addr() string { return s.rpc.Addr() }
+
+// Run serves until ctx ends, then drains: RPC port, engine, lease, in this order.
+func (s *Service) Run(ctx context.Context) error {
+	defer s.close()
+	if err := s.ensureTopics(ctx); err != nil {
+		return err
+	}
+	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	background, _ := errgroup.WithContext(inner)
+	background.Go(func() error { return s.epochs.Run(inner) })
+	background.Go(func() error { return s.engine.Run(inner) })
+	background.Go(func() error { return s.changer.Run(inner, s.cfg.Participant.Heartbeat, s.changes) })
+	err := s.rpc.Run(ctx)
+	drain, cancel := context.WithTimeout(inner, drainTimeout)
+	defer cancel()
+	s.engine.Close(drain)
+	stop()
+	return errors.Join(err, background.Wait())
+}
+
+// ensureTopics waits for Kafka: without its topics no epoch can open.
+func (s *Service) ensureTopics(ctx context.Context) error {
+	for told := false; ; {
+		try, cancel := context.WithTimeout(ctx, 10*time.Second)
+		_, err := events.EnsureTopics(try, s.kafka, s.cfg.Kafka, events.NewTopics(s.cfg.Kafka.TopicPrefix))
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return nil
+		}
+		if !told {
+			s.log.WarnContext(ctx, "waiting for Kafka", "error", err)
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func (s *Service) close() {
+	if s.rpc != nil {
+		_ = s.rpc.Close()
+	}
+	if s.kafka != nil {
+		s.kafka.Close()
+	}
+	if s.pool != nil {
+		s.pool.Close()
+	}
+	if s.rdb != nil {
+		_ = s.rdb.Close()
+	}
+}
+
+// instance names this process: for people by its host, for the protocol by chance.
+func instance() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s-%d-%s", host, os.Getpid(), rand.Text()[:8])
+}
