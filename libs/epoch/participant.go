@@ -2,9 +2,11 @@ package epoch
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -166,4 +168,13 @@ func (p *Participant) WaitOpen(ctx context.Context) error {
 			return fmt.Errorf("%w: %w", ErrTimeout, err)
 		}
 	}
+}
+
+// NewID names this process: for people by its host and number, for the protocol by chance.
+func NewID() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s-%d-%s", host, os.Getpid(), rand.Text()[:8])
 }

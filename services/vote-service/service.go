@@ -2,11 +2,8 @@ package voteservice
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -67,7 +64,7 @@ func (s *Service) connect(ctx context.Context) error {
 	if s.kafka, err = events.NewProducer(s.cfg.Kafka, s.log); err != nil {
 		return err
 	}
-	id := instance()
+	id := epoch.NewID()
 	ledger := redisledger.New(s.rdb)
 	s.epochs = epoch.NewParticipant(s.pool, epoch.Config{
 		ID:        id,
@@ -119,7 +116,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	background, _ := errgroup.WithContext(inner)
+	var background errgroup.Group
 	background.Go(func() error { return s.epochs.Run(inner) })
 	background.Go(func() error { return s.engine.Run(inner) })
 	background.Go(func() error { return s.changer.Run(inner, s.cfg.Participant.Heartbeat, s.changes) })
@@ -165,13 +162,4 @@ func (s *Service) close() {
 	if s.rdb != nil {
 		_ = s.rdb.Close()
 	}
-}
-
-// instance names this process: for people by its host, for the protocol by chance.
-func instance() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	return fmt.Sprintf("%s-%d-%s", host, os.Getpid(), rand.Text()[:8])
 }

@@ -1,0 +1,105 @@
+package queryservice
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/littlevote/littlevote/libs/epoch"
+	"github.com/littlevote/littlevote/libs/pgledger"
+	"github.com/littlevote/littlevote/libs/redisledger"
+	"github.com/littlevote/littlevote/libs/service"
+	"github.com/littlevote/littlevote/proto/gen/littlevote/query/v1/queryv1connect"
+
+	"github.com/littlevote/littlevote/services/query-service/internal/reading"
+)
+
+// drainTimeout is how long reads that were taken may go on after the RPC port has stopped.
+const drainTimeout = 2 * time.Second
+
+// Service is one instance.
+type Service struct {
+	cfg     Config
+	log     *slog.Logger
+	rdb     redis.UniversalClient
+	primary *pgxpool.Pool
+	replica *pgxpool.Pool
+	epochs  *epoch.Participant
+	reads   *reading.Service
+	rpc     *service.RPC
+}
+
+// New sets an instance up and listens. It connects to the stores when they are needed, so they may come later.
+func New(ctx context.Context, cfg Config, host service.Host) (*Service, error) {
+	s := &Service{cfg: cfg, log: host.Log}
+	if err := s.connect(ctx, host); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Service) connect(ctx context.Context, host service.Host) (err error) {
+	if s.rdb, err = redisledger.Open(s.cfg.Redis.URL, s.cfg.Redis.PoolSize, s.cfg.Redis.Timeout); err != nil {
+		return err
+	}
+	if s.primary, err = pgledger.Open(ctx, s.cfg.Postgres); err != nil {
+		return err
+	}
+	if s.cfg.Postgres.ReplicaURL != "" {
+		if s.replica, err = pgledger.OpenReplica(ctx, s.cfg.Postgres); err != nil {
+			return err
+		}
+	}
+	s.epochs = epoch.NewParticipant(s.primary, epoch.Config{
+		ID:        epoch.NewID(),
+		Service:   "query-service",
+		Lease:     s.cfg.Participant.Lease,
+		Heartbeat: s.cfg.Participant.Heartbeat,
+	}, s.log)
+	reader := reading.NewReader(redisledger.New(s.rdb), s.epochs, s.replica, s.primary, s.cfg.Query.Timeout, s.log)
+	s.reads = reading.NewService(reading.Config{Workers: s.cfg.Query.Workers, Queue: s.cfg.Query.Queue}, reader, s.primary, s.log)
+	host.Health.Check("ballots", s.reads.Ready)
+	path, handler := queryv1connect.NewQueryServiceHandler(s.reads, service.HandlerOptions(s.log)...)
+	s.rpc, err = service.NewRPC(s.cfg.Query.Listen, s.cfg.TLS, host.Health,
+		service.Mount{Name: queryv1connect.QueryServiceName, Path: path, Handler: handler})
+	return err
+}
+
+// Addr is the address of the RPC port.
+func (s *Service) Addr() string { return s.rpc.Addr() }
+
+// Run serves until ctx ends, then drains: RPC port, reads, lease, in this order.
+func (s *Service) Run(ctx context.Context) error {
+	defer s.close()
+	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var background errgroup.Group
+	background.Go(func() error { return s.epochs.Run(inner) })
+	background.Go(func() error { s.reads.Run(inner, s.cfg.Participant.Heartbeat); return nil })
+	err := s.rpc.Run(ctx)
+	drain, cancel := context.WithTimeout(inner, drainTimeout)
+	defer cancel()
+	s.reads.Close(drain)
+	stop()
+	return errors.Join(err, background.Wait())
+}
+
+func (s *Service) close() {
+	if s.rpc != nil {
+		_ = s.rpc.Close()
+	}
+	for _, pool := range []*pgxpool.Pool{s.primary, s.replica} {
+		if pool != nil {
+			pool.Close()
+		}
+	}
+	if s.rdb != nil {
+		_ = s.rdb.Close()
+	}
+}
