@@ -84,14 +84,13 @@ func (h *Health) Report(ctx context.Context) Report {
 	if age < reportAge {
 		return report
 	}
-	started := time.Now()
 	// The caller's context does not count here: others get this report too.
 	results := runChecks(context.WithoutCancel(ctx), checks)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.last = h.newReport(results)
 	if len(checks) == len(h.checks) {
-		h.lastAt = started
+		h.lastAt = time.Now()
 	}
 	return h.last
 }

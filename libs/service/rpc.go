@@ -12,9 +12,12 @@ import (
 	"github.com/littlevote/littlevote/libs/config"
 )
 
-// callTime bounds a unary call from its first byte to its last: its message arrives, it is worked on, its answer is taken, each in
-// MaxDeadline.
-const callTime = 3 * MaxDeadline
+const (
+	// arriveTime is how long the message of a call may take to arrive.
+	arriveTime = MaxDeadline
+	// callTime bounds a call from its first byte to its last: arriving, being worked on, and its answer being taken.
+	callTime = arriveTime + 2*MaxDeadline
+)
 
 // Mount is one RPC service: what a generated New…Handler function returns, and the name of the service. Its methods are unary:
 // each call has ended after 90 s.
@@ -44,13 +47,13 @@ func rpcMux(draining context.Context, health *Health, mounts []Mount) http.Handl
 	names := make(map[string]bool, len(mounts))
 	reflected := []string{grpchealth.HealthV1ServiceName}
 	for _, mount := range mounts {
-		mux.Handle(mount.Path, limitTime(mount.Handler))
+		mux.Handle(mount.Path, limitTime(arriveTime, callTime, mount.Handler))
 		names[mount.Name] = true
 		reflected = append(reflected, mount.Name)
 	}
 	limit := connect.WithReadMaxBytes(readLimit)
 	path, handler := grpchealth.NewHandler(grpcHealth{health: health, names: names}, limit)
-	mux.Handle(path, limitTime(handler))
+	mux.Handle(path, limitTime(arriveTime, callTime, handler))
 	reflector := grpcreflect.NewStaticReflector(reflected...)
 	path, handler = grpcreflect.NewHandlerV1(reflector, limit)
 	mux.Handle(path, endWith(draining, handler))
@@ -62,22 +65,30 @@ func rpcMux(draining context.Context, health *Health, mounts []Mount) http.Handl
 
 // limitTime bounds the time in which a request must have arrived whole and its answer be taken. A Connect handler reads the
 // message before any interceptor runs, so without this a client that sends a byte a minute would hold a goroutine for ever.
-func limitTime(next http.Handler) http.Handler {
+func limitTime(arrive, whole time.Duration, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// Every server of ours can set them; the errors are for wrapped writers.
 		control, now := http.NewResponseController(w), time.Now()
-		_ = control.SetReadDeadline(now.Add(MaxDeadline))
-		_ = control.SetWriteDeadline(now.Add(callTime))
+		_ = control.SetReadDeadline(now.Add(arrive))
+		_ = control.SetWriteDeadline(now.Add(whole))
 		next.ServeHTTP(w, r)
 	})
 }
 
-// endWith ends a request's context when draining begins: reflection is a stream that lasts as long as its client likes.
+// endWith ends a stream when draining begins: reflection lasts as long as its client likes. The handler waits for the next
+// message without a look at its context, so it is the reading that has to end.
 func endWith(draining context.Context, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithCancel(r.Context())
-		defer cancel()
-		defer context.AfterFunc(draining, cancel)()
-		next.ServeHTTP(w, r.WithContext(ctx))
+		ended := make(chan struct{})
+		stop := context.AfterFunc(draining, func() {
+			defer close(ended)
+			_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
+		})
+		defer func() {
+			if !stop() {
+				<-ended // w must not be touched after the return.
+			}
+		}()
+		next.ServeHTTP(w, r)
 	})
 }

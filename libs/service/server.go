@@ -32,10 +32,11 @@ type Server struct {
 	health   *Health
 	abort    context.CancelFunc // ends the contexts of all requests
 	finish   context.CancelFunc // ends the context that handlers got
+	patience time.Duration      // for requests in flight when draining begins
 }
 
 // NewServer listens at once, so that Addr is known; nothing is answered before Run. It calls handler once, with a context that
-// ends when draining begins, for requests that would not end by themselves.
+// ends when draining begins, for streams that would not end by themselves.
 func NewServer(
 	listen string, files config.TLS, health *Health, handler func(draining context.Context) http.Handler,
 ) (*Server, error) {
@@ -58,6 +59,7 @@ func NewServer(
 		health:   health,
 		abort:    abort,
 		finish:   finish,
+		patience: drainTimeout,
 		http: &http.Server{
 			Handler:           handler(draining),
 			TLSConfig:         secure,
@@ -92,7 +94,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	s.health.Drain()
 	s.finish()
-	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.patience)
 	defer cancel()
 	err := s.http.Shutdown(limit)
 	if err != nil {
