@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"sync"
 	"syscall"
 	"time"
@@ -17,9 +16,6 @@ import (
 // postgresStart bounds the start of a server, recovery after a crash included.
 const postgresStart = 2 * time.Minute
 
-// postgresDatabase is the database that URL names.
-const postgresDatabase = "littlevote"
-
 // PostgresServer is a Postgres server of this process.
 type PostgresServer struct {
 	home     pgcluster.Home
@@ -28,7 +24,7 @@ type PostgresServer struct {
 	orphaned syscall.Signal // what the server gets when this process dies
 	server   *child
 	port     int
-	password string
+	url      string
 	once     sync.Once
 	err      error
 }
@@ -55,16 +51,7 @@ func Postgres(ctx context.Context, dataDir string, opts ...Option) (*PostgresSer
 }
 
 // URL is where clients connect: an empty database at the first start, as a superuser.
-func (p *PostgresServer) URL() string {
-	u := url.URL{
-		Scheme:   "postgres",
-		User:     url.UserPassword(pgcluster.Role, p.password),
-		Host:     fmt.Sprintf("127.0.0.1:%d", p.port),
-		Path:     postgresDatabase,
-		RawQuery: "sslmode=disable",
-	}
-	return u.String()
-}
+func (p *PostgresServer) URL() string { return p.url }
 
 // Done is closed when the server has ended, by Close or by itself.
 func (p *PostgresServer) Done() <-chan struct{} { return p.server.done }

@@ -6,12 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os/exec"
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/littlevote/littlevote/libs/embedded/pgcluster"
 )
@@ -34,13 +31,13 @@ func (p *PostgresServer) start(ctx context.Context, o options) error {
 	if err := p.home.Init(ctx, programs, !o.throwaway); err != nil {
 		return err
 	}
-	if p.password, err = p.home.Password(); err != nil {
-		return err
-	}
 	if err := p.launch(ctx, programs, o); err != nil {
 		return err
 	}
-	if err := p.ensureDatabase(ctx); err != nil {
+	if p.url, err = p.home.URL(p.port); err != nil {
+		return err
+	}
+	if err := p.home.CreateDatabase(ctx, p.port); err != nil {
 		return err
 	}
 	p.log.InfoContext(ctx, "Postgres is ready", slog.Int("version", programs.Major), slog.Int("port", p.port),
@@ -87,8 +84,7 @@ func (p *PostgresServer) launchOnce(ctx context.Context, programs pgcluster.Prog
 	}
 	// The server has its own copy by then.
 	defer func() { _ = log.Close() }()
-	cmd := exec.Command(programs.Path("postgres"), serverArgs(p.home.Cluster(), port, o)...)
-	p.home.Account.Adopt(cmd, p.home.Dir)
+	cmd := p.home.Server(programs, port, serverSettings(o)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	p.port, p.orphaned = port, syscall.SIGINT // A fast shutdown: the next start need not recover.
 	if o.throwaway {
@@ -101,19 +97,12 @@ func (p *PostgresServer) launchOnce(ctx context.Context, programs pgcluster.Prog
 	return p.waitReady(ctx)
 }
 
-func serverArgs(cluster string, port int, o options) []string {
-	settings := []string{
-		"listen_addresses=127.0.0.1", fmt.Sprintf("port=%d", port), "unix_socket_directories=",
-		"max_connections=200", "timezone=UTC", "log_timezone=UTC", "lc_messages=C", "logging_collector=off",
-	}
+func serverSettings(o options) []string {
+	settings := []string{"max_connections=200"}
 	if o.throwaway {
 		settings = append(settings, "fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=32MB")
 	}
-	args := []string{"-D", cluster}
-	for _, setting := range settings {
-		args = append(args, "-c", setting)
-	}
-	return args
+	return settings
 }
 
 func (p *PostgresServer) waitReady(ctx context.Context) error {
@@ -143,24 +132,6 @@ func (p *PostgresServer) explain() error {
 		return fmt.Errorf("%w: %w", errRetry, err)
 	}
 	return err
-}
-
-func (p *PostgresServer) ensureDatabase(ctx context.Context) error {
-	config, err := pgx.ParseConfig(p.URL())
-	if err != nil {
-		return err
-	}
-	config.Database = "postgres"
-	conn, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
-		return err
-	}
-	var there bool
-	err = conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", postgresDatabase).Scan(&there)
-	if err == nil && !there {
-		_, err = conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{postgresDatabase}.Sanitize())
-	}
-	return errors.Join(err, conn.Close(ctx))
 }
 
 func freePort(ctx context.Context) (int, error) {
