@@ -22,10 +22,10 @@ type Ticket struct {
 
 // TicketState is what a minter and a reader need to know.
 type TicketState struct {
-	Now          time.Time // Redis TIME
-	LastNumber   int64     // of the last ticket minted in this epoch, 0 if none
-	HasSuccessor bool
-	Newest       *Ticket // nil if there never was one; may be expired
+	Now        time.Time // Redis TIME
+	LastNumber int64     // of the last ticket minted in this epoch, 0 if none
+	Successor  string    // version of the ticket that is stored for the next window; empty if there is none
+	Newest     *Ticket   // nil if there never was one; may be expired
 }
 
 // Usable says whether the newest ticket admits votes now.
@@ -43,9 +43,9 @@ func (l *Ledger) Ticket(ctx context.Context, f Fence, ballot string) (TicketStat
 		return TicketState{}, err
 	}
 	state := TicketState{
-		Now:          time.UnixMilli(r.rest[0].(int64)),
-		LastNumber:   last,
-		HasSuccessor: r.rest[2] != "",
+		Now:        time.UnixMilli(r.rest[0].(int64)),
+		LastNumber: last,
+		Successor:  r.rest[2].(string),
 	}
 	if len(r.rest) < 9 {
 		return state, nil

@@ -10,7 +10,11 @@ import (
 // the same in every process, so that services started by hand understand each other.
 func Open(file string, dev bool) (*Keys, error) {
 	if file != "" {
-		return LoadKeys(file)
+		keys, err := LoadKeys(file)
+		if err != nil {
+			return nil, config.Errorf("ticket.key-file", "%v", err)
+		}
+		return keys, nil
 	}
 	if !dev {
 		return nil, config.Errorf("ticket.key-file", "expected a file with a secret of at least 32 bytes; only with dev may it be missing")

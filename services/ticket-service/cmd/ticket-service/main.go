@@ -1,0 +1,21 @@
+// Command ticket-service mints tickets and hands them out.
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/littlevote/littlevote/libs/config"
+	"github.com/littlevote/littlevote/libs/service"
+
+	ticketservice "github.com/littlevote/littlevote/services/ticket-service"
+)
+
+func main() {
+	cfg := ticketservice.DefaultConfig()
+	config.Main("ticket-service", []any{&cfg}, func(ctx context.Context, log *slog.Logger) error {
+		return service.Process(ctx, "ticket-service", cfg.Admin.Listen, log, func(host service.Host) (service.Runner, error) {
+			return ticketservice.New(ctx, cfg, host)
+		})
+	})
+}

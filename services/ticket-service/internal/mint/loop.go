@@ -1,0 +1,208 @@
+package mint
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/littlevote/littlevote/libs/redisledger"
+	"github.com/littlevote/littlevote/libs/ticket"
+	"github.com/littlevote/littlevote/services/ticket-service/internal/ballots"
+	"github.com/littlevote/littlevote/services/ticket-service/internal/history"
+	"github.com/littlevote/littlevote/services/ticket-service/internal/lock"
+)
+
+const (
+	// maxSleep bounds the wait for a rotation, so that a jump of the Redis clock is noticed.
+	maxSleep = time.Second
+	// idleSleep is the wait while there is no ledger; a wake-up ends it.
+	idleSleep = time.Second
+	// failedSleep is the wait after a call that failed.
+	failedSleep = 100 * time.Millisecond
+	// lostSleep is the wait after another replica was quicker.
+	lostSleep = 10 * time.Millisecond
+)
+
+// loop keeps the tickets of one ballot.
+type loop struct {
+	m      *Minter
+	ballot string
+
+	// Of what is missing.
+	missing      bool
+	missingSince time.Time
+	missingAfter int64 // the number of the last ticket at that time
+	missingIn    redisledger.Fence
+
+	// Of what this loop has minted.
+	fillsIn  bool  // without the lock, since nobody else minted
+	lastMint int64 // number
+
+	// The fence to mint under, for one hold in one epoch.
+	hold  *lock.Hold
+	epoch redisledger.Fence
+	fence int64
+
+	recorded [2]string // versions of the tickets that were last given to the history
+	failing  bool
+}
+
+func (l *loop) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		woken := l.m.awake()
+		sleep := l.step(ctx)
+		if sleep <= 0 {
+			continue
+		}
+		timer := time.NewTimer(sleep)
+		select {
+		case <-ctx.Done():
+		case <-woken:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// step looks at the tickets once, mints one if that is due, and returns when to look again.
+func (l *loop) step(ctx context.Context) time.Duration {
+	f, open := l.m.Epochs.Current()
+	b, known := l.m.Ballots.Get(l.ballot)
+	if !open || !known {
+		return idleSleep
+	}
+	state, err := l.m.Ledger.Ticket(ctx, f, l.ballot)
+	if err != nil {
+		return l.failed(ctx, err)
+	}
+	l.failing = false
+	hold := l.m.Lock.Hold()
+	if hold != nil && state.Newest != nil {
+		l.record(ctx, *state.Newest)
+	}
+	if state.Usable() && state.Successor != "" {
+		l.missing = false
+		l.fillsIn = l.fillsIn && state.LastNumber == l.lastMint
+		return min(maxSleep, state.Newest.ExpiresAt.Sub(state.Now))
+	}
+	l.noteMissing(f, state)
+	switch {
+	case hold != nil:
+		l.fillsIn = false
+		l.adoptFence(f, hold, stored(state))
+		return l.mint(ctx, f, b, state, hold, l.fence)
+	case l.fillsIn || time.Since(l.missingSince) >= l.m.LockTTL:
+		return l.mint(ctx, f, b, state, nil, stored(state))
+	default:
+		return min(maxSleep, l.m.LockTTL-time.Since(l.missingSince))
+	}
+}
+
+// noteMissing remembers since when the ticket after the last one has been missing, on our own clock.
+func (l *loop) noteMissing(f redisledger.Fence, state redisledger.TicketState) {
+	l.fillsIn = l.fillsIn && l.missingIn == f && state.LastNumber == l.lastMint
+	if l.missing && l.missingIn == f && l.missingAfter == state.LastNumber {
+		return
+	}
+	l.missing, l.missingSince = true, time.Now()
+	l.missingIn, l.missingAfter = f, state.LastNumber
+}
+
+// adoptFence chooses the fence of a new hold: the lock's own, or one more than the ballot has seen, should the lock's
+// store have forgotten its count or be another than before. Without a lock there is nothing to fence.
+func (l *loop) adoptFence(f redisledger.Fence, hold *lock.Hold, stored int64) {
+	if l.hold == hold && l.epoch == f && hold.Fence() != 0 {
+		return
+	}
+	l.hold, l.epoch = hold, f
+	l.fence = stored
+	if hold.Fence() != 0 {
+		l.fence = max(hold.Fence(), stored+1)
+	}
+}
+
+// mint proposes the missing ticket; hold is nil for one who fills in.
+func (l *loop) mint(
+	ctx context.Context, f redisledger.Fence, b ballots.Ballot, state redisledger.TicketState, hold *lock.Hold, fence int64,
+) time.Duration {
+	begin := state.Now
+	if state.Usable() {
+		begin = state.Newest.ExpiresAt
+	}
+	claims := ticket.Claims{
+		Ballot: l.ballot, Epoch: f.Epoch, Number: state.LastNumber + 1, Fence: fence,
+		IssuedAt: state.Now, ExpiresAt: begin.Add(b.Interval),
+	}
+	proposal := redisledger.Mint{
+		Number: claims.Number, Version: claims.Version(), Value: l.m.Keys.Mint(claims),
+		Cap: b.Cap, Interval: b.Interval, Fence: fence,
+	}
+	if hold != nil && !hold.Valid() { // the last moment to notice
+		return lostSleep
+	}
+	sent := time.Now()
+	done, created, expires, err := l.m.Ledger.Mint(ctx, f, l.ballot, proposal)
+	l.m.latency.Record(ctx, time.Since(sent).Seconds())
+	if err != nil {
+		return l.failed(ctx, err)
+	}
+	switch done {
+	case redisledger.MintDone:
+		if hold == nil && !l.fillsIn {
+			l.m.Log.WarnContext(ctx, "minted without the producer lock, since nobody else did", "ballot", l.ballot,
+				"version", proposal.Version)
+		}
+		l.fillsIn = hold == nil
+		l.lastMint = proposal.Number
+		l.m.minted.Add(ctx, 1)
+		l.record(ctx, redisledger.Ticket{
+			Value: proposal.Value, Version: proposal.Version, Cap: proposal.Cap, CreatedAt: created, ExpiresAt: expires,
+		})
+		return 0
+	case redisledger.MintFenced:
+		if hold != nil {
+			hold.Resign()
+		}
+	}
+	return lostSleep
+}
+
+// record gives a ticket to the history, unless that was just done.
+func (l *loop) record(ctx context.Context, t redisledger.Ticket) {
+	if t.Version == l.recorded[0] || t.Version == l.recorded[1] {
+		return
+	}
+	l.recorded[1], l.recorded[0] = l.recorded[0], t.Version
+	l.m.History.Add(ctx, history.Ticket{Ballot: l.ballot, Ticket: t})
+}
+
+func (l *loop) failed(ctx context.Context, err error) time.Duration {
+	if errors.Is(err, redisledger.ErrWrongEpoch) {
+		l.m.Epochs.Suspect()
+	}
+	if !l.failing && ctx.Err() == nil {
+		l.m.Log.WarnContext(ctx, "tickets cannot be minted now; still trying", "ballot", l.ballot, "error", err)
+		l.failing = true
+	}
+	return failedSleep
+}
+
+// stored is the highest fence in the ballot's tickets.
+func stored(state redisledger.TicketState) int64 {
+	highest := fenceOf(state.Successor)
+	if state.Newest != nil {
+		highest = max(highest, fenceOf(state.Newest.Version))
+	}
+	return highest
+}
+
+// fenceOf reads the last part of a version; 0 if there is none.
+func fenceOf(version string) int64 {
+	fence, err := strconv.ParseInt(version[strings.LastIndexByte(version, '.')+1:], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return fence
+}

@@ -1,0 +1,166 @@
+package ticketservice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/littlevote/littlevote/libs/config"
+	"github.com/littlevote/littlevote/libs/epoch"
+	"github.com/littlevote/littlevote/libs/pgledger"
+	"github.com/littlevote/littlevote/libs/redisledger"
+	"github.com/littlevote/littlevote/libs/service"
+	"github.com/littlevote/littlevote/libs/ticket"
+	"github.com/littlevote/littlevote/proto/gen/littlevote/ticket/v1/ticketv1connect"
+	"github.com/littlevote/littlevote/services/ticket-service/internal/ballots"
+	"github.com/littlevote/littlevote/services/ticket-service/internal/history"
+	"github.com/littlevote/littlevote/services/ticket-service/internal/lock"
+	"github.com/littlevote/littlevote/services/ticket-service/internal/mint"
+	"github.com/littlevote/littlevote/services/ticket-service/internal/tickets"
+)
+
+// closeTimeout bounds the wait for calls to Redis at the end.
+const closeTimeout = 2 * time.Second
+
+// Service is one replica.
+type Service struct {
+	rpc       *service.RPC
+	rdb       redis.UniversalClient
+	pool      *pgxpool.Pool
+	watcher   *epoch.Watcher
+	directory *ballots.Directory
+	keeper    *lock.Keeper
+	lockStore io.Closer // nil if the lock's store has no connections of its own
+	minter    *mint.Minter
+	history   *history.Writer
+	reader    *tickets.Reader
+}
+
+// New listens at once, so that Addr is known; nothing is minted and no call is answered before Run. The stores may come
+// later.
+func New(ctx context.Context, cfg Config, host service.Host) (*Service, error) {
+	s := &Service{}
+	if err := s.connect(ctx, cfg, host); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *Service) connect(ctx context.Context, cfg Config, host service.Host) error {
+	if err := errors.Join(config.Required("redis.url", cfg.Redis.URL), config.Required("postgres.url", cfg.Postgres.URL)); err != nil {
+		return err
+	}
+	keys, err := ticket.Open(cfg.Ticket.KeyFile, cfg.Dev.Dev)
+	if err != nil {
+		return err
+	}
+	if s.rdb, err = redisledger.Open(cfg.Redis.URL, cfg.Redis.PoolSize, cfg.Redis.Timeout); err != nil {
+		return err
+	}
+	if s.pool, err = pgledger.Open(ctx, cfg.Postgres); err != nil {
+		return err
+	}
+	if err := s.openLock(cfg.Ticket, host.Log); err != nil {
+		return err
+	}
+	ledger := redisledger.New(s.rdb)
+	s.watcher = epoch.NewWatcher(s.pool, cfg.Participant.Heartbeat, host.Log)
+	s.directory = ballots.NewDirectory(s.pool, cfg.rules(), host.Log)
+	s.history = history.NewWriter(s.pool, host.Log)
+	s.reader = tickets.NewReader(ledger, s.watcher)
+	s.minter, err = mint.New(mint.Config{
+		Ledger: ledger, Epochs: s.watcher, Ballots: s.directory, Lock: s.keeper, History: s.history, Keys: keys,
+		LockTTL: cfg.Ticket.LockTTL, Meter: host.Meter, Log: host.Log,
+	})
+	if err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	s.checks(host.Health)
+	handler := tickets.NewHandler(s.reader, s.directory, host.Log)
+	path, mounted := ticketv1connect.NewTicketServiceHandler(handler, service.HandlerOptions(host.Log)...)
+	s.rpc, err = service.NewRPC(cfg.Ticket.Listen, cfg.TLS, host.Health,
+		service.Mount{Name: ticketv1connect.TicketServiceName, Path: path, Handler: mounted})
+	if err != nil {
+		return fmt.Errorf("ticket.listen: %w", err)
+	}
+	return nil
+}
+
+// checks names what GetTicket cannot do without. Postgres is none of it. The names are the service's own, since other
+// services of the same process may have checks like these.
+func (s *Service) checks(health *service.Health) {
+	health.Check("ticket-redis", func(ctx context.Context) error { return s.rdb.Ping(ctx).Err() })
+	health.Check("ticket-ballots", s.directory.Ready)
+	health.Check("ticket-epoch", func(context.Context) error {
+		if _, ok := s.watcher.Current(); !ok {
+			return errors.New("no ledger is open")
+		}
+		return nil
+	})
+}
+
+func (s *Service) openLock(cfg Ticket, log *slog.Logger) error {
+	var backend lock.Backend = lock.None{}
+	switch cfg.Lock {
+	case lockRedis:
+		backend = lock.NewRedis(s.rdb, cfg.LockTTL)
+	case lockEtcd:
+		etcd, err := lock.NewEtcd(cfg.LockEtcdEndpoints, cfg.LockTTL)
+		if err != nil {
+			return err
+		}
+		backend, s.lockStore = etcd, etcd
+	}
+	s.keeper = lock.NewKeeper(backend, cfg.LockTTL, log)
+	return nil
+}
+
+// rules is what the configuration says of the built-in ballots.
+func (c Config) rules() []ballots.Rule {
+	return []ballots.Rule{
+		{Ballot: "main", Cap: int64(c.Ticket.Cap), Interval: c.Ticket.Interval},
+		{Ballot: "cast", Cap: int64(c.Ballots.Cast.Ticket.Cap), Interval: c.Ballots.Cast.Ticket.Interval},
+		{Ballot: "tiny", Cap: int64(c.Ballots.Tiny.Ticket.Cap), Interval: c.Ballots.Tiny.Ticket.Interval},
+	}
+}
+
+// Addr is the address on which it answers.
+func (s *Service) Addr() string { return s.rpc.Addr() }
+
+// Run works until ctx ends. Then it gives the lock away at once, drains the calls, writes the rest of the history, and
+// closes what New has opened.
+func (s *Service) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, part := range []func(context.Context) error{
+		s.watcher.Run, s.directory.Run, s.keeper.Run, s.minter.Run, s.history.Run, s.rpc.Run,
+	} {
+		group.Go(func() error { return part(ctx) })
+	}
+	return errors.Join(group.Wait(), s.close())
+}
+
+func (s *Service) close() error {
+	var errs []error
+	if s.reader != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		s.reader.Close(ctx)
+	}
+	if s.lockStore != nil {
+		errs = append(errs, s.lockStore.Close())
+	}
+	if s.pool != nil {
+		s.pool.Close()
+	}
+	if s.rdb != nil {
+		errs = append(errs, s.rdb.Close())
+	}
+	return errors.Join(errs...)
+}
