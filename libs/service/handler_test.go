@@ -149,8 +149,8 @@ func TestEveryCallHasADeadline(t *testing.T) {
 			if _, err := test.call(ctx, &queryv1.GetTalliesRequest{}); err != nil {
 				t.Fatal(err)
 			}
-			// The call has taken a part of it; none takes a second and a half.
-			if got := receive(t, left, "deadline"); got > test.want || got < test.want-1500*time.Millisecond {
+			// The call has taken a part of it, on a busy machine a large one, but the cases stay apart.
+			if got := receive(t, left, "deadline"); got > test.want || got < test.want-4*time.Second {
 				t.Errorf("%v left, want about %v", got, test.want)
 			}
 		})

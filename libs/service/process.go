@@ -23,7 +23,7 @@ type Runner interface {
 }
 
 // Process is the life of a service that has a process to itself: the service and its admin port, until ctx ends or one
-// of them fails.
+// of them fails. The admin port ends last, so that probes and metrics can watch the service drain.
 func Process(ctx context.Context, name, adminListen string, log *slog.Logger, start func(Host) (Runner, error)) error {
 	meter, registry, err := NewMeter(name)
 	if err != nil {
@@ -38,10 +38,15 @@ func Process(ctx context.Context, name, adminListen string, log *slog.Logger, st
 	if err != nil {
 		return errors.Join(fmt.Errorf("admin port: %w", err), stop(ctx, runner))
 	}
-	log.InfoContext(ctx, "listening", "service", name, "admin", admin.Addr())
+	log.InfoContext(ctx, "listening", "admin", admin.Addr())
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return admin.Run(ctx) })
-	group.Go(func() error { return runner.Run(ctx) })
+	defer context.AfterFunc(ctx, host.Health.Drain)()
+	watching, ended := context.WithCancel(context.WithoutCancel(ctx))
+	group.Go(func() error { return admin.Run(watching) })
+	group.Go(func() error {
+		defer ended()
+		return runner.Run(ctx)
+	})
 	return group.Wait()
 }
 
