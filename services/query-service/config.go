@@ -15,7 +15,6 @@ type Config struct {
 	Postgres    config.Postgres    `key:"postgres"`
 	Participant config.Participant `key:"participant"`
 	TLS         config.TLS         `key:"tls"`
-	Log         config.Log         `key:"log"`
 }
 
 // Admin is the group "admin".

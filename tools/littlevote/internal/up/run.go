@@ -1,0 +1,190 @@
+package up
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/littlevote/littlevote/gateway"
+	"github.com/littlevote/littlevote/libs/pgledger"
+	"github.com/littlevote/littlevote/libs/service"
+	persister "github.com/littlevote/littlevote/services/persister"
+	queryservice "github.com/littlevote/littlevote/services/query-service"
+	ticketservice "github.com/littlevote/littlevote/services/ticket-service"
+	voteservice "github.com/littlevote/littlevote/services/vote-service"
+	"github.com/littlevote/littlevote/tools/littlevote/internal/ops"
+)
+
+// readyTimeout bounds the wait for the first answer; a replay of a long log may come before it.
+const readyTimeout = 2 * time.Minute
+
+// run is the life of the all-in-one: stores, services, ready, and back in the opposite order.
+func run(ctx context.Context, s *settings, out io.Writer, log *slog.Logger) error {
+	st, err := openStores(ctx, s.own, log)
+	if err != nil {
+		return err
+	}
+	err = runOn(ctx, s, st, out, log)
+	return errors.Join(err, st.close())
+}
+
+func runOn(ctx context.Context, s *settings, st *stores, out io.Writer, log *slog.Logger) error {
+	if err := pgledger.Migrate(ctx, st.postgres, log); err != nil {
+		return err
+	}
+	meter, registry, err := service.NewMeter("littlevote")
+	if err != nil {
+		return err
+	}
+	s.useStores(st)
+	host := service.Host{Log: log, Health: service.NewHealth(), Meter: meter}
+	parts, err := newParts(ctx, s, host, registry)
+	if err != nil {
+		return err
+	}
+	lines := strings.Join(append(parts.addresses(), st.addresses(s.own)...), "\n") + "\n"
+	if err := os.WriteFile(filepath.Join(s.own.DataDir, ops.AddressFile), []byte(lines), 0o600); err != nil {
+		return err
+	}
+	fmt.Fprint(out, lines)
+	if len(st.embedded) > 0 {
+		fmt.Fprintf(out, "# embedded: %s, data in %s\n", strings.Join(st.embedded, ", "), s.own.DataDir)
+	}
+	return parts.run(ctx, func() {
+		fmt.Fprintln(out, "ready")
+		fmt.Fprint(out, tryThis(parts.gateway.Addr()))
+	})
+}
+
+// useStores tells every service where the stores and the ticket key are.
+func (s *settings) useStores(st *stores) {
+	s.ticket.Redis.URL, s.vote.Redis.URL, s.query.Redis.URL = st.redis, st.redis, st.redis
+	s.vote.Kafka.Brokers, s.persist.Kafka.Brokers = st.kafka, st.kafka
+	s.ticket.Postgres.URL, s.vote.Postgres.URL = st.postgres, st.postgres
+	s.query.Postgres.URL, s.persist.Postgres.URL = st.postgres, st.postgres
+	if s.ticket.Ticket.KeyFile == "" {
+		s.ticket.Ticket.KeyFile, s.vote.Ticket.KeyFile, s.gateway.Ticket.KeyFile = st.keyFile, st.keyFile, st.keyFile
+	}
+}
+
+// parts are the services and the admin port.
+type parts struct {
+	gateway *gateway.Service
+	ticket  *ticketservice.Service
+	vote    *voteservice.Service
+	query   *queryservice.Service
+	persist *persister.Service
+	admin   *service.Admin
+}
+
+func newParts(ctx context.Context, s *settings, host service.Host, registry *prometheus.Registry) (*parts, error) {
+	p := &parts{}
+	var err error
+	if p.admin, err = service.NewAdmin(s.own.Admin.Listen, host.Health, registry); err != nil {
+		return nil, err
+	}
+	if p.persist, err = persister.New(ctx, s.persist, host); err != nil {
+		return nil, err
+	}
+	if p.vote, err = voteservice.New(ctx, s.vote, host); err != nil {
+		return nil, err
+	}
+	if p.query, err = queryservice.New(ctx, s.query, host); err != nil {
+		return nil, err
+	}
+	if p.ticket, err = ticketservice.New(ctx, s.ticket, host); err != nil {
+		return nil, err
+	}
+	s.gateway.Ticket.Target, s.gateway.Vote.Target, s.gateway.Query.Target = p.ticket.Addr(), p.vote.Addr(), p.query.Addr()
+	p.gateway, err = gateway.New(ctx, s.gateway, host)
+	return p, err
+}
+
+func (p *parts) addresses() []string {
+	return []string{
+		"gateway=" + p.gateway.Addr(), "admin=" + p.admin.Addr(), "ticket=" + p.ticket.Addr(),
+		"vote=" + p.vote.Addr(), "query=" + p.query.Addr(), "persister=" + p.persist.Addr(),
+	}
+}
+
+// run runs all parts until ctx ends or one of them fails, and stops them in the way of a vote: whoever takes votes in
+// first, whoever needs nobody last.
+func (p *parts) run(ctx context.Context, ready func()) error {
+	line := newLine(ctx)
+	line.start(p.gateway)
+	line.start(p.ticket, p.vote, p.query)
+	line.start(p.persist)
+	line.start(p.admin)
+	err := p.awaitReady(line.failed)
+	if err == nil {
+		ready()
+		<-line.failed.Done()
+	}
+	stopErr := line.stop()
+	if ctx.Err() != nil {
+		return stopErr // asked to stop: that the wait for readiness broke off is no fault
+	}
+	return errors.Join(err, stopErr)
+}
+
+// awaitReady asks what a voter would ask first, until it is answered.
+func (p *parts) awaitReady(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	for {
+		err := ask(limited, "http://"+p.gateway.Addr()+p.gateway.Path())
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-limited.Done():
+			if ctx.Err() != nil {
+				return nil // the line knows why
+			}
+			return fmt.Errorf("not ready after %s: %w", readyTimeout, err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func ask(ctx context.Context, url string) error {
+	body := []byte(`{"query":"{getTicket{version} getUserVotes(username:\"A\"){votes stale}}"}`)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if !bytes.Contains(answer, []byte(`"version"`)) || !bytes.Contains(answer, []byte(`"stale":false`)) {
+		return fmt.Errorf("the gateway answers %.300s", answer)
+	}
+	return nil
+}
+
+func tryThis(addr string) string {
+	return fmt.Sprintf(`
+Three things to try:
+  1. Vote, in another terminal:    go run ./tools/littlevote vote A B --url http://%[1]s/graphql
+  2. The same with curl:           curl -s http://%[1]s/graphql -H 'Content-Type: application/json' -d '{"query":"mutation{ticketAndVote(usernames:[\"A\"]){success message totals{username votes}}}"}'
+  3. In a browser, the playground: http://%[1]s/
+Ctrl-C stops it; started again, every acknowledged vote is there.
+`, addr)
+}

@@ -1,0 +1,89 @@
+// Command littlevote is the whole system in one process, and the operator's command.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/littlevote/littlevote/libs/config"
+	"github.com/littlevote/littlevote/tools/internal/deps"
+	"github.com/littlevote/littlevote/tools/littlevote/internal/client"
+	"github.com/littlevote/littlevote/tools/littlevote/internal/ops"
+	"github.com/littlevote/littlevote/tools/littlevote/internal/up"
+)
+
+// version is the release that this source is, or is on the way to.
+const version = "0.1.0-dev"
+
+// Exit codes.
+const (
+	exitFailed = 1 // also: a recount that differs, a vote that was refused
+	exitUsage  = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal kills
+	os.Exit(run(ctx))
+}
+
+func run(ctx context.Context) int {
+	root := &cobra.Command{
+		Use:   "littlevote",
+		Short: "Ticket-gated voting at scale",
+		Long: `Ticket-gated voting at scale: every acknowledged vote counts, exactly once.
+
+  littlevote up            the whole system in one process, nothing else installed
+  littlevote vote A B      vote for A and B
+  littlevote results       see the counts`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(
+		up.Command(), client.TicketCommand(), client.VoteCommand(), client.ResultsCommand(),
+		ops.MigrateCommand(), ops.RecountCommand(), deps.Command(), versionCommand(),
+	)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	if !errors.Is(err, ops.ErrDiffers) && !errors.Is(err, client.ErrRefused) {
+		fmt.Fprintln(os.Stderr, "littlevote:", err)
+	}
+	var keyed *config.KeyError
+	if errors.As(err, &usageError{}) || errors.As(err, &keyed) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// usageError is a mistake in the command line.
+type usageError struct{ error }
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		Run: func(cmd *cobra.Command, _ []string) {
+			revision := "unknown revision"
+			if info, ok := debug.ReadBuildInfo(); ok {
+				for _, s := range info.Settings {
+					if s.Key == "vcs.revision" {
+						revision = s.Value
+					}
+				}
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "littlevote %s (%s, %s)\n", version, revision, runtime.Version())
+		},
+	}
+}
