@@ -1,0 +1,79 @@
+package deps
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// Address is where one server is.
+type Address struct {
+	Name  string
+	Value string // a URL, or host:port
+	PID   int    // 0 if it does not run
+}
+
+// Addresses are where servers are, in the order of Names.
+type Addresses []Address
+
+// String is one name=address line for each server.
+func (a Addresses) String() string {
+	var b strings.Builder
+	for _, address := range a {
+		fmt.Fprintf(&b, "%s=%s\n", address.Name, address.Value)
+	}
+	return b.String()
+}
+
+// Env is one line for a shell for each server that tests can use, so that they use it.
+func (a Addresses) Env() string {
+	var b strings.Builder
+	for _, address := range a {
+		switch address.Name {
+		case Redis:
+			fmt.Fprintf(&b, "export LITTLEVOTE_TEST_REDIS_URL='%s'\n", address.Value)
+		case Kafka:
+			fmt.Fprintf(&b, "export LITTLEVOTE_TEST_KAFKA_BROKERS='%s'\n", address.Value)
+		case Postgres:
+			fmt.Fprintf(&b, "export LITTLEVOTE_TEST_POSTGRES_URL='%s'\n", address.Value)
+		case Etcd:
+			fmt.Fprintf(&b, "export LITTLEVOTE_TEST_ETCD_ENDPOINTS='http://%s'\n", address.Value)
+		}
+	}
+	return b.String()
+}
+
+// Status lists the servers that were started in dir at some time, running or not.
+func Status(dir string) (Addresses, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := openSite(dir, nil)
+	if err != nil {
+		return nil, err
+	}
+	var started []string
+	for _, name := range Names() {
+		if s.state.port(name, client) != 0 {
+			started = append(started, name)
+		}
+	}
+	return s.addresses(started)
+}
+
+func (s *site) addresses(names []string) (Addresses, error) {
+	var all Addresses
+	for _, name := range names {
+		value, err := s.server(name).address()
+		if err != nil {
+			return nil, err
+		}
+		address := Address{Name: name, Value: value}
+		if p := s.state.process(name); p != nil {
+			address.PID = p.PID
+		}
+		all = append(all, address)
+	}
+	return all, nil
+}

@@ -1,0 +1,94 @@
+package deps
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+// defaultDir is where the servers' data is unless --dir says otherwise.
+const defaultDir = ".data/deps"
+
+// Command is `littlevote deps`. Addresses go to stdout, progress to stderr.
+func Command() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "deps",
+		Short: "Run the real servers that Little Vote depends on, on loopback",
+		Long: `Run Redis, Apache Kafka, Postgres with a streaming replica, and etcd on loopback, for tests, benchmarks and
+development without containers. They outlive the command; "deps down" stops them and keeps their data.`,
+		Args: cobra.NoArgs,
+	}
+	cmd.PersistentFlags().StringVar(&dir, "dir", defaultDir, "where the servers' data is")
+	cmd.AddCommand(upCommand(&dir), downCommand(&dir), statusCommand(&dir))
+	return cmd
+}
+
+func upCommand(dir *string) *cobra.Command {
+	var opts Options
+	var env bool
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Start what does not run yet, wait until it answers, print name=address lines",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			opts.Progress = cmd.ErrOrStderr()
+			addresses, err := Up(cmd.Context(), *dir, opts)
+			if err != nil {
+				return err
+			}
+			return printAddresses(cmd, addresses, env)
+		},
+	}
+	cmd.Flags().StringSliceVar(&opts.Only, "only", nil, fmt.Sprintf("which servers to start, of %v", Names()))
+	cmd.Flags().BoolVar(&opts.Install, "install", false, "apt-get install what is missing (Debian, as root)")
+	cmd.Flags().StringVar(&opts.CacheDir, "cache-dir", "", "where Kafka's jars are kept (default <dir>/kafka)")
+	cmd.Flags().BoolVar(&env, "env", false, "print the settings of the test suites for a shell instead")
+	return cmd
+}
+
+func downCommand(dir *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "down",
+		Short: "Stop the servers and keep their data",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return Down(cmd.Context(), *dir, cmd.ErrOrStderr())
+		},
+	}
+}
+
+func statusCommand(dir *string) *cobra.Command {
+	var env bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Print the name=address lines of the servers that run, and say which do not",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			all, err := Status(*dir)
+			if err != nil {
+				return err
+			}
+			var running Addresses
+			for _, address := range all {
+				if address.PID == 0 {
+					cmd.PrintErrf("%s does not run\n", address.Name)
+					continue
+				}
+				running = append(running, address)
+			}
+			return printAddresses(cmd, running, env)
+		},
+	}
+	cmd.Flags().BoolVar(&env, "env", false, "print the settings of the test suites for a shell instead")
+	return cmd
+}
+
+func printAddresses(cmd *cobra.Command, addresses Addresses, env bool) error {
+	text := addresses.String()
+	if env {
+		text = addresses.Env()
+	}
+	_, err := fmt.Fprint(cmd.OutOrStdout(), text)
+	return err
+}

@@ -1,0 +1,155 @@
+package deps
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// kafkaVersion is the version of Apache Kafka that is run.
+const kafkaVersion = "4.1.0"
+
+// kafkaPom makes Maven fetch Kafka's jars and those that they need.
+const kafkaPom = `<project><modelVersion>4.0.0</modelVersion><groupId>littlevote</groupId><artifactId>kafka</artifactId><version>1</version>
+<dependencies>
+<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>` + kafkaVersion + `</version></dependency>
+<dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
+</dependencies></project>
+`
+
+// kafkaProperties are the settings of one broker that is its own controller. Topics are made by those who own them. A
+// broker that was killed may come back only when its session is over, so that is short.
+const kafkaProperties = `process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@%[2]s
+listeners=PLAINTEXT://%[1]s,CONTROLLER://%[2]s
+advertised.listeners=PLAINTEXT://%[1]s
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs=%[3]s
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=8
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+`
+
+type kafkaServer struct{ *site }
+
+func (kafkaServer) ports() []string { return []string{client, "controller"} }
+
+func (k kafkaServer) command(ctx context.Context) (*exec.Cmd, error) {
+	if err := k.fetchJars(ctx); err != nil {
+		return nil, err
+	}
+	properties := filepath.Join(k.home(Kafka), "server.properties")
+	text := fmt.Sprintf(kafkaProperties, k.at(Kafka, client), k.at(Kafka, "controller"), k.data())
+	if err := os.WriteFile(properties, []byte(text), 0o644); err != nil {
+		return nil, err
+	}
+	if err := k.format(ctx, properties); err != nil {
+		return nil, err
+	}
+	return exec.Command("java", "-Xmx512m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", k.classpath(), "kafka.Kafka", properties), nil
+}
+
+func (k kafkaServer) data() string { return filepath.Join(k.home(Kafka), "data") }
+
+func (k kafkaServer) jars() string { return filepath.Join(k.cacheDir, "libs-"+kafkaVersion) }
+
+func (k kafkaServer) classpath() string { return filepath.Join(k.jars(), "*") }
+
+// fetchJars gets Kafka's jars from Maven, once for each cache directory.
+func (k kafkaServer) fetchJars(ctx context.Context) error {
+	if k.haveJars() {
+		return nil
+	}
+	k.say("kafka: fetching Apache Kafka %s by Maven", kafkaVersion)
+	if err := os.MkdirAll(k.cacheDir, 0o755); err != nil {
+		return err
+	}
+	aside, err := os.MkdirTemp(k.cacheDir, "fetch-")
+	if err != nil {
+		return err
+	}
+	pom := filepath.Join(aside, "pom.xml")
+	if err := os.WriteFile(pom, []byte(kafkaPom), 0o644); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies", "-DoutputDirectory="+filepath.Join(aside, "libs"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return errors.Join(fmt.Errorf("mvn: %w\n%s", err, out), os.RemoveAll(aside))
+	}
+	// Renamed, so that the directory is whole or not there. Another command may have been faster.
+	err = os.Rename(filepath.Join(aside, "libs"), k.jars())
+	if k.haveJars() {
+		err = nil
+	}
+	return errors.Join(err, os.RemoveAll(aside))
+}
+
+func (k kafkaServer) haveJars() bool {
+	_, err := os.Stat(k.jars())
+	return err == nil
+}
+
+// format makes the log directory of a new broker.
+func (k kafkaServer) format(ctx context.Context, properties string) error {
+	if _, err := os.Stat(filepath.Join(k.data(), "meta.properties")); err == nil {
+		return nil
+	}
+	cmd := exec.CommandContext(ctx, "java", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", k.classpath(),
+		"kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", clusterID(), "-c", properties)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("format Kafka's log directory: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// clusterID is a new id in the form that Kafka wants: 16 random bytes. One that begins with a dash would be taken for
+// an option.
+func clusterID() string {
+	id := make([]byte, 16)
+	for {
+		// It never fails, by its documentation.
+		_, _ = rand.Read(id)
+		if text := base64.RawURLEncoding.EncodeToString(id); !strings.HasPrefix(text, "-") {
+			return text
+		}
+	}
+}
+
+func (k kafkaServer) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	c, err := kgo.NewClient(kgo.SeedBrokers(k.at(Kafka, client)), kgo.RequestRetries(0))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	found, err := kadm.NewClient(c).BrokerMetadata(ctx)
+	if err == nil && (len(found.Brokers) == 0 || found.Controller < 0) {
+		err = errors.New("it has no broker or no controller yet")
+	}
+	return err
+}
+
+func (k kafkaServer) address() (string, error) { return k.at(Kafka, client), nil }
+
+func (kafkaServer) stopSignal() syscall.Signal { return syscall.SIGTERM }

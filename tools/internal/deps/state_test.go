@@ -1,0 +1,92 @@
+package deps
+
+import (
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// sleeper is a process that does nothing until it is told to end.
+func sleeper(t *testing.T) (*process, <-chan struct{}) {
+	t.Helper()
+	p, ended, err := startDetached(exec.Command("sleep", "600"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if p.alive() {
+			_ = syscall.Kill(p.PID, syscall.SIGKILL)
+		}
+	})
+	return p, ended
+}
+
+func TestStateIsReadBackByTheNextCommand(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.json")
+	before, err := loadState(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _ := sleeper(t)
+	if err := before.setPort(Kafka, client, 9092); err != nil {
+		t.Fatal(err)
+	}
+	if err := before.setProcess(Kafka, p); err != nil {
+		t.Fatal(err)
+	}
+	after, err := loadState(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := after.port(Kafka, client); got != 9092 {
+		t.Errorf("the port is %d", got)
+	}
+	if diff := cmp.Diff(p, after.process(Kafka)); diff != "" {
+		t.Errorf("the process (-want +got):\n%s", diff)
+	}
+}
+
+func TestAnotherProcessUnderTheSameIDIsNotTheServer(t *testing.T) {
+	p, _ := sleeper(t)
+	reused := &process{PID: p.PID, Mark: "an earlier moment"}
+	if reused.alive() {
+		t.Error("a later process with the same id passes for the server")
+	}
+	if err := reused.stop(t.Context(), syscall.SIGKILL); err != nil {
+		t.Error(err)
+	}
+	if !p.alive() {
+		t.Error("a process that is none of ours was stopped")
+	}
+}
+
+func TestStopWaitsForTheEnd(t *testing.T) {
+	p, ended := sleeper(t)
+	if err := p.stop(t.Context(), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if p.alive() {
+		t.Error("the process still runs")
+	}
+	<-ended
+	if p.alive() {
+		t.Error("the process runs again")
+	}
+}
+
+func TestAPortIsKeptWhileItIsFree(t *testing.T) {
+	s := &site{dir: t.TempDir(), state: &state{path: filepath.Join(t.TempDir(), "state.json"), servers: map[string]*record{}}}
+	if err := s.choosePorts(t.Context(), Redis, []string{client}); err != nil {
+		t.Fatal(err)
+	}
+	first := s.state.port(Redis, client)
+	if err := s.choosePorts(t.Context(), Redis, []string{client}); err != nil {
+		t.Fatal(err)
+	}
+	if again := s.state.port(Redis, client); again != first {
+		t.Errorf("port %d became %d, though it was free", first, again)
+	}
+}
