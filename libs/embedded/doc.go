@@ -1,5 +1,6 @@
 // Package embedded runs the three stores inside or beneath this process, so that one command is enough to vote: Redis
-// by miniredis, Kafka by kfake, Postgres by an installed server or a downloaded one.
+// by miniredis, Kafka by kfake, Postgres by an installed server or a downloaded one. For tests of the ticket lock there is
+// etcd as well, by an installed one.
 //
 // What each promises:
 //

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -93,7 +94,9 @@ func (e *EtcdServer) start(ctx context.Context, program, dataDir string, o optio
 	// The server has its own copy by then.
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command(program, args...)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH")} // Without ETCD_ variables, which would be settings as well.
+	// Without ETCD_ variables of ours, which would be settings as well. Debian's etcd wants to be told that its
+	// processor is untried.
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "ETCD_UNSUPPORTED_ARCH=" + runtime.GOARCH}
 	cmd.Stdout, cmd.Stderr = log, log
 	if e.server, err = startChild(cmd, syscall.SIGTERM); err != nil {
 		return err

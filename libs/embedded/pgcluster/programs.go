@@ -62,11 +62,11 @@ func Installed(ctx context.Context) []Programs {
 
 // appendUsable appends the installation that the program postgres at path belongs to, unless it is broken or too old.
 func appendUsable(ctx context.Context, all []Programs, path string) []Programs {
-	real, err := filepath.EvalSymlinks(path)
+	resolved, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return all
 	}
-	programs, err := At(ctx, filepath.Dir(real))
+	programs, err := At(ctx, filepath.Dir(resolved))
 	if err != nil || programs.Major < oldest {
 		return all
 	}
