@@ -89,8 +89,8 @@ func applyOnce(ctx context.Context, pool *pgxpool.Pool, b Batch) (Result, error)
 		t.rollback(ctx)
 		return Result{}, err
 	}
-	if _, err := conn.Exec(ctx, "commit"); err != nil {
-		return Result{}, commitError(err)
+	if err := commit(ctx, t.conn); err != nil {
+		return Result{}, err
 	}
 	return t.result, nil
 }

@@ -49,7 +49,7 @@ func CurrentEpoch(ctx context.Context, db DB) (Epoch, error) {
 func BatchApplied(ctx context.Context, db DB, ids []uuid.UUID) (map[uuid.UUID]bool, Epoch, error) {
 	rows, err := db.Query(ctx, `
 		SELECT `+epochColumns+`, a.batch_id
-		FROM ledger_epoch e LEFT JOIN applied_batches a ON a.batch_id = ANY ($1::uuid[])`, ids)
+		FROM ledger_epoch e LEFT JOIN applied_batches a ON a.batch_id = ANY ($1::uuid[])`, raw(ids))
 	if err != nil {
 		return nil, Epoch{}, fmt.Errorf("look up batches: %w", err)
 	}

@@ -1,10 +1,12 @@
 package pgledger
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -50,10 +52,21 @@ func (e *commitUnknownError) Error() string {
 
 func (e *commitUnknownError) Unwrap() error { return e.cause }
 
-// commitError sorts out what an error of COMMIT means.
-func commitError(err error) error {
-	if pgconn.SafeToRetry(err) {
+// commit ends a transaction. It decides by itself whether COMMIT was sent: pgx 5.12 says of a reply that was lost that
+// it is safe to retry.
+func commit(ctx context.Context, conn *pgx.Conn) error {
+	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("commit was not sent: %w", err)
+	}
+	if conn.IsClosed() {
+		return errors.New("commit was not sent: the connection is closed")
+	}
+	tag, err := conn.Exec(ctx, "commit")
+	if err == nil && tag.String() != "COMMIT" {
+		return fmt.Errorf("commit was refused: the server answered %s", tag)
+	}
+	if err == nil {
+		return nil
 	}
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {

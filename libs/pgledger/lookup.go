@@ -29,7 +29,7 @@ func Lookup(ctx context.Context, db DB, ballot string, keys []uuid.UUID) (Keys, 
 	rows, err := db.Query(ctx, `
 		SELECT l.lag, k.key, k.body_hash, k.batch_id
 		FROM (SELECT extract(epoch FROM clock_timestamp() - min(caught_up_at))::float8 AS lag FROM offsets) l
-		LEFT JOIN vote_keys k ON k.ballot = $1 AND k.key = ANY ($2::uuid[])`, ballot, keys)
+		LEFT JOIN vote_keys k ON k.ballot = $1 AND k.key = ANY ($2::uuid[])`, ballot, raw(keys))
 	if err != nil {
 		return Keys{}, fmt.Errorf("look up keys: %w", err)
 	}
@@ -57,4 +57,13 @@ func Lookup(ctx context.Context, db DB, ballot string, keys []uuid.UUID) (Keys, 
 		return Keys{}, fmt.Errorf("look up keys: %w", err)
 	}
 	return result, nil
+}
+
+// raw is how pgx writes ids fast: a uuid.UUID it would write as text and parse again.
+func raw(ids []uuid.UUID) [][16]byte {
+	out := make([][16]byte, len(ids))
+	for i, id := range ids {
+		out[i] = id
+	}
+	return out
 }

@@ -62,7 +62,7 @@ const recountTallies = `
 	SELECT ballot, username, coalesce(l.votes, 0)::bigint, coalesce(u.votes, 0)
 	FROM (SELECT ballot, username, sum(delta) AS votes FROM vote_logs GROUP BY ballot, username) l
 	FULL JOIN user_votes u USING (ballot, username)
-	WHERE l.votes IS DISTINCT FROM u.votes
+	WHERE coalesce(l.votes, 0) <> coalesce(u.votes, 0)
 	ORDER BY ballot, username`
 
 const recountTickets = `

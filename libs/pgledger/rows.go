@@ -1,7 +1,10 @@
 package pgledger
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
+	"slices"
 	"time"
 
 	eventv1 "github.com/littlevote/littlevote/proto/gen/littlevote/event/v1"
@@ -11,7 +14,12 @@ import (
 const copyStatement = `COPY vote_logs (ballot, ticket_version, voted_at, epoch, batch_id, vote_id, voter, admission, username, delta)
 	FROM STDIN (FORMAT binary)`
 
-const copyColumns = 10
+const (
+	copyColumns = 10
+
+	copyKeysStatement = "COPY vote_keys (ballot, key, body_hash, batch_id) FROM STDIN (FORMAT binary)"
+	copyKeysColumns   = 4
+)
 
 var (
 	// copyHeader is the signature, no flags, no extension.
@@ -64,6 +72,38 @@ func sumChoice(v *eventv1.VoteEvent, choice int) (delta int64, first bool) {
 		}
 	}
 	return delta, true
+}
+
+// encodeKeys writes the idempotency keys of votes that came with one as binary COPY data, in the order in which every
+// transaction locks them; nil if there are none.
+func encodeKeys(batches []Event) []byte {
+	type key struct {
+		event Event
+		vote  *eventv1.VoteEvent
+	}
+	var keys []key
+	for _, b := range batches {
+		for _, v := range b.GetVotes() {
+			if len(v.GetBodyHash()) > 0 {
+				keys = append(keys, key{b, v})
+			}
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	slices.SortFunc(keys, func(a, b key) int {
+		return cmp.Or(cmp.Compare(a.event.GetBallot(), b.event.GetBallot()), bytes.Compare(a.vote.GetVoteId(), b.vote.GetVoteId()))
+	})
+	data := slices.Clone(copyHeader)
+	for _, k := range keys {
+		data = binary.BigEndian.AppendUint16(data, copyKeysColumns)
+		data = appendField(data, k.event.GetBallot())
+		data = appendField(data, k.vote.GetVoteId())
+		data = appendField(data, k.vote.GetBodyHash())
+		data = appendField(data, k.event.GetBatchId())
+	}
+	return append(data, copyTrailer...)
 }
 
 func encodePrefix(b Event) []byte {

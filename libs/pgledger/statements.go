@@ -2,46 +2,12 @@ package pgledger
 
 import (
 	"bytes"
-	"cmp"
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
-
-// queueKeys records the idempotency keys of votes that came with one.
-func queueKeys(batch *pgx.Batch, events []Event) {
-	type key struct {
-		ballot    string
-		id, batch uuid.UUID
-		hash      []byte
-	}
-	var keys []key
-	for _, e := range events {
-		for _, v := range e.GetVotes() {
-			if len(v.GetBodyHash()) > 0 {
-				keys = append(keys, key{e.GetBallot(), uuid.UUID(v.GetVoteId()), e.ID(), v.GetBodyHash()})
-			}
-		}
-	}
-	if len(keys) == 0 {
-		return
-	}
-	slices.SortFunc(keys, func(a, b key) int {
-		return cmp.Or(cmp.Compare(a.ballot, b.ballot), bytes.Compare(a.id[:], b.id[:]))
-	})
-	ballots, ids := make([]string, len(keys)), make([]uuid.UUID, len(keys))
-	hashes, batches := make([][]byte, len(keys)), make([]uuid.UUID, len(keys))
-	for i, k := range keys {
-		ballots[i], ids[i], hashes[i], batches[i] = k.ballot, k.id, k.hash, k.batch
-	}
-	batch.Queue(`
-		INSERT INTO vote_keys (ballot, key, body_hash, batch_id)
-		SELECT * FROM unnest($1::text[], $2::uuid[], $3::bytea[], $4::uuid[])
-		ON CONFLICT DO NOTHING`, ballots, ids, hashes, batches).Exec(mustTouch(len(keys), ErrKeyConflict))
-}
 
 func queueTallies(batch *pgx.Batch, tallies map[name]tally) {
 	rows := sorted(tallies)
@@ -93,7 +59,7 @@ func queueOffsets(batch *pgx.Batch, moves []OffsetMove) {
 	if len(moves) == 0 {
 		return
 	}
-	topics, partitions := make([]uuid.UUID, len(moves)), make([]int32, len(moves))
+	topics, partitions := make([][16]byte, len(moves)), make([]int32, len(moves))
 	from, to, caughtUp := make([]int64, len(moves)), make([]int64, len(moves)), make([]*time.Time, len(moves))
 	for i, m := range moves {
 		topics[i], partitions[i], from[i], to[i] = m.TopicID, m.Partition, m.From, m.To

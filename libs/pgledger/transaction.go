@@ -8,8 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // transaction is one attempt of Apply. The order of its steps is the order of its locks.
@@ -112,7 +112,7 @@ func (t *transaction) judge() error {
 // claimIDs inserts the ids of the batches that may take effect. An id that another transaction has inserted and not yet
 // committed makes it wait for that one.
 func (t *transaction) claimIDs(ctx context.Context) error {
-	var ids []uuid.UUID
+	var ids [][16]byte // pgx would write a uuid.UUID as text first
 	for i, e := range t.batch.Events {
 		if t.result.Verdicts[i] == Applied {
 			ids = append(ids, e.ID())
@@ -121,18 +121,18 @@ func (t *transaction) claimIDs(ctx context.Context) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	slices.SortFunc(ids, compareUUIDs)
+	slices.SortFunc(ids, func(a, b [16]byte) int { return bytes.Compare(a[:], b[:]) })
 	rows, err := t.conn.Query(ctx, `
 		INSERT INTO applied_batches (batch_id, epoch) SELECT id, $2 FROM unnest($1::uuid[]) AS id
 		ON CONFLICT DO NOTHING RETURNING batch_id`, ids, t.result.Epoch.Number)
 	if err != nil {
 		return fmt.Errorf("insert batch ids: %w", err)
 	}
-	inserted, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	inserted, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
 	if err != nil {
 		return fmt.Errorf("insert batch ids: %w", err)
 	}
-	mine := make(map[uuid.UUID]bool, len(inserted))
+	mine := make(map[[16]byte]bool, len(inserted))
 	for _, id := range inserted {
 		mine[id] = true
 	}
@@ -152,7 +152,7 @@ func (t *transaction) claimIDs(ctx context.Context) error {
 
 // findApplied looks whether batches that come too late had taken effect in time: those are duplicates, not lost.
 func (t *transaction) findApplied(ctx context.Context) error {
-	var late []uuid.UUID
+	var late [][16]byte
 	for i, e := range t.batch.Events {
 		if v := t.result.Verdicts[i]; v == EpochOver || v == Certified {
 			late = append(late, e.ID())
@@ -165,7 +165,7 @@ func (t *transaction) findApplied(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look up late batches: %w", err)
 	}
-	applied, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	applied, err := pgx.CollectRows(rows, pgx.RowTo[[16]byte])
 	if err != nil {
 		return fmt.Errorf("look up late batches: %w", err)
 	}
@@ -173,7 +173,7 @@ func (t *transaction) findApplied(ctx context.Context) error {
 		if v := t.result.Verdicts[i]; v != EpochOver && v != Certified {
 			continue
 		}
-		if slices.Contains(applied, e.ID()) {
+		if slices.Contains(applied, [16]byte(e.ID())) {
 			t.result.Verdicts[i] = Duplicate
 		} else if e.Record != nil {
 			t.lost = append(t.lost, e)
@@ -188,13 +188,24 @@ func (t *transaction) copyRows(ctx context.Context) error {
 	if _, err := t.conn.PgConn().CopyFrom(ctx, bytes.NewReader(data), copyStatement); err != nil {
 		return fmt.Errorf("copy ledger rows: %w", err)
 	}
+	keys := encodeKeys(t.fresh)
+	if keys == nil {
+		return nil
+	}
+	_, err := t.conn.PgConn().CopyFrom(ctx, bytes.NewReader(keys), copyKeysStatement)
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "23505" {
+		return fmt.Errorf("%w: %s", ErrKeyConflict, pg.Detail)
+	}
+	if err != nil {
+		return fmt.Errorf("copy keys: %w", err)
+	}
 	return nil
 }
 
 // hotRows does everything that other transactions wait for, in one round trip, right before COMMIT.
 func (t *transaction) hotRows(ctx context.Context) error {
 	batch := &pgx.Batch{}
-	queueKeys(batch, t.fresh)
 	if len(t.fresh) > 0 {
 		s := sum(t.fresh)
 		queueTallies(batch, s.tallies)
@@ -221,5 +232,3 @@ func (t *transaction) rollback(ctx context.Context) {
 	// A failure is of no concern: the server rolls back when the connection is closed.
 	_, _ = t.conn.Exec(ctx, "rollback")
 }
-
-func compareUUIDs(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }
