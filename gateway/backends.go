@@ -1,0 +1,100 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
+
+	"github.com/littlevote/littlevote/libs/service"
+)
+
+// maxAnswer bounds what one call may answer, in bytes: a batch of counts of large open ballots is the largest.
+const maxAnswer = 32 << 20
+
+// backends are the connections to the other services.
+type backends struct {
+	ticket, vote, query *backend
+}
+
+// backend is one of them, with all its replicas.
+type backend struct {
+	*grpc.ClientConn
+	name    string
+	reached atomic.Bool // at least once
+}
+
+// dial starts connecting.
+func dial(cfg Config) (*backends, error) {
+	b := &backends{}
+	var errs []error
+	open := func(name, target string) *backend {
+		conn, err := service.Dial(target, cfg.TLS, grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)))
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s service: %w", name, err))
+			return nil
+		}
+		conn.Connect()
+		return &backend{ClientConn: conn, name: name}
+	}
+	b.ticket, b.vote, b.query = open("ticket", cfg.Ticket.Target), open("vote", cfg.Vote.Target), open("query", cfg.Query.Target)
+	if err := errors.Join(errs...); err != nil {
+		b.close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *backends) close() {
+	for _, one := range []*backend{b.ticket, b.vote, b.query} {
+		if one != nil {
+			_ = one.Close()
+		}
+	}
+}
+
+// check is the gateway's readiness: every service was reached since the start, and at least one is there now. Once
+// started, a gateway stays in use while any of them is away, since it can say what is wrong and go on with the rest;
+// if all are, the fault may be its own.
+func (b *backends) check(ctx context.Context) error {
+	var problems []error
+	connected := 0
+	started := true
+	for _, one := range []*backend{b.ticket, b.vote, b.query} {
+		if one.connected(ctx) {
+			connected++
+			continue
+		}
+		problems = append(problems, fmt.Errorf("the %s service can't be reached", one.name))
+		started = started && one.reached.Load()
+	}
+	if started && connected > 0 {
+		return nil
+	}
+	return errors.Join(problems...)
+}
+
+// connected waits for a connection that is being made.
+func (b *backend) connected(ctx context.Context) bool {
+	for {
+		switch state := b.GetState(); state {
+		case connectivity.Ready:
+			b.reached.Store(true)
+			return true
+		case connectivity.Idle:
+			b.Connect()
+			if !b.WaitForStateChange(ctx, state) {
+				return false
+			}
+		case connectivity.Connecting:
+			if !b.WaitForStateChange(ctx, state) {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+}

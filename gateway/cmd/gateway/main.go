@@ -1,0 +1,20 @@
+// Command gateway is where clients vote.
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/littlevote/littlevote/gateway"
+	"github.com/littlevote/littlevote/libs/config"
+	"github.com/littlevote/littlevote/libs/service"
+)
+
+func main() {
+	cfg := gateway.DefaultConfig()
+	config.Main("gateway", []any{&cfg}, func(ctx context.Context, log *slog.Logger) error {
+		return service.Process(ctx, "gateway", cfg.Admin.Listen, log, func(host service.Host) (service.Runner, error) {
+			return gateway.New(ctx, cfg, host)
+		})
+	})
+}

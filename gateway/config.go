@@ -1,0 +1,193 @@
+package gateway
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/littlevote/littlevote/gateway/internal/answer"
+	"github.com/littlevote/littlevote/gateway/internal/engine"
+	"github.com/littlevote/littlevote/gateway/internal/httpapi"
+	"github.com/littlevote/littlevote/gateway/internal/reads"
+	"github.com/littlevote/littlevote/gateway/internal/votes"
+	"github.com/littlevote/littlevote/libs/config"
+)
+
+// Config is the settings of the gateway.
+type Config struct {
+	config.Dev
+	Listen  string     `key:"listen" help:"host:port on which the gateway answers"`
+	Admin   Admin      `key:"admin"`
+	Ticket  Ticket     `key:"ticket"`
+	Vote    Target     `key:"vote"`
+	Query   Target     `key:"query"`
+	TLS     config.TLS `key:"tls"`
+	Gateway Settings   `key:"gateway"`
+}
+
+// Admin is the group "admin".
+type Admin struct {
+	Listen string `key:"listen" help:"host:port of health, metrics and pprof; keep it away from the outside"`
+}
+
+// Ticket is what the gateway needs of the group "ticket".
+type Ticket struct {
+	config.TicketKeys
+	Target string `key:"target" help:"the ticket service: host:port, several with commas between, or a gRPC target such as dns:///tickets:8101"`
+}
+
+// Target is where another service answers.
+type Target struct {
+	Target string `key:"target" help:"the service: host:port, several with commas between, or a gRPC target such as dns:///name:port"`
+}
+
+// Settings is the group "gateway".
+type Settings struct {
+	Path          string `key:"path" help:"path of the GraphQL endpoint"`
+	Language      string `key:"language" help:"language of messages where Accept-Language asks for none of ours: zh or en"`
+	Introspection bool   `key:"introspection" help:"answer __schema and __type; a federation router's _service is answered either way"`
+	Playground    bool   `key:"playground" help:"serve / and /playground, pages to try the API with"`
+
+	RequestTimeout time.Duration `key:"request-timeout" help:"longest a request may take, 100ms to 5m"`
+	MaxRequests    int           `key:"max-requests" help:"requests at the same time, 1 to 1000000; more are refused with 429"`
+	MaxBody        int           `key:"max-body" help:"bytes of a body or a query string, 1024 to 1048576; more are refused with 413 or 414"`
+	MaxTokens      int           `key:"max-tokens" help:"lexical tokens of a document, 10 to 100000"`
+	MaxDepth       int           `key:"max-depth" help:"how deep fields may nest in a document, 1 to 100; introspection by tools needs 13"`
+	MaxAliases     int           `key:"max-aliases" help:"fields with an alias in a document, 0 to 10000"`
+	MaxMutations   int           `key:"max-mutations" help:"mutations in one document, 1 to 1000; they run one after the other"`
+	MaxComplexity  int           `key:"max-complexity" help:"complexity of a document, 1 to 1000000: about the values in its answer, with 500 candidates for getAllUserVotes"`
+	DocumentCache  int           `key:"document-cache" help:"bytes of parsed documents that are kept, 0 to 1073741824"`
+
+	Votes Votes `key:"votes"`
+	Reads Reads `key:"reads"`
+}
+
+// Votes is the group "gateway.votes": calls to the vote service.
+type Votes struct {
+	InFlight   int           `key:"in-flight" help:"calls at once, 1 to 1000; while they run the next batch gathers"`
+	Batch      int           `key:"batch" help:"votes in one call, 1 to 1000"`
+	Queue      int           `key:"queue" help:"votes that wait to be sent, 1 to 1000000; more are refused as OVERLOADED"`
+	Timeout    time.Duration `key:"timeout" help:"longest wait for a call, with the second try of votes that have a key, 50ms to 30s"`
+	TicketWait time.Duration `key:"ticket-wait" help:"how long ticketAndVote tries again while a ticket gives way to the next, 0s to 30s"`
+}
+
+// Reads is the group "gateway.reads": calls to the ticket and the query service, to each of them.
+type Reads struct {
+	InFlight int           `key:"in-flight" help:"calls at once, 1 to 1000; while they run the next batch gathers"`
+	Batch    int           `key:"batch" help:"reads in one call, 1 to 1000"`
+	Queue    int           `key:"queue" help:"reads that wait to be sent, 1 to 1000000; more are refused as OVERLOADED"`
+	Timeout  time.Duration `key:"timeout" help:"longest wait for a call, with its second try, 50ms to 30s"`
+}
+
+// DefaultConfig is a gateway beside the other services on this machine.
+func DefaultConfig() Config {
+	return Config{
+		Listen: "127.0.0.1:8080",
+		Admin:  Admin{Listen: "127.0.0.1:9080"},
+		Ticket: Ticket{Target: "127.0.0.1:8101"},
+		Vote:   Target{Target: "127.0.0.1:8102"},
+		Query:  Target{Target: "127.0.0.1:8103"},
+		Gateway: Settings{
+			Path: "/graphql", Language: "zh", Introspection: true, Playground: true,
+			RequestTimeout: 10 * time.Second, MaxRequests: 20_000, MaxBody: 64 << 10,
+			MaxTokens: 1000, MaxDepth: 15, MaxAliases: 50, MaxMutations: 10, MaxComplexity: 20_000, DocumentCache: 32 << 20,
+			Votes: Votes{InFlight: 4, Batch: 1000, Queue: 20_000, Timeout: 5 * time.Second, TicketWait: time.Second},
+			Reads: Reads{InFlight: 4, Batch: 1000, Queue: 20_000, Timeout: 3 * time.Second},
+		},
+	}
+}
+
+// Validate checks the limits.
+func (c Config) Validate() error { return config.Address("listen", c.Listen) }
+
+// Validate checks the limits.
+func (a Admin) Validate() error { return config.Address("listen", a.Listen) }
+
+// Validate checks the limits.
+func (t Ticket) Validate() error { return config.Required("target", t.Target) }
+
+// Validate checks the limits.
+func (t Target) Validate() error { return config.Required("target", t.Target) }
+
+// Validate checks the limits.
+func (s Settings) Validate() error {
+	return errors.Join(
+		s.validPath(),
+		config.OneOf("language", s.Language, "zh", "en"),
+		config.Between("request-timeout", s.RequestTimeout, 100*time.Millisecond, 5*time.Minute),
+		config.Between("max-requests", s.MaxRequests, 1, 1_000_000),
+		config.Between("max-body", s.MaxBody, 1<<10, 1<<20),
+		config.Between("max-tokens", s.MaxTokens, 10, 100_000),
+		config.Between("max-depth", s.MaxDepth, 1, 100),
+		config.Between("max-aliases", s.MaxAliases, 0, 10_000),
+		config.Between("max-mutations", s.MaxMutations, 1, 1000),
+		config.Between("max-complexity", s.MaxComplexity, 1, 1_000_000),
+		config.Between("document-cache", s.DocumentCache, 0, 1<<30),
+	)
+}
+
+// validPath keeps the endpoint off the addresses that have another meaning, and free of what ServeMux reads as a pattern.
+func (s Settings) validPath() error {
+	const expected = "expected a path such as /graphql, of letters, digits and /-_., other than /, /playground, /livez, /readyz, /healthz and /health"
+	reserved := map[string]bool{"/": true, "/playground": true, "/livez": true, "/readyz": true, "/healthz": true, "/health": true}
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/-_.", r)
+	}
+	odd := strings.ContainsFunc(s.Path, func(r rune) bool { return !plain(r) })
+	dotted := strings.Contains(s.Path, "//") || strings.Contains(s.Path+"/", "/./") || strings.Contains(s.Path+"/", "/../")
+	if !strings.HasPrefix(s.Path, "/") || strings.HasSuffix(s.Path, "/") || reserved[s.Path] ||
+		strings.HasPrefix(s.Path, "/playground/") || odd || dotted {
+		return config.Errorf("path", "%s; got %q", expected, s.Path)
+	}
+	return nil
+}
+
+// Validate checks the limits.
+func (v Votes) Validate() error {
+	return errors.Join(
+		config.Between("in-flight", v.InFlight, 1, 1000),
+		config.Between("batch", v.Batch, 1, 1000),
+		config.Between("queue", v.Queue, 1, 1_000_000),
+		config.Between("timeout", v.Timeout, 50*time.Millisecond, 30*time.Second),
+		config.Between("ticket-wait", v.TicketWait, 0, 30*time.Second),
+	)
+}
+
+// Validate checks the limits.
+func (r Reads) Validate() error {
+	return errors.Join(
+		config.Between("in-flight", r.InFlight, 1, 1000),
+		config.Between("batch", r.Batch, 1, 1000),
+		config.Between("queue", r.Queue, 1, 1_000_000),
+		config.Between("timeout", r.Timeout, 50*time.Millisecond, 30*time.Second),
+	)
+}
+
+func (s Settings) engineConfig(language answer.Language) engine.Config {
+	return engine.Config{
+		Limits: engine.Limits{
+			Tokens: s.MaxTokens, Depth: s.MaxDepth, Aliases: s.MaxAliases, Mutations: s.MaxMutations, Complexity: s.MaxComplexity,
+		},
+		CacheBytes:    s.DocumentCache,
+		Introspection: s.Introspection,
+		Language:      language,
+	}
+}
+
+func (s Settings) httpConfig() httpapi.Config {
+	cfg := httpapi.Config{MaxBody: s.MaxBody, MaxAtOnce: s.MaxRequests, Timeout: s.RequestTimeout}
+	if s.Playground {
+		cfg.Playground = playgroundPath
+	}
+	return cfg
+}
+
+func (v Votes) config() votes.Config {
+	return votes.Config{
+		InFlight: v.InFlight, MaxBatch: v.Batch, MaxQueue: v.Queue, Timeout: v.Timeout, TicketWait: v.TicketWait,
+	}
+}
+
+func (r Reads) config() reads.Config {
+	return reads.Config{InFlight: r.InFlight, MaxBatch: r.Batch, MaxQueue: r.Queue, Timeout: r.Timeout}
+}

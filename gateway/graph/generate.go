@@ -1,0 +1,8 @@
+// Package graph holds the gateway's GraphQL schema and what is generated from it.
+//
+// schema/ is what clients and federation routers see; machinery.graphqls defines what a subgraph's schema takes for
+// granted: the federation directives, _entities and _service.
+package graph
+
+//go:generate go tool gqlgen generate --config gqlgen.yml
+//go:generate sed -i s/graphql.MarshalSliceConcurrently(/marshalSlice(/ exec/generated.go

@@ -1,0 +1,64 @@
+// Package model holds the Go types behind the GraphQL types. Fields that clients see are plain struct fields, or
+// methods without I/O, so that reading one costs no goroutine.
+package model
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+)
+
+// UserVote is a candidate's count.
+type UserVote struct {
+	Ballot    string
+	Username  string
+	Count     int64
+	UpdatedAt string
+	Stale     bool
+	AsOf      string
+}
+
+// Votes is the count as a GraphQL Int, which has 32 bits.
+func (u *UserVote) Votes() (int32, error) {
+	if u.Count > math.MaxInt32 || u.Count < math.MinInt32 {
+		return 0, &CountOverflowError{Username: u.Username, Count: u.Count}
+	}
+	return int32(u.Count), nil
+}
+
+// VotesExact is the count in decimal digits.
+func (u *UserVote) VotesExact() string { return strconv.FormatInt(u.Count, 10) }
+
+// CountOverflowError says that a count has no place in a GraphQL Int.
+type CountOverflowError struct {
+	Username string
+	Count    int64
+}
+
+func (e *CountOverflowError) Error() string {
+	return fmt.Sprintf("the count of %q, %d, is over 2147483647: ask for votesExact", e.Username, e.Count)
+}
+
+// Ticket is a permit to vote.
+type Ticket struct {
+	Value           string
+	Version         string
+	RemainingUsages int32
+	ExpiresAt       string
+	CreatedAt       string
+}
+
+// VoteResponse is the answer to a vote.
+type VoteResponse struct {
+	Success      bool
+	Message      string
+	Usernames    []string
+	Timestamp    string
+	Code         string
+	Outcome      Outcome
+	Retryable    bool
+	RetryAfterMs *int32
+	VoteID       *string
+	Token        *string
+	Totals       []*UserVote
+}

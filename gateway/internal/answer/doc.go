@@ -1,0 +1,3 @@
+// Package answer is what the gateway says: the names of the codes, the texts in Chinese and English, and refusals as
+// errors.
+package answer

@@ -1,0 +1,162 @@
+package engine
+
+import (
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+)
+
+// Limits bound one document. Each is checked after fragments are expanded, without expanding them.
+type Limits struct {
+	Tokens     int // lexical tokens of the text
+	Depth      int // fields within fields
+	Aliases    int // fields with an alias
+	Mutations  int // root fields of a mutation
+	Complexity int // values in the answer, about: lists count by the lengths below
+}
+
+// sum is what a selection costs. Sums stop growing at ceiling, so that no document overflows them.
+type sum struct {
+	direct     int // fields at its own level
+	depth      int
+	aliases    int
+	complexity int
+}
+
+const ceiling = 1 << 40
+
+func add(a, b int) int { return min(a+b, ceiling) }
+
+// weight is what a field costs by itself, and how many times what is below it is counted: for lists, how long they
+// usually are. A field that is not named costs 1.
+type weight struct{ own, times int }
+
+// weights goes by field names alone: in this schema no name is a list here and something else there. A list of open
+// candidates may hold 10,000, so getAllUserVotes weighs more than the 26 of the ballot main.
+func weights() map[string]weight {
+	return map[string]weight{
+		"getTicket":       {own: 10, times: 1},
+		"getUserVotes":    {own: 10, times: 1},
+		"getAllUserVotes": {own: 10, times: 500},
+		"vote":            {own: 100, times: 1},
+		"ticketAndVote":   {own: 100, times: 1},
+		"usernames":       {own: 4, times: 1},
+		"totals":          {own: 1, times: 4},
+		"_entities":       {own: 10, times: 100},
+		"_service":        {own: 100, times: 1},
+		// Introspection.
+		"types":         {own: 1, times: 30},
+		"fields":        {own: 1, times: 6},
+		"args":          {own: 1, times: 2},
+		"inputFields":   {own: 1, times: 5},
+		"enumValues":    {own: 1, times: 5},
+		"directives":    {own: 1, times: 7},
+		"locations":     {own: 4, times: 1},
+		"possibleTypes": {own: 1, times: 2},
+		"interfaces":    {own: 1, times: 1},
+	}
+}
+
+// counter measures one document, before it is validated: it may name fields and fragments that don't exist.
+type counter struct {
+	weights       map[string]weight
+	fragments     ast.FragmentDefinitionList
+	known         map[string]*sum // nil while the fragment is being counted
+	introspection bool            // __schema or __type was seen
+}
+
+// check returns an error for the first operation that breaks a limit.
+func (c *counter) check(doc *ast.QueryDocument, limits Limits) *gqlerror.Error {
+	for _, operation := range doc.Operations {
+		total, err := c.selections(operation.SelectionSet)
+		if err != nil {
+			return err
+		}
+		switch {
+		case total.depth > limits.Depth:
+			return limitError(operation.Position, "fields nest %d deep, at most %d are allowed", total.depth, limits.Depth)
+		case total.aliases > limits.Aliases:
+			return limitError(operation.Position, "there are %d aliases, at most %d are allowed", total.aliases, limits.Aliases)
+		case operation.Operation == ast.Mutation && total.direct > limits.Mutations:
+			return limitError(operation.Position, "there are %d mutations, at most %d are allowed", total.direct, limits.Mutations)
+		case total.complexity > limits.Complexity:
+			return limitError(operation.Position, "the complexity is %d, at most %d is allowed", total.complexity, limits.Complexity)
+		}
+	}
+	return nil
+}
+
+func limitError(at *ast.Position, format string, args ...any) *gqlerror.Error {
+	err := gqlerror.ErrorPosf(at, format, args...)
+	setCode(err, codeLimit)
+	return err
+}
+
+func (c *counter) selections(set ast.SelectionSet) (sum, *gqlerror.Error) {
+	var total sum
+	for _, selection := range set {
+		var part sum
+		var err *gqlerror.Error
+		switch selection := selection.(type) {
+		case *ast.Field:
+			part, err = c.field(selection)
+		case *ast.InlineFragment:
+			part, err = c.selections(selection.SelectionSet)
+		case *ast.FragmentSpread:
+			part, err = c.spread(selection)
+		}
+		if err != nil {
+			return sum{}, err
+		}
+		total.direct = add(total.direct, part.direct)
+		total.depth = max(total.depth, part.depth)
+		total.aliases = add(total.aliases, part.aliases)
+		total.complexity = add(total.complexity, part.complexity)
+	}
+	return total, nil
+}
+
+func (c *counter) field(field *ast.Field) (sum, *gqlerror.Error) {
+	if field.Name == "__schema" || field.Name == "__type" {
+		c.introspection = true
+	}
+	below, err := c.selections(field.SelectionSet)
+	if err != nil {
+		return sum{}, err
+	}
+	cost, named := c.weights[field.Name]
+	if !named {
+		cost = weight{own: 1, times: 1}
+	}
+	total := sum{
+		direct:     1,
+		depth:      add(below.depth, 1),
+		aliases:    below.aliases,
+		complexity: add(cost.own, min(cost.times*below.complexity, ceiling)),
+	}
+	if field.Alias != field.Name {
+		total.aliases = add(total.aliases, 1)
+	}
+	return total, nil
+}
+
+func (c *counter) spread(spread *ast.FragmentSpread) (sum, *gqlerror.Error) {
+	if total, seen := c.known[spread.Name]; seen {
+		if total == nil {
+			err := gqlerror.ErrorPosf(spread.Position, "Cannot spread fragment %q within itself.", spread.Name)
+			setCode(err, codeInvalid)
+			return sum{}, err
+		}
+		return *total, nil
+	}
+	definition := c.fragments.ForName(spread.Name)
+	if definition == nil {
+		return sum{}, nil // the validator says so
+	}
+	c.known[spread.Name] = nil
+	total, err := c.selections(definition.SelectionSet)
+	if err != nil {
+		return sum{}, err
+	}
+	c.known[spread.Name] = &total
+	return total, nil
+}

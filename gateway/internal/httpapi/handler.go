@@ -1,0 +1,207 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/littlevote/littlevote/gateway/internal/engine"
+)
+
+// Config bounds a Handler.
+type Config struct {
+	MaxBody    int           // bytes of a body, or of a query string
+	MaxAtOnce  int           // requests at the same time; more are 429
+	Timeout    time.Duration // of one request
+	Playground string        // where a browser that opens the endpoint is sent; empty for nowhere
+}
+
+// Observer is told of every request.
+type Observer interface {
+	// Request: kind is "query", "mutation", or "none" where it did not come so far.
+	Request(ctx context.Context, kind string, status int, took time.Duration)
+}
+
+// Handler serves GraphQL at any path. It is safe for concurrent use.
+type Handler struct {
+	cfg      Config
+	engine   *engine.Engine
+	observer Observer
+	log      *slog.Logger
+	running  atomic.Int64
+	memory   sync.Pool // of *scratch
+	headers  [formats][]string
+	nosniff  []string
+	noStore  []string
+}
+
+// New returns a handler over an engine.
+func New(e *engine.Engine, cfg Config, observer Observer, log *slog.Logger) *Handler {
+	return &Handler{
+		cfg: cfg, engine: e, observer: observer, log: log,
+		memory: sync.Pool{New: func() any { return new(scratch) }},
+		// Header values that every answer shares; net/http only reads them.
+		headers: [formats][]string{legacy: {typeLegacy + "; charset=utf-8"}, modern: {typeModern + "; charset=utf-8"}},
+		nosniff: []string{"nosniff"},
+		noStore: []string{"no-store"},
+	}
+}
+
+const (
+	kindNone     = "none"
+	kindQuery    = "query"
+	kindMutation = "mutation"
+)
+
+// ServeHTTP answers one request.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	started := time.Now()
+	memory, _ := h.memory.Get().(*scratch)
+	defer h.keep(memory)
+	kind, status := kindNone, http.StatusInternalServerError
+	defer func() {
+		if cause := recover(); cause != nil {
+			h.log.ErrorContext(r.Context(), "panic", "panic", cause, "stack", string(debug.Stack()))
+			status = h.refuse(w, legacy, memory, &problem{status: status, code: "INTERNAL", message: "internal error"})
+		}
+		h.observer.Request(r.Context(), kind, status, time.Since(started))
+	}()
+	as, acceptable := negotiate(r.Header["Accept"])
+	if h.running.Add(1) > int64(h.cfg.MaxAtOnce) {
+		h.running.Add(-1)
+		w.Header().Set("Retry-After", "1")
+		status = h.refuse(w, as, memory, overloaded())
+		return
+	}
+	defer h.running.Add(-1)
+	if h.openedByBrowser(r) {
+		status = http.StatusSeeOther
+		http.Redirect(w, r, h.cfg.Playground, status)
+		return
+	}
+	request, problem := h.read(w, r, memory)
+	if problem == nil && !acceptable {
+		problem = notAcceptable()
+	}
+	if problem != nil {
+		status = h.refuse(w, as, memory, problem)
+		return
+	}
+	kind, status = h.serve(w, r, as, request, memory)
+}
+
+// keep gives memory to the next request, unless one answer made it large.
+func (h *Handler) keep(memory *scratch) {
+	const most = 256 << 10
+	if cap(memory.out) <= most {
+		h.memory.Put(memory)
+	}
+}
+
+// openedByBrowser tells a person who opened the endpoint's address from a program.
+func (h *Handler) openedByBrowser(r *http.Request) bool {
+	return h.cfg.Playground != "" && r.Method == http.MethodGet && r.URL.RawQuery == "" &&
+		strings.Contains(r.Header.Get("Accept"), "text/html")
+}
+
+func (h *Handler) read(w http.ResponseWriter, r *http.Request, memory *scratch) (request, *problem) {
+	switch r.Method {
+	case http.MethodPost:
+		return readPost(r, h.cfg.MaxBody, memory)
+	case http.MethodGet:
+		return readGet(r, h.cfg.MaxBody)
+	default:
+		w.Header().Set("Allow", "GET, POST")
+		return request{}, methodNotAllowed("use GET or POST")
+	}
+}
+
+// serve executes a request that was read, and returns what it was and the status it got.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, as format, request request, memory *scratch) (string, int) {
+	if len(request.query) == 0 {
+		return kindNone, h.write(w, as, documentStatus(as), noPersistedQueries(), memory)
+	}
+	document, errs := h.engine.Prepare(request.query)
+	if errs != nil {
+		return kindNone, h.write(w, as, documentStatus(as), &graphql.Response{Errors: errs}, memory)
+	}
+	operation, errs := document.Select(request.operationName)
+	if errs != nil {
+		return kindNone, h.write(w, as, documentStatus(as), &graphql.Response{Errors: errs}, memory)
+	}
+	kind := kindQuery
+	if operation.Mutation() {
+		kind = kindMutation
+	}
+	if kind == kindMutation && r.Method == http.MethodGet {
+		w.Header().Set("Allow", "POST")
+		return kind, h.refuse(w, as, memory, methodNotAllowed("mutations need POST"))
+	}
+	if errs := h.engine.Bind(operation, request.variables); errs != nil {
+		return kind, h.write(w, as, documentStatus(as), &graphql.Response{Errors: errs}, memory)
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), h.cfg.Timeout)
+	defer cancel()
+	return kind, h.write(w, as, http.StatusOK, h.engine.Execute(ctx, operation, r.Header), memory)
+}
+
+// documentStatus is the status of a document that can't be executed.
+func documentStatus(as format) int {
+	if as == legacy {
+		return http.StatusOK
+	}
+	return http.StatusBadRequest
+}
+
+// noPersistedQueries tells a client that tried one to send the document, in the words it knows.
+func noPersistedQueries() *graphql.Response {
+	return &graphql.Response{Errors: gqlerror.List{{
+		Message: "PersistedQueryNotSupported", Extensions: map[string]any{"code": "PERSISTED_QUERY_NOT_SUPPORTED"},
+	}}}
+}
+
+func (h *Handler) refuse(w http.ResponseWriter, as format, memory *scratch, why *problem) int {
+	return h.write(w, as, why.status, &graphql.Response{Errors: gqlerror.List{{
+		Message: why.message, Extensions: map[string]any{"code": why.code},
+	}}}, memory)
+}
+
+// write sends an answer in one piece. Without data there is no member "data": the operation was not executed.
+func (h *Handler) write(w http.ResponseWriter, as format, status int, response *graphql.Response, memory *scratch) int {
+	out := append(memory.out[:0], '{')
+	if len(response.Errors) > 0 {
+		errors, err := json.Marshal(response.Errors)
+		if err != nil { // the extensions are ours, and plain
+			errors = []byte(`[{"message":"internal error"}]`)
+		}
+		out = append(out, `"errors":`...)
+		out = append(out, errors...)
+	}
+	if response.Data != nil {
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(out, `"data":`...)
+		out = append(out, response.Data...)
+	}
+	out = append(out, '}')
+	memory.out = out
+	header := w.Header()
+	header["Content-Type"] = h.headers[as]
+	header["X-Content-Type-Options"] = h.nosniff
+	header["Cache-Control"] = h.noStore
+	header["Content-Length"] = []string{strconv.Itoa(len(out))}
+	w.WriteHeader(status)
+	_, _ = w.Write(out) // the client may be gone
+	return status
+}

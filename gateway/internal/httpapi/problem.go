@@ -1,0 +1,40 @@
+package httpapi
+
+import "net/http"
+
+// problem is why a request is not executed, before its document was looked at.
+type problem struct {
+	status  int
+	code    string // extensions.code
+	message string
+}
+
+func badRequest(message string) *problem {
+	return &problem{status: http.StatusBadRequest, code: "BAD_REQUEST", message: message}
+}
+
+func tooLarge() *problem {
+	return &problem{status: http.StatusRequestEntityTooLarge, code: "PAYLOAD_TOO_LARGE", message: "the body is too large"}
+}
+
+func uriTooLong() *problem {
+	return &problem{status: http.StatusRequestURITooLong, code: "PAYLOAD_TOO_LARGE", message: "the query string is too long"}
+}
+
+func unsupportedType(message string) *problem {
+	return &problem{status: http.StatusUnsupportedMediaType, code: "UNSUPPORTED_MEDIA_TYPE", message: message}
+}
+
+func methodNotAllowed(message string) *problem {
+	return &problem{status: http.StatusMethodNotAllowed, code: "METHOD_NOT_ALLOWED", message: message}
+}
+
+func notAcceptable() *problem {
+	return &problem{
+		status: http.StatusNotAcceptable, code: "NOT_ACCEPTABLE", message: "answers are " + typeModern + " or " + typeLegacy,
+	}
+}
+
+func overloaded() *problem {
+	return &problem{status: http.StatusTooManyRequests, code: "OVERLOADED", message: "too many requests at once: try again later"}
+}

@@ -1,0 +1,163 @@
+package reads
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/littlevote/littlevote/gateway/internal/answer"
+	"github.com/littlevote/littlevote/libs/groupcommit"
+	"github.com/littlevote/littlevote/libs/service"
+	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
+)
+
+// Config bounds a reader.
+type Config struct {
+	InFlight int           // calls at once; while they run the next batch gathers
+	MaxBatch int           // reads that one call answers
+	MaxQueue int           // reads that wait; more are refused as OVERLOADED
+	Timeout  time.Duration // of one call, with a second try
+}
+
+const (
+	overloadedRetry  = 200 * time.Millisecond
+	unavailableRetry = time.Second
+)
+
+// result is what a read came to.
+type result[V any] struct {
+	value V
+	err   error
+}
+
+// read is one caller's question, waiting.
+type read[K comparable, V any] struct {
+	key  K
+	ctx  context.Context //nolint:containedctx // only asked whether anybody still waits
+	done chan result[V]  // holds one, so that nobody waits for a caller
+}
+
+// shared answers the same question once for all who ask it at the same moment.
+type shared[K comparable, V any] struct {
+	batch *groupcommit.Batcher[*read[K, V]]
+}
+
+// newShared calls fetch with the different questions of each batch; fetch calls answer once for each of them, in any
+// order, from any goroutine, before it returns.
+func newShared[K comparable, V any](cfg Config, fetch func(ctx context.Context, keys []K, answer func(i int, value V, err error))) *shared[K, V] {
+	run := func(ctx context.Context, batch []*read[K, V]) {
+		keys, waiting := group(batch)
+		if len(keys) == 0 {
+			return
+		}
+		ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
+		defer cancel()
+		fetch(ctx, keys, func(i int, value V, err error) {
+			for _, r := range waiting[i] {
+				r.done <- result[V]{value: value, err: err}
+			}
+		})
+	}
+	return &shared[K, V]{batch: groupcommit.New(groupcommit.Config{
+		Workers: cfg.InFlight, MaxBatch: cfg.MaxBatch, MaxQueue: cfg.MaxQueue,
+	}, run)}
+}
+
+// group returns the different keys of a batch, and who waits for each. Reads that nobody waits for any more are left out.
+func group[K comparable, V any](batch []*read[K, V]) ([]K, [][]*read[K, V]) {
+	index := make(map[K]int, len(batch))
+	var keys []K
+	var waiting [][]*read[K, V]
+	for _, r := range batch {
+		if r.ctx.Err() != nil {
+			continue
+		}
+		i, known := index[r.key]
+		if !known {
+			i = len(keys)
+			index[r.key] = i
+			keys = append(keys, r.key)
+			waiting = append(waiting, nil)
+		}
+		waiting[i] = append(waiting[i], r)
+	}
+	return keys, waiting
+}
+
+// get waits for the answer, at most as long as ctx.
+func (s *shared[K, V]) get(ctx context.Context, key K) (V, error) {
+	var none V
+	r, err := s.ask(ctx, key)
+	if err != nil {
+		return none, err
+	}
+	return r.wait()
+}
+
+// ask queues a question.
+func (s *shared[K, V]) ask(ctx context.Context, key K) (*read[K, V], error) {
+	r := &read[K, V]{key: key, ctx: ctx, done: make(chan result[V], 1)}
+	if err := s.batch.Put(r); errors.Is(err, groupcommit.ErrFull) {
+		return nil, overloaded(err)
+	} else if err != nil {
+		return nil, unavailable(err)
+	}
+	return r, nil
+}
+
+func (r *read[K, V]) wait() (V, error) {
+	select {
+	case result := <-r.done:
+		return result.value, result.err
+	case <-r.ctx.Done():
+		var none V
+		return none, unavailable(r.ctx.Err())
+	}
+}
+
+func (s *shared[K, V]) close(ctx context.Context) { s.batch.Close(ctx) }
+
+func overloaded(cause error) *answer.Refusal {
+	return &answer.Refusal{
+		Code: statusv1.Code_CODE_OVERLOADED, Text: answer.Overloaded, Retryable: true, RetryAfter: overloadedRetry, Cause: cause,
+	}
+}
+
+func unavailable(cause error) *answer.Refusal {
+	return &answer.Refusal{
+		Code: statusv1.Code_CODE_UNAVAILABLE, Text: answer.Unavailable, Retryable: true, RetryAfter: unavailableRetry, Cause: cause,
+	}
+}
+
+// refusal turns the error of a call into what the caller is told.
+func refusal(err error) *answer.Refusal {
+	if detail, ok := service.Detail(err); ok {
+		return &answer.Refusal{
+			Code: detail.GetCode(), Text: answer.ForCode(detail.GetCode()), Retryable: detail.GetRetryable(),
+			RetryAfter: detail.GetRetryAfter().AsDuration(), Cause: err,
+		}
+	}
+	switch status.Code(err) {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
+		return unavailable(err)
+	case codes.ResourceExhausted:
+		return overloaded(err)
+	default:
+		return &answer.Refusal{Code: statusv1.Code_CODE_INTERNAL, Text: answer.Internal, Cause: err}
+	}
+}
+
+// twice repeats a call that a dying replica may have cut off: reads have no effect, so that is safe.
+func twice[R any](ctx context.Context, call func() (R, error)) (R, error) {
+	response, err := call()
+	if err == nil || ctx.Err() != nil || status.Code(err) != codes.Unavailable {
+		return response, err
+	}
+	if _, said := service.Detail(err); said {
+		return response, err
+	}
+	return call()
+}

@@ -1,0 +1,122 @@
+package resolver
+
+import (
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"github.com/littlevote/littlevote/gateway/internal/answer"
+	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
+	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
+
+	"github.com/littlevote/littlevote/libs/ticket"
+)
+
+const (
+	defaultBallot = "main"
+	maxBallot     = 64  // characters
+	maxNames      = 64  // of one vote
+	maxName       = 256 // bytes; the ballot's rules are stricter
+	maxToken      = 256 // bytes
+	maxVersion    = 64  // bytes; three numbers
+
+	// ticketMargin is how far a ticket's time and the clock here may differ before the gateway refuses by itself.
+	ticketMargin = 10 * time.Minute
+	// staleRetry is when to ask again for a count that is not stale.
+	staleRetry = time.Second
+)
+
+// ballotName returns the name, the default for none, and whether it is well formed.
+func ballotName(given *string) (string, bool) {
+	if given == nil {
+		return defaultBallot, true
+	}
+	name := *given
+	if name == "" || len(name) > maxBallot {
+		return "", false
+	}
+	for i := range len(name) {
+		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return "", false
+		}
+	}
+	return name, true
+}
+
+// validName refuses what no ballot allows. U+FFFD stands for bytes that were no text.
+func validName(name string) bool {
+	return name != "" && len(name) <= maxName && !strings.ContainsRune(name, utf8.RuneError)
+}
+
+func validToken(token string) bool {
+	if token == "" || len(token) > maxToken {
+		return false
+	}
+	for i := range len(token) {
+		c := token[i]
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if !letter && strings.IndexByte("._~:=-", c) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// idempotencyKey returns the key in lower case, empty for none, and whether it is a UUID of 36 characters.
+func idempotencyKey(given *string) (string, bool) {
+	const length = 36
+	if given == nil {
+		return "", true
+	}
+	key, err := uuid.Parse(*given)
+	if err != nil || len(*given) != length {
+		return "", false
+	}
+	return key.String(), true
+}
+
+// names returns what is wrong with a list of candidates.
+func names(list []string, ballot string) (answer.Text, bool) {
+	if len(list) == 0 {
+		return answer.NamesEmpty, false
+	}
+	if len(list) > maxNames {
+		return answer.NamesTooMany, false
+	}
+	for _, name := range list {
+		if !validName(name) {
+			return answer.NameRule(ballot), false
+		}
+	}
+	return 0, true
+}
+
+// isDate reports whether a text is a date as RFC 3339 writes it.
+func isDate(text string) bool {
+	var parsed time.Time
+	return parsed.UnmarshalText([]byte(text)) == nil
+}
+
+// checkTicket returns OK, or why a ticket can't admit a vote on the ballot. What passes is still for the ledger to
+// decide. Where the vote has a key the time does not count: the vote may have been admitted long ago, and then its
+// answer is that of the first time, whatever the ticket.
+func checkTicket(keys *ticket.Keys, ref *votev1.TicketRef, ballot string, keyed bool, now time.Time) statusv1.Code {
+	if ref.GetValue() == "" || len(ref.GetValue()) > ticket.MaxLength || len(ref.GetVersion()) > maxVersion {
+		return statusv1.Code_CODE_TICKET_INVALID
+	}
+	claims, err := keys.Verify(ref.GetValue())
+	switch {
+	case err != nil || claims.Ballot != ballot || claims.Version() != ref.GetVersion():
+		return statusv1.Code_CODE_TICKET_INVALID
+	case keyed:
+		return statusv1.Code_CODE_OK
+	case now.After(claims.ExpiresAt.Add(ticketMargin)):
+		return statusv1.Code_CODE_TICKET_EXPIRED
+	case now.Before(claims.IssuedAt.Add(-ticketMargin)):
+		return statusv1.Code_CODE_TICKET_INVALID
+	default:
+		return statusv1.Code_CODE_OK
+	}
+}

@@ -1,0 +1,63 @@
+// Package resolver answers the fields of Query and Mutation: it checks arguments, asks the services, and says in the
+// caller's language what came of it.
+package resolver
+
+import (
+	"context"
+	"time"
+
+	"github.com/99designs/gqlgen/graphql"
+
+	"github.com/littlevote/littlevote/gateway/graph/exec"
+	"github.com/littlevote/littlevote/gateway/graph/model"
+	"github.com/littlevote/littlevote/gateway/internal/answer"
+	"github.com/littlevote/littlevote/gateway/internal/reads"
+	"github.com/littlevote/littlevote/gateway/internal/votes"
+	"github.com/littlevote/littlevote/libs/ticket"
+	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
+)
+
+// TicketReader finds the newest usable ticket of a ballot.
+type TicketReader interface {
+	Newest(ctx context.Context, ballot string) (*model.Ticket, error)
+}
+
+// TallyReader finds counts.
+type TallyReader interface {
+	One(ctx context.Context, ballot, candidate string) (*model.UserVote, error)
+	All(ctx context.Context, ballot string) ([]*model.UserVote, error)
+	Many(ctx context.Context, candidates []reads.Candidate, found func(i int, vote *model.UserVote, err error))
+}
+
+// Voter decides votes.
+type Voter interface {
+	Cast(ctx context.Context, vote votes.Vote) *votev1.Verdict
+}
+
+// Config is what a Resolver needs.
+type Config struct {
+	Tickets  TicketReader
+	Tallies  TallyReader
+	Voter    Voter
+	Keys     *ticket.Keys
+	Texts    *answer.Texts
+	Language answer.Language // where Accept-Language names none of ours
+	SDL      string
+	Now      func() time.Time
+}
+
+// Resolver is the root of all fields.
+type Resolver struct{ cfg Config }
+
+// New returns the root.
+func New(cfg Config) *Resolver { return &Resolver{cfg: cfg} }
+
+// Query resolves the fields of Query.
+func (r *Resolver) Query() exec.QueryResolver { return query{r} }
+
+// Mutation resolves the fields of Mutation.
+func (r *Resolver) Mutation() exec.MutationResolver { return mutation{r} }
+
+func (r *Resolver) language(ctx context.Context) answer.Language {
+	return answer.Negotiate(graphql.GetOperationContext(ctx).Headers.Get("Accept-Language"), r.cfg.Language)
+}

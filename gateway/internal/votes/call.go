@@ -1,0 +1,125 @@
+package votes
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/peer"
+
+	"github.com/littlevote/littlevote/libs/service"
+	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
+	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
+)
+
+// maxCallBytes bounds one call, so that the few votes with many long names never make it too large for the others:
+// the vote-service reads 4 MiB, and an answer is at most about twice as long as its vote.
+const maxCallBytes = 1 << 20
+
+// run is given one batch; it answers every vote of it.
+func (v *Voter) run(ctx context.Context, batch []*pending) {
+	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
+	defer cancel()
+	call := make([]*pending, 0, len(batch))
+	bytes := 0
+	for _, p := range batch {
+		if !p.state.CompareAndSwap(waiting, taken) {
+			continue // its caller has given up
+		}
+		size := estimate(p.vote)
+		if bytes+size > maxCallBytes && len(call) > 0 {
+			v.send(ctx, call)
+			call, bytes = call[:0], 0
+		}
+		call = append(call, p)
+		bytes += size
+	}
+	if len(call) > 0 {
+		v.send(ctx, call)
+	}
+}
+
+// estimate is not less than the encoded size.
+func estimate(vote *votev1.Vote) int {
+	const fields, perChoice = 128, 16
+	size := fields + len(vote.GetBallot()) + len(vote.GetTicket().GetValue()) + len(vote.GetTicket().GetVersion())
+	for _, choice := range vote.GetChoices() {
+		size += perChoice + len(choice.GetCandidate())
+	}
+	return size
+}
+
+// send makes one call. Where it fails without an answer the votes that have keys are sent once more.
+func (v *Voter) send(ctx context.Context, call []*pending) {
+	verdicts, err := v.cast(ctx, call)
+	if err == nil {
+		answer(call, verdicts)
+		return
+	}
+	var keyed []*pending
+	for _, p := range call {
+		switch {
+		case err.refusal != nil:
+			p.answer(refusedWith(p.vote, err.refusal))
+		case !err.sent:
+			p.answer(refused(p.vote, statusv1.Code_CODE_UNAVAILABLE, unavailableRetry, "no vote-service can be reached"))
+		case p.vote.GetIdempotencyKey() != "" && ctx.Err() == nil:
+			keyed = append(keyed, p)
+		default:
+			p.answer(unknown(p.vote, "the call failed without an answer"))
+		}
+	}
+	if len(keyed) > 0 {
+		v.sendAgain(ctx, keyed)
+	}
+}
+
+// sendAgain sends votes whose first call has no answer. Only good news is believed: the first call may still be on its
+// way, so that a refusal of the second speaks for the second alone.
+func (v *Voter) sendAgain(ctx context.Context, call []*pending) {
+	verdicts, err := v.cast(ctx, call)
+	for i, p := range call {
+		if err == nil && verdicts[i].GetOutcome() == statusv1.Outcome_OUTCOME_COUNTED {
+			p.answer(verdicts[i])
+		} else {
+			p.answer(unknown(p.vote, "the call failed without an answer, and so did the second"))
+		}
+	}
+}
+
+func answer(call []*pending, verdicts []*votev1.Verdict) {
+	for i, p := range call {
+		p.answer(verdicts[i])
+	}
+}
+
+// callError says how a whole call failed.
+type callError struct {
+	sent    bool                  // it was put on a connection, so anything may have happened
+	refusal *statusv1.ErrorDetail // the vote-service's word that nothing happened, or nil
+}
+
+// cast makes one call; without an error there is one verdict a vote.
+func (v *Voter) cast(ctx context.Context, call []*pending) ([]*votev1.Verdict, *callError) {
+	request := &votev1.CastVotesRequest{Votes: make([]*votev1.Vote, len(call))}
+	for i, p := range call {
+		request.Votes[i] = p.vote
+	}
+	var replica peer.Peer // filled in by gRPC once the call has a connection
+	started := time.Now()
+	response, err := v.client.CastVotes(ctx, request, grpc.Peer(&replica))
+	if err == nil && len(response.GetVerdicts()) == len(call) {
+		return response.GetVerdicts(), nil
+	}
+	failure := &callError{sent: replica.Addr != nil}
+	if err == nil {
+		v.log.ErrorContext(ctx, "wrong number of verdicts", "votes", len(call), "verdicts", len(response.GetVerdicts()))
+		return nil, failure
+	}
+	if detail, ok := service.Detail(err); ok && detail.GetOutcome() == statusv1.Outcome_OUTCOME_NONE {
+		failure.refusal = detail
+	}
+	v.log.WarnContext(ctx, "a call with votes failed",
+		"error", err, "votes", len(call), "sent", failure.sent, "after", time.Since(started))
+	return nil, failure
+}

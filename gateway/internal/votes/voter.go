@@ -1,0 +1,200 @@
+package votes
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/littlevote/littlevote/libs/groupcommit"
+	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
+	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
+)
+
+// Config bounds a Voter.
+type Config struct {
+	InFlight   int           // calls at once; while they run the next batch gathers
+	MaxBatch   int           // votes a call
+	MaxQueue   int           // votes that wait; more are refused as OVERLOADED
+	Timeout    time.Duration // of one call, with the second try of votes that have keys
+	TicketWait time.Duration // how long a vote on the newest ticket is tried again while there is none
+}
+
+const (
+	// overloadedRetry is when to come back to a full queue: a few batches later.
+	overloadedRetry = 200 * time.Millisecond
+	// unavailableRetry is when to come back to a vote-service that is not there: a process restarts in about that time.
+	unavailableRetry = time.Second
+	// shortestWait and longestWait bound the pause before a vote on the newest ticket is tried again.
+	shortestWait = 20 * time.Millisecond
+	longestWait  = 250 * time.Millisecond
+)
+
+// Voter gathers votes into calls. It is safe for concurrent use.
+type Voter struct {
+	cfg    Config
+	client votev1.VoteServiceClient
+	batch  *groupcommit.Batcher[*pending]
+	log    *slog.Logger
+}
+
+// New starts a voter; Close ends it.
+func New(client votev1.VoteServiceClient, cfg Config, log *slog.Logger) *Voter {
+	v := &Voter{cfg: cfg, client: client, log: log}
+	v.batch = groupcommit.New(groupcommit.Config{
+		Workers: cfg.InFlight, MaxBatch: cfg.MaxBatch, MaxQueue: cfg.MaxQueue,
+	}, v.run)
+	return v
+}
+
+// Close refuses new votes, and waits until those taken in have their verdicts; when ctx ends first, the calls in
+// flight are cut off.
+func (v *Voter) Close(ctx context.Context) { v.batch.Close(ctx) }
+
+// Vote is one request.
+type Vote struct {
+	Ballot     string
+	Candidates []string
+	Key        string            // the idempotency key in lower case, or empty
+	Ticket     *votev1.TicketRef // nil: whichever ticket is the newest
+}
+
+// Cast returns the verdict on a vote. It waits for at most ctx.
+func (v *Voter) Cast(ctx context.Context, vote Vote) *votev1.Verdict {
+	message := toMessage(vote)
+	if vote.Ticket != nil {
+		return v.once(ctx, message)
+	}
+	return v.untilTicket(ctx, message)
+}
+
+func toMessage(vote Vote) *votev1.Vote {
+	choices := make([]*votev1.Choice, len(vote.Candidates))
+	block := make([]votev1.Choice, len(vote.Candidates))
+	for i, name := range vote.Candidates {
+		block[i].Candidate, block[i].Count = name, 1
+		choices[i] = &block[i]
+	}
+	message := &votev1.Vote{Ballot: vote.Ballot, IdempotencyKey: vote.Key, Choices: choices}
+	if vote.Key == "" {
+		// A UUIDv7 can only fail where the system has no randomness; the vote-service then makes the id.
+		if id, err := uuid.NewV7(); err == nil {
+			message.VoteId = id.String()
+		}
+	}
+	if vote.Ticket != nil {
+		message.Permit = &votev1.Vote_Ticket{Ticket: vote.Ticket}
+	} else {
+		message.Permit = &votev1.Vote_NewestTicket{NewestTicket: true}
+	}
+	return message
+}
+
+// untilTicket repeats a vote on the newest ticket that met a rotation. Each refusal is definite, so the same id may be
+// used again. A ticket whose uses are taken is an answer: the caller may want to know.
+func (v *Voter) untilTicket(ctx context.Context, message *votev1.Vote) *votev1.Verdict {
+	end := time.Now().Add(v.cfg.TicketWait)
+	for {
+		verdict := v.once(ctx, message)
+		code := verdict.GetCode()
+		if code != statusv1.Code_CODE_TICKET_EXPIRED && code != statusv1.Code_CODE_TICKET_SUPERSEDED {
+			return verdict
+		}
+		wait := min(max(verdict.GetRetryAfter().AsDuration(), shortestWait), longestWait)
+		if time.Until(end) < wait || !pause(ctx, wait) {
+			return verdict
+		}
+	}
+}
+
+// pause waits; false if ctx ended first.
+func pause(ctx context.Context, wait time.Duration) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// pending is a vote on its way.
+type pending struct {
+	vote    *votev1.Vote
+	state   atomic.Int32
+	verdict chan *votev1.Verdict // holds one, so that nobody waits for a caller
+}
+
+// The states of a pending vote: it waits until a batch takes it or its caller gives up, whichever is first.
+const (
+	waiting int32 = iota
+	taken
+	givenUp
+)
+
+func (p *pending) answer(verdict *votev1.Verdict) { p.verdict <- verdict }
+
+// once queues a vote and waits for its verdict.
+func (v *Voter) once(ctx context.Context, message *votev1.Vote) *votev1.Verdict {
+	p := &pending{vote: message, verdict: make(chan *votev1.Verdict, 1)}
+	if err := v.batch.Put(p); errors.Is(err, groupcommit.ErrFull) {
+		return refused(message, statusv1.Code_CODE_OVERLOADED, overloadedRetry, "the gateway's queue is full")
+	} else if err != nil {
+		return refused(message, statusv1.Code_CODE_UNAVAILABLE, unavailableRetry, "the gateway is stopping")
+	}
+	select {
+	case verdict := <-p.verdict:
+		return verdict
+	case <-ctx.Done():
+	}
+	if p.state.CompareAndSwap(waiting, givenUp) {
+		return refused(message, statusv1.Code_CODE_OVERLOADED, overloadedRetry, "the vote waited too long to be sent")
+	}
+	select {
+	case verdict := <-p.verdict: // it came at the same moment
+		return verdict
+	default:
+		return unknown(message, "no verdict in time")
+	}
+}
+
+// refused is a definite refusal made here; the same vote may succeed later.
+func refused(vote *votev1.Vote, code statusv1.Code, retryAfter time.Duration, detail string) *votev1.Verdict {
+	return &votev1.Verdict{
+		Code: code, Outcome: statusv1.Outcome_OUTCOME_NONE, Retryable: true, RetryAfter: durationpb.New(retryAfter),
+		Detail: detail, VoteId: id(vote), DecidedAt: timestamppb.Now(),
+	}
+}
+
+// refusedWith is one vote's share of the refusal of a whole call.
+func refusedWith(vote *votev1.Vote, whole *statusv1.ErrorDetail) *votev1.Verdict {
+	return &votev1.Verdict{
+		Code: whole.GetCode(), Outcome: statusv1.Outcome_OUTCOME_NONE, Retryable: whole.GetRetryable(), RetryAfter: whole.GetRetryAfter(),
+		Detail: "refused with its whole call", VoteId: id(vote), DecidedAt: timestamppb.Now(),
+	}
+}
+
+// unknown is for a vote that was sent and not answered. Only a key makes it safe to send it again.
+func unknown(vote *votev1.Vote, detail string) *votev1.Verdict {
+	verdict := &votev1.Verdict{
+		Code: statusv1.Code_CODE_OUTCOME_UNKNOWN, Outcome: statusv1.Outcome_OUTCOME_UNKNOWN,
+		Retryable: vote.GetIdempotencyKey() != "", Detail: detail, VoteId: id(vote), DecidedAt: timestamppb.Now(),
+	}
+	if verdict.GetRetryable() {
+		verdict.RetryAfter = durationpb.New(unavailableRetry)
+	}
+	return verdict
+}
+
+func id(vote *votev1.Vote) string {
+	if key := vote.GetIdempotencyKey(); key != "" {
+		return key
+	}
+	return vote.GetVoteId()
+}

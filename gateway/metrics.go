@@ -1,0 +1,50 @@
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// requestMetrics measures requests by what they were and the HTTP status they got: closed sets both.
+type requestMetrics struct {
+	duration metric.Float64Histogram
+	known    map[requestKind]metric.MeasurementOption // the common ones, made once
+}
+
+type requestKind struct {
+	kind   string
+	status int
+}
+
+func newRequestMetrics(meter metric.Meter) (*requestMetrics, error) {
+	duration, err := meter.Float64Histogram("littlevote.gateway.request.duration",
+		metric.WithUnit("s"), metric.WithDescription("Time from the request's headers to its answer."),
+		metric.WithExplicitBucketBoundaries(.0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10))
+	if err != nil {
+		return nil, err
+	}
+	m := &requestMetrics{duration: duration, known: make(map[requestKind]metric.MeasurementOption)}
+	for _, kind := range []string{"none", "query", "mutation"} {
+		for _, status := range []int{200, 400} {
+			m.known[requestKind{kind, status}] = m.attributes(requestKind{kind, status})
+		}
+	}
+	return m, nil
+}
+
+func (m *requestMetrics) attributes(of requestKind) metric.MeasurementOption {
+	return metric.WithAttributeSet(attribute.NewSet(attribute.String("kind", of.kind), attribute.Int("status", of.status)))
+}
+
+// Request is part of httpapi.Observer.
+func (m *requestMetrics) Request(ctx context.Context, kind string, status int, took time.Duration) {
+	of := requestKind{kind, status}
+	attributes, known := m.known[of]
+	if !known {
+		attributes = m.attributes(of)
+	}
+	m.duration.Record(ctx, took.Seconds(), attributes)
+}

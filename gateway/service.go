@@ -1,0 +1,171 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/littlevote/littlevote/gateway/graph"
+	"github.com/littlevote/littlevote/gateway/graph/exec"
+	"github.com/littlevote/littlevote/gateway/internal/answer"
+	"github.com/littlevote/littlevote/gateway/internal/engine"
+	"github.com/littlevote/littlevote/gateway/internal/httpapi"
+	"github.com/littlevote/littlevote/gateway/internal/reads"
+	"github.com/littlevote/littlevote/gateway/internal/resolver"
+	"github.com/littlevote/littlevote/gateway/internal/votes"
+	"github.com/littlevote/littlevote/libs/service"
+	"github.com/littlevote/littlevote/libs/ticket"
+	queryv1 "github.com/littlevote/littlevote/proto/gen/littlevote/query/v1"
+	ticketv1 "github.com/littlevote/littlevote/proto/gen/littlevote/ticket/v1"
+	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
+)
+
+// drainTimeout is how long requests that were taken may go on once the gateway is told to stop.
+const drainTimeout = 8 * time.Second
+
+// Service is one gateway.
+type Service struct {
+	cfg      Config
+	log      *slog.Logger
+	health   *service.Health
+	listener net.Listener
+	server   *http.Server
+	backends *backends
+	tickets  *reads.Tickets
+	tallies  *reads.Tallies
+	voter    *votes.Voter
+}
+
+// New sets a gateway up and listens. The other services may come later.
+func New(ctx context.Context, cfg Config, host service.Host) (*Service, error) {
+	s := &Service{cfg: cfg, log: host.Log, health: host.Health}
+	handler, err := s.connect(host)
+	if err != nil {
+		s.close(ctx)
+		return nil, err
+	}
+	if s.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", cfg.Listen); err != nil {
+		s.close(ctx)
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	s.server = newServer(cfg.Gateway, handler, host.Log)
+	return s, nil
+}
+
+// connect makes the clients and what stands before them.
+func (s *Service) connect(host service.Host) (http.Handler, error) {
+	language, err := answer.ParseLanguage(s.cfg.Gateway.Language)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := ticket.Open(s.cfg.Ticket.KeyFile, s.cfg.Dev.Dev)
+	if err != nil {
+		return nil, err
+	}
+	if s.backends, err = dial(s.cfg); err != nil {
+		return nil, err
+	}
+	host.Health.Check("services", s.backends.check)
+	s.tickets = reads.NewTickets(ticketv1.NewTicketServiceClient(s.backends.ticket), s.cfg.Gateway.Reads.config())
+	s.tallies = reads.NewTallies(queryv1.NewQueryServiceClient(s.backends.query), s.cfg.Gateway.Reads.config())
+	s.voter = votes.New(votev1.NewVoteServiceClient(s.backends.vote), s.cfg.Gateway.Votes.config(), host.Log)
+	sdl, err := graph.SDL()
+	if err != nil {
+		return nil, err
+	}
+	texts := answer.NewTexts()
+	schema := exec.New(resolver.New(resolver.Config{
+		Tickets: s.tickets, Tallies: s.tallies, Voter: s.voter, Keys: keys, Texts: texts, Language: language, SDL: sdl, Now: time.Now,
+	}))
+	metrics, err := newRequestMetrics(host.Meter)
+	if err != nil {
+		return nil, err
+	}
+	running := engine.New(schema, s.cfg.Gateway.engineConfig(language), texts, host.Log)
+	return s.routes(httpapi.New(running, s.cfg.Gateway.httpConfig(), metrics, host.Log)), nil
+}
+
+// routes puts the endpoint, the probes and the pages on one port.
+func (s *Service) routes(graphql http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(s.cfg.Gateway.Path, graphql)
+	probes := s.health.Probes()
+	for _, path := range []string{"/livez", "/readyz", "/healthz", "/health"} {
+		mux.Handle(path, probes)
+	}
+	if s.cfg.Gateway.Playground {
+		mountPlayground(mux, s.cfg.Gateway.Path)
+	}
+	return mux
+}
+
+// newServer bounds what a slow or a greedy client can hold.
+func newServer(cfg Settings, handler http.Handler, log *slog.Logger) *http.Server {
+	const headers = 16 << 10 // bytes beside the query string
+	const slack = 5 * time.Second
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: slack,
+		ReadTimeout:       2 * slack,
+		WriteTimeout:      2*slack + cfg.RequestTimeout,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    cfg.MaxBody + headers,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // broken clients, mostly
+	}
+}
+
+// Addr is the address it listens on.
+func (s *Service) Addr() string { return s.listener.Addr().String() }
+
+// Path is the path of the GraphQL endpoint.
+func (s *Service) Path() string { return s.cfg.Gateway.Path }
+
+// Run serves until ctx ends, then drains: no new connections, requests, calls, in this order. It is called once.
+func (s *Service) Run(ctx context.Context) error {
+	s.log.InfoContext(ctx, "listening", "address", s.Addr(), "path", s.Path())
+	served := make(chan error, 1)
+	go func() { served <- s.server.Serve(s.listener) }()
+	var err error
+	select {
+	case err = <-served:
+	case <-ctx.Done():
+	}
+	s.health.Drain()
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	if stopErr := s.server.Shutdown(drain); stopErr != nil {
+		s.log.WarnContext(ctx, "requests cut off", "error", stopErr)
+		_ = s.server.Close()
+	}
+	if err == nil {
+		err = <-served
+	}
+	s.close(drain)
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// close ends what New made, in the order of a request.
+func (s *Service) close(ctx context.Context) {
+	if s.listener != nil {
+		_ = s.listener.Close()
+	}
+	if s.voter != nil {
+		s.voter.Close(ctx)
+	}
+	if s.tallies != nil {
+		s.tallies.Close(ctx)
+	}
+	if s.tickets != nil {
+		s.tickets.Close(ctx)
+	}
+	if s.backends != nil {
+		s.backends.close()
+	}
+}
