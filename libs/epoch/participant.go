@@ -154,22 +154,6 @@ func (p *Participant) leave(ctx context.Context) {
 	}
 }
 
-// ErrTimeout is returned by WaitOpen.
-var ErrTimeout = errors.New("epoch: none is open")
-
-// WaitOpen waits until the participant works in an open epoch.
-func (p *Participant) WaitOpen(ctx context.Context) error {
-	for {
-		if _, ok := p.Current(); ok {
-			return nil
-		}
-		p.Suspect()
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
-			return fmt.Errorf("%w: %w", ErrTimeout, err)
-		}
-	}
-}
-
 // NewID names this process: for people by its host and number, for the protocol by chance.
 func NewID() string {
 	host, err := os.Hostname()
