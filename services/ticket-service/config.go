@@ -31,6 +31,7 @@ type Ticket struct {
 	Cap               Cap           `key:"cap" help:"how many votes one ticket of the ballot main admits, 1 to 2147483647, or none"`
 	Lock              string        `key:"lock" help:"where the producer lock stands: redis, etcd, or none (then every replica mints, to the same effect)"`
 	LockTTL           time.Duration `key:"lock-ttl" help:"how long the producer lock outlives its holder, 100ms to 1m (etcd: whole seconds, at least what it grants); below ticket.interval no failover costs a ticket"`
+	LockKey           string        `key:"lock-key" help:"name of the producer lock, in Redis or etcd; another one where several systems share a store"`
 	LockEtcdEndpoints []string      `key:"lock-etcd-endpoints" help:"URLs of etcd with commas between, for ticket.lock etcd"`
 }
 
@@ -111,7 +112,8 @@ func DefaultConfig() Config {
 	return Config{
 		Ticket: Ticket{
 			Listen: "127.0.0.1:8101", Interval: interval, Cap: 1000,
-			Lock: lockRedis, LockTTL: 1500 * time.Millisecond, LockEtcdEndpoints: []string{"http://127.0.0.1:2379"},
+			Lock: lockRedis, LockTTL: 1500 * time.Millisecond, LockKey: "ticket:producer:lock",
+			LockEtcdEndpoints: []string{"http://127.0.0.1:2379"},
 		},
 		Ballots: Ballots{
 			Cast: Ballot{BallotTicket{Interval: interval, Cap: 100}},
@@ -132,6 +134,7 @@ func (t Ticket) Validate() error {
 		t.Cap.validate("cap"),
 		config.OneOf("lock", t.Lock, lockRedis, lockEtcd, lockNone),
 		config.Between("lock-ttl", t.LockTTL, 100*time.Millisecond, time.Minute),
+		config.Required("lock-key", t.LockKey),
 	}
 	if t.Lock == lockEtcd && len(t.LockEtcdEndpoints) == 0 {
 		errs = append(errs, config.Errorf("lock-etcd-endpoints", "expected URLs, since ticket.lock is etcd"))

@@ -110,9 +110,9 @@ func (s *Service) openLock(cfg Ticket, log *slog.Logger) error {
 	var backend lock.Backend = lock.None{}
 	switch cfg.Lock {
 	case lockRedis:
-		backend = lock.NewRedis(s.rdb, cfg.LockTTL)
+		backend = lock.NewRedis(s.rdb, cfg.LockKey, cfg.LockTTL)
 	case lockEtcd:
-		etcd, err := lock.NewEtcd(cfg.LockEtcdEndpoints, cfg.LockTTL)
+		etcd, err := lock.NewEtcd(cfg.LockEtcdEndpoints, cfg.LockKey, cfg.LockTTL)
 		if err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-// Package lock decides which replica mints: the producer lock `ticket:producer:lock`.
+// Package lock decides which replica mints: the producer lock, `ticket:producer:lock`.
 //
 // The lock saves work, it does not guard the tickets: minting is one idempotent script, so a second minter changes
 // nothing. That is why the lock may stand in the very Redis that the tickets stand in.

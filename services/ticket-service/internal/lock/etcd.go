@@ -16,12 +16,13 @@ import (
 // was sent.
 type Etcd struct {
 	client *clientv3.Client
+	key    string
 	ttl    time.Duration
 }
 
 // NewEtcd connects in the background. etcd counts in seconds and grants some at the least (two, by default), so a
 // lock may last longer than ttl.
-func NewEtcd(endpoints []string, ttl time.Duration) (*Etcd, error) {
+func NewEtcd(endpoints []string, key string, ttl time.Duration) (*Etcd, error) {
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints:            endpoints,
 		DialTimeout:          ttl,
@@ -32,7 +33,7 @@ func NewEtcd(endpoints []string, ttl time.Duration) (*Etcd, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock: etcd: %w", err)
 	}
-	return &Etcd{client: client, ttl: ttl}, nil
+	return &Etcd{client: client, key: key, ttl: ttl}, nil
 }
 
 // Close ends the connections.
@@ -40,7 +41,7 @@ func (e *Etcd) Close() error { return e.client.Close() }
 
 // Take implements Backend. It looks before it asks for a lease, since waiting replicas try often.
 func (e *Etcd) Take(ctx context.Context) (Claim, error) {
-	found, err := e.client.Get(ctx, Key, clientv3.WithCountOnly())
+	found, err := e.client.Get(ctx, e.key, clientv3.WithCountOnly())
 	if err != nil {
 		return nil, fmt.Errorf("lock: look: %w", err)
 	}
@@ -52,10 +53,10 @@ func (e *Etcd) Take(ctx context.Context) (Claim, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock: lease: %w", err)
 	}
-	claim := &etcdClaim{client: e.client, lease: lease.ID, life: time.Duration(lease.TTL) * time.Second}
+	claim := &etcdClaim{store: e, lease: lease.ID, life: time.Duration(lease.TTL) * time.Second}
 	taken, err := e.client.Txn(ctx).
-		If(clientv3.Compare(clientv3.CreateRevision(Key), "=", 0)).
-		Then(clientv3.OpPut(Key, fmt.Sprintf("%x", lease.ID), clientv3.WithLease(lease.ID))).
+		If(clientv3.Compare(clientv3.CreateRevision(e.key), "=", 0)).
+		Then(clientv3.OpPut(e.key, fmt.Sprintf("%x", lease.ID), clientv3.WithLease(lease.ID))).
 		Commit()
 	if err != nil || !taken.Succeeded {
 		// Without its lease the key is gone as well, should it have been written.
@@ -73,17 +74,17 @@ func (e *Etcd) Take(ctx context.Context) (Claim, error) {
 
 // etcdClaim is ours while the lease lives. The fence is the revision that made the key.
 type etcdClaim struct {
-	client *clientv3.Client
-	lease  clientv3.LeaseID
-	life   time.Duration
-	fence  int64
+	store *Etcd
+	lease clientv3.LeaseID
+	life  time.Duration
+	fence int64
 }
 
 func (c *etcdClaim) Fence() int64        { return c.fence }
 func (c *etcdClaim) Life() time.Duration { return c.life }
 
 func (c *etcdClaim) Renew(ctx context.Context) error {
-	_, err := c.client.KeepAliveOnce(ctx, c.lease)
+	_, err := c.store.client.KeepAliveOnce(ctx, c.lease)
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		return ErrLost
 	}
@@ -91,7 +92,7 @@ func (c *etcdClaim) Renew(ctx context.Context) error {
 		return fmt.Errorf("lock: renew: %w", err)
 	}
 	// Somebody may have deleted the key itself, to make another replica take over.
-	found, err := c.client.Get(ctx, Key)
+	found, err := c.store.client.Get(ctx, c.store.key)
 	if err != nil {
 		return fmt.Errorf("lock: renew: %w", err)
 	}
@@ -102,7 +103,7 @@ func (c *etcdClaim) Renew(ctx context.Context) error {
 }
 
 func (c *etcdClaim) Release(ctx context.Context) error {
-	if _, err := c.client.Revoke(ctx, c.lease); err != nil {
+	if _, err := c.store.client.Revoke(ctx, c.lease); err != nil {
 		return fmt.Errorf("lock: release: %w", err)
 	}
 	return nil

@@ -8,9 +8,6 @@ import (
 	"time"
 )
 
-// Key is the lock's name in Redis and in etcd.
-const Key = "ticket:producer:lock"
-
 // ErrTaken says that somebody else holds the lock.
 var ErrTaken = errors.New("lock: taken")
 

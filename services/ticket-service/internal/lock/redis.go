@@ -11,9 +11,6 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// fenceKey counts the holds. Its hash tag is the lock's whole name, so both are in one slot of a Redis Cluster.
-const fenceKey = "{" + Key + "}:fence"
-
 // fenceLife is how long the counter outlives its last use.
 const fenceLife = 24 * time.Hour
 
@@ -29,14 +26,16 @@ var releaseSource string
 // Redis keeps the lock in the Redis of the tickets: while that is away nobody could mint anyway.
 type Redis struct {
 	rdb                  redis.UniversalClient
+	keys                 []string // the lock, and the count of the holds
 	ttl                  time.Duration
 	take, renew, release *redis.Script
 }
 
-// NewRedis returns the backend; a lock lasts for ttl.
-func NewRedis(rdb redis.UniversalClient, ttl time.Duration) *Redis {
+// NewRedis returns the backend; a lock lasts for ttl. The hash tag of the count is the whole name of the lock, so both
+// are in one slot of a Redis Cluster.
+func NewRedis(rdb redis.UniversalClient, key string, ttl time.Duration) *Redis {
 	return &Redis{
-		rdb: rdb, ttl: ttl,
+		rdb: rdb, keys: []string{key, "{" + key + "}:fence"}, ttl: ttl,
 		take: redis.NewScript(takeSource), renew: redis.NewScript(renewSource), release: redis.NewScript(releaseSource),
 	}
 }
@@ -44,8 +43,7 @@ func NewRedis(rdb redis.UniversalClient, ttl time.Duration) *Redis {
 // Take implements Backend.
 func (r *Redis) Take(ctx context.Context) (Claim, error) {
 	token := rand.Text()
-	keys := []string{Key, fenceKey}
-	fence, err := r.take.Run(ctx, r.rdb, keys, token, r.ttl.Milliseconds(), fenceLife.Milliseconds()).Int64()
+	fence, err := r.take.Run(ctx, r.rdb, r.keys, token, r.ttl.Milliseconds(), fenceLife.Milliseconds()).Int64()
 	if errors.Is(err, redis.Nil) {
 		return nil, ErrTaken
 	}
@@ -67,8 +65,7 @@ func (c *redisClaim) Life() time.Duration { return c.store.ttl }
 
 func (c *redisClaim) Renew(ctx context.Context) error {
 	s := c.store
-	keys := []string{Key, fenceKey}
-	ours, err := s.renew.Run(ctx, s.rdb, keys, c.token, s.ttl.Milliseconds(), fenceLife.Milliseconds()).Bool()
+	ours, err := s.renew.Run(ctx, s.rdb, s.keys, c.token, s.ttl.Milliseconds(), fenceLife.Milliseconds()).Bool()
 	switch {
 	case err != nil:
 		return fmt.Errorf("lock: renew: %w", err)
@@ -79,7 +76,7 @@ func (c *redisClaim) Renew(ctx context.Context) error {
 }
 
 func (c *redisClaim) Release(ctx context.Context) error {
-	if err := c.store.release.Run(ctx, c.store.rdb, []string{Key}, c.token).Err(); err != nil {
+	if err := c.store.release.Run(ctx, c.store.rdb, c.store.keys[:1], c.token).Err(); err != nil {
 		return fmt.Errorf("lock: release: %w", err)
 	}
 	return nil
