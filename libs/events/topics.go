@@ -69,7 +69,8 @@ func create(ctx context.Context, admin *kadm.Client, cfg config.Kafka, name stri
 	_, err := admin.CreateTopic(ctx, int32(cfg.Partitions), int16(cfg.Replication), map[string]*string{
 		"cleanup.policy": setting("delete"),
 		"retention.ms":   setting(strconv.FormatInt(retention.Milliseconds(), 10)),
-		// Retention by the broker's clock: a record lives its full time, whatever the producer's clock says.
+		// Retention by the broker's clock: a record lives its full time, whatever the producer's clock says. (The embedded
+		// Kafka takes the setting and goes on by the producer's clock, which is its own.)
 		"message.timestamp.type": setting("LogAppendTime"),
 		"max.message.bytes":      setting(strconv.Itoa(maxBytes)),
 		"min.insync.replicas":    setting(strconv.Itoa(max(1, cfg.Replication-1))),

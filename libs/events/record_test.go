@@ -1,0 +1,172 @@
+package events_test
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"github.com/littlevote/littlevote/libs/events"
+	eventv1 "github.com/littlevote/littlevote/proto/gen/littlevote/event/v1"
+)
+
+func validBatch() *eventv1.VoteBatch {
+	id, vote := uuid.Must(uuid.NewV7()), uuid.New()
+	return &eventv1.VoteBatch{
+		Format: 1, BatchId: id[:], Epoch: 3, Ballot: "main", AdmittedAtMs: time.Now().UnixMilli(),
+		TicketVersion: "3.12.1", FirstAdmissionNumber: 17,
+		Candidates: []string{"A", "Zoë"},
+		Votes: []*eventv1.VoteEvent{{
+			VoteId: vote[:], Candidates: []uint32{1, 0, 1}, Deltas: []int64{2, -1, math.MaxInt32},
+			BodyHash: bytes.Repeat([]byte{7}, 16), Voter: "Müller",
+		}},
+	}
+}
+
+func TestEncodeAndDecode(t *testing.T) {
+	t.Parallel()
+	want := validBatch()
+	value, err := events.Encode(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := events.Decode(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
+		t.Errorf("decoded (-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatIsNotABatch(t *testing.T) {
+	t.Parallel()
+	vote := func(b *eventv1.VoteBatch) *eventv1.VoteEvent { return b.GetVotes()[0] }
+	for name, spoil := range map[string]func(b *eventv1.VoteBatch){
+		"no format":             func(b *eventv1.VoteBatch) { b.Format = 0 },
+		"short batch id":        func(b *eventv1.VoteBatch) { b.BatchId = b.BatchId[:15] },
+		"batch id of version 4": func(b *eventv1.VoteBatch) { id := uuid.New(); b.BatchId = id[:] },
+		"no epoch":              func(b *eventv1.VoteBatch) { b.Epoch = 0 },
+		"no ballot":             func(b *eventv1.VoteBatch) { b.Ballot = "" },
+		"ballot in upper case":  func(b *eventv1.VoteBatch) { b.Ballot = "Main" },
+		"ballot with newline":   func(b *eventv1.VoteBatch) { b.Ballot = "main\n" },
+		"long ballot":           func(b *eventv1.VoteBatch) { b.Ballot = strings.Repeat("a", 65) },
+		"no time":               func(b *eventv1.VoteBatch) { b.AdmittedAtMs = 0 },
+		"time out of bounds":    func(b *eventv1.VoteBatch) { b.AdmittedAtMs = math.MaxInt64 },
+		"no ticket":             func(b *eventv1.VoteBatch) { b.TicketVersion = "" },
+		"no admission number":   func(b *eventv1.VoteBatch) { b.FirstAdmissionNumber = 0 },
+		"admission overflow":    func(b *eventv1.VoteBatch) { b.FirstAdmissionNumber = math.MaxInt64 - 1 },
+		"no votes":              func(b *eventv1.VoteBatch) { b.Votes = nil },
+		"too many votes": func(b *eventv1.VoteBatch) {
+			for len(b.Votes) <= events.MaxVotes {
+				b.Votes = append(b.Votes, vote(b))
+			}
+		},
+		"empty candidate":      func(b *eventv1.VoteBatch) { b.Candidates[0] = "" },
+		"candidate with NUL":   func(b *eventv1.VoteBatch) { b.Candidates[0] = "A\x00" },
+		"long candidate":       func(b *eventv1.VoteBatch) { b.Candidates[0] = strings.Repeat("A", events.MaxNameBytes+1) },
+		"short vote id":        func(b *eventv1.VoteBatch) { vote(b).VoteId = nil },
+		"no choices":           func(b *eventv1.VoteBatch) { vote(b).Candidates, vote(b).Deltas = nil, nil },
+		"unequal lists":        func(b *eventv1.VoteBatch) { vote(b).Deltas = vote(b).Deltas[1:] },
+		"index out of range":   func(b *eventv1.VoteBatch) { vote(b).Candidates[2] = 2 },
+		"zero delta":           func(b *eventv1.VoteBatch) { vote(b).Deltas[0] = 0 },
+		"huge delta":           func(b *eventv1.VoteBatch) { vote(b).Deltas[0] = math.MaxInt64 },
+		"huge negative delta":  func(b *eventv1.VoteBatch) { vote(b).Deltas[0] = math.MinInt64 },
+		"short hash":           func(b *eventv1.VoteBatch) { vote(b).BodyHash = []byte{1} },
+		"voter with NUL":       func(b *eventv1.VoteBatch) { vote(b).Voter = "\x00" },
+		"more than 64 choices": func(b *eventv1.VoteBatch) { vote(b).Candidates, vote(b).Deltas = make([]uint32, 65), make([]int64, 65) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := validBatch()
+			spoil(b)
+			if _, err := events.Encode(b); err == nil {
+				t.Error("Encode takes it")
+			}
+			value, err := proto.Marshal(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := events.Decode(value); !errors.Is(err, events.ErrNotOurs) || errors.Is(err, events.ErrUnknownFormat) {
+				t.Errorf("Decode says %v, want ErrNotOurs", err)
+			}
+		})
+	}
+}
+
+func TestPoison(t *testing.T) {
+	t.Parallel()
+	good, err := events.Encode(validBatch())
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := validBatch()
+	later.Format = 99
+	later.Votes = nil // a later format may look otherwise
+	unknown, err := proto.Marshal(later)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		value []byte
+		want  error
+	}{
+		"tombstone":      {nil, events.ErrNotOurs},
+		"garbage":        {[]byte("not protobuf at all"), events.ErrNotOurs},
+		"cut off":        {good[:len(good)-3], events.ErrNotOurs},
+		"900 KB":         {bytes.Repeat([]byte{0xff}, 900<<10), events.ErrNotOurs},
+		"over the limit": {append(bytes.Clone(good), make([]byte, events.MaxRecordBytes)...), events.ErrNotOurs},
+		"version 99":     {unknown, events.ErrUnknownFormat},
+	} {
+		if _, err := events.Decode(c.value); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+}
+
+func TestEncodeRefusesWhatKafkaWould(t *testing.T) {
+	t.Parallel()
+	b := validBatch()
+	for i := range 1000 {
+		b.Candidates = append(b.Candidates, strings.Repeat("x", events.MaxNameBytes-4)+string(rune('a'+i%26)))
+	}
+	if _, err := events.Encode(b); err == nil {
+		t.Error("Encode takes a batch that no broker would")
+	}
+}
+
+// FuzzDecode: whatever Decode takes, Encode makes again, and nothing makes it panic.
+func FuzzDecode(f *testing.F) {
+	good, err := events.Encode(validBatch())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add([]byte(nil))
+	f.Add([]byte{8, 99})
+	f.Add(good[:len(good)/2])
+	f.Fuzz(func(t *testing.T, value []byte) {
+		b, err := events.Decode(value)
+		if err != nil {
+			if !errors.Is(err, events.ErrNotOurs) && !errors.Is(err, events.ErrUnknownFormat) {
+				t.Fatalf("an error of no kind: %v", err)
+			}
+			return
+		}
+		again, err := events.Encode(b)
+		if err != nil {
+			t.Fatalf("Decode takes what Encode refuses: %v", err)
+		}
+		same, err := events.Decode(again)
+		if err != nil || !proto.Equal(b, same) {
+			t.Fatalf("changed on the way: %v", err)
+		}
+	})
+}
