@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 )
 
@@ -20,12 +21,14 @@ func markOf(pid int) (string, error) {
 	}
 	// The second field, the command's name in parentheses, may hold anything.
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	const state, startTime = 0, 19 // counted from the third field on
+	const state, threads, startTime = 0, 17, 19 // counted from the third field on
 	if len(fields) <= startTime {
 		return "", fmt.Errorf("/proc/%d/stat has only %d fields", pid, len(fields))
 	}
-	if fields[state] == "Z" {
-		return "", errors.New("the process has ended")
+	// A process that is killed is a zombie as soon as its first thread has ended. While it has others, it may still hold
+	// its ports and its locks.
+	if left, err := strconv.Atoi(fields[threads]); err != nil || (fields[state] == "Z" && left <= 1) {
+		return "", errors.Join(errors.New("the process has ended"), err)
 	}
 	return strings.TrimSpace(string(boot)) + " " + fields[startTime], nil
 }
