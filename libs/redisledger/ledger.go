@@ -65,6 +65,9 @@ var settleSource string
 //go:embed lua/claim.lua
 var claimSource string
 
+//go:embed lua/remember.lua
+var rememberSource string
+
 //go:embed lua/refund.lua
 var refundSource string
 
@@ -84,16 +87,17 @@ var ticketSource string
 var mintSource string
 
 var (
-	admitScript  = redis.NewScript(common + admitSource)
-	knownScript  = redis.NewScript(common + knownSource)
-	settleScript = redis.NewScript(common + settleSource)
-	claimScript  = redis.NewScript(common + claimSource)
-	refundScript = redis.NewScript(common + refundSource)
-	sealScript   = redis.NewScript(sealSource)
-	dueScript    = redis.NewScript(common + dueSource)
-	readScript   = redis.NewScript(common + readSource)
-	ticketScript = redis.NewScript(common + ticketSource)
-	mintScript   = redis.NewScript(common + mintSource)
+	admitScript    = redis.NewScript(common + admitSource)
+	knownScript    = redis.NewScript(common + knownSource)
+	settleScript   = redis.NewScript(common + settleSource)
+	claimScript    = redis.NewScript(common + claimSource)
+	rememberScript = redis.NewScript(common + rememberSource)
+	refundScript   = redis.NewScript(common + refundSource)
+	sealScript     = redis.NewScript(sealSource)
+	dueScript      = redis.NewScript(common + dueSource)
+	readScript     = redis.NewScript(common + readSource)
+	ticketScript   = redis.NewScript(common + ticketSource)
+	mintScript     = redis.NewScript(common + mintSource)
 )
 
 // call is one script with its keys and arguments.

@@ -458,6 +458,32 @@ func TestClaimedBatchIsNeverRefunded(t *testing.T) {
 	}
 }
 
+// A batch that waited for longer than its keys are remembered is not forgotten by the one who finishes it.
+func TestRememberKeepsTheKeysOfAWaitingBatch(t *testing.T) {
+	b := newBench(t, 10, time.Hour)
+	batch := newBatch(b, 1)
+	v := b.admit(batch)
+	key := uuid.Must(uuid.NewV7())
+	e := keyed(key, "x")
+	if err := b.ledger.Remember(t.Context(), b.fence, b.ballot, batch.ID, [][]byte{e.Key, e.BodyHash}); err != nil {
+		t.Fatal(err)
+	}
+	want := []redisledger.EntryVerdict{{Code: redisledger.Pending, Batch: batch.ID}}
+	if diff := cmp.Diff(want, b.admit(newBatch(b, 0, e)).Entries); diff != "" {
+		t.Fatal(diff)
+	}
+	if r := b.ledger.Settle(t.Context(), b.settlement(batch, v, map[string]int64{"A": 1})); r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	late := keyed(uuid.Must(uuid.NewV7()), "x")
+	if err := b.ledger.Remember(t.Context(), b.fence, b.ballot, batch.ID, [][]byte{late.Key, late.BodyHash}); err != nil {
+		t.Fatal(err)
+	}
+	if got := codes(b.admit(newBatch(b, 0, late))); got[0] != redisledger.OK {
+		t.Fatalf("%s: a settled batch needs no more memory", got[0])
+	}
+}
+
 func TestDueListsWhatIsLeftBehind(t *testing.T) {
 	b := newBench(t, 10, time.Hour)
 	if ids, age, err := b.ledger.Due(t.Context(), b.fence, b.ballot, 0, 10); len(ids) != 0 || age >= 0 || err != nil {

@@ -42,6 +42,17 @@ func (l *Ledger) Claim(ctx context.Context, f Fence, ballot string, id uuid.UUID
 	return &Claimed{Verdict: v, Payload: []byte(payload)}, Unknown, nil
 }
 
+// Remember keeps the keys of a claimed batch from now on, as if they had been admitted now. The keys and their body
+// hashes stand in turn.
+func (l *Ledger) Remember(ctx context.Context, f Fence, ballot string, id uuid.UUID, keysAndHashes [][]byte) error {
+	k := f.Keys(ballot)
+	args := []any{f.Epoch, f.ReplID, id[:], keySlice.Milliseconds(), keyTTL.Milliseconds()}
+	for _, b := range keysAndHashes {
+		args = append(args, b)
+	}
+	return l.one(ctx, call{rememberScript, []string{k.marker(), k.outbox(), k.seen()}, args}).err
+}
+
 // Refund gives back what a batch took; it must be durable nowhere, for sure. ok is false when somebody has claimed or
 // settled the batch: then it may count.
 func (l *Ledger) Refund(ctx context.Context, f Fence, b *Batch, v *Verdict) (ok bool, err error) {

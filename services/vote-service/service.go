@@ -96,7 +96,6 @@ func (s *Service) connect(ctx context.Context) error {
 func (s *Service) checks() {
 	s.health.Check("epoch", s.epochs.Ready)
 	s.health.Check("ballots", s.engine.Ready)
-	s.health.Check("redis", func(ctx context.Context) error { return s.rdb.Ping(ctx).Err() })
 	if s.cfg.Kafka.Replication < 2 {
 		s.health.Weak("one Kafka replica: the loss of the broker's disk loses votes that are not yet in Postgres (G1)")
 	}

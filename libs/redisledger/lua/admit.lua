@@ -88,20 +88,11 @@ local function hex(s)
   return (string.gsub(s, '.', function(c) return string.format('%02x', string.byte(c)) end))
 end
 
-local function bucket(key)
-  local a, b = string.byte(key, 15, 16)
-  return (a * 256 + b) % 4096
-end
-
-local function slice_key(slice, key)
-  return KEYS[8] .. slice .. ':' .. bucket(key)
-end
-
 -- seen says whether the key was admitted in this epoch within the window, and as what.
 local this_slice = math.floor(now / slice_ms)
 local function seen(key, hash)
   for slice = this_slice, this_slice - math.floor(tonumber(ARGV[10]) / slice_ms), -1 do
-    local v = redis.call('HGET', slice_key(slice, key), key)
+    local v = redis.call('HGET', slice_key(KEYS[8], slice, key), key)
     if v then
       if string.sub(v, 17) ~= hash then
         return 'reused'
@@ -199,7 +190,7 @@ if left ~= -1 then
   redis.call('HINCRBY', KEYS[2], 'left', -taken)
 end
 for _, k in ipairs(keys) do
-  local sk = slice_key(this_slice, k[1])
+  local sk = slice_key(KEYS[8], this_slice, k[1])
   redis.call('HSET', sk, k[1], batch .. k[2])
   redis.call('PEXPIRE', sk, ARGV[10])
 end

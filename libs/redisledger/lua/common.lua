@@ -51,6 +51,12 @@ local function promote(ticket, newest, t)
   t.promoted = false
 end
 
+-- slice_key names the small hash that remembers a key which was admitted in a slice of time.
+local function slice_key(prefix, slice, key)
+  local a, b = string.byte(key, 15, 16)
+  return prefix .. slice .. ':' .. (a * 256 + b) % 4096
+end
+
 -- hmget reads any number of fields; unpack takes some thousands only.
 local function hmget(key, fields, from)
   local values = {}

@@ -22,7 +22,6 @@ if t[1] == ARGV[5] and t[2] ~= '-1' then
   redis.call('HINCRBY', KEYS[6], 'left', ARGV[6])
 end
 for i = 8, #ARGV do
-  local a, b = string.byte(ARGV[i], 15, 16)
-  redis.call('HDEL', KEYS[8] .. ARGV[7] .. ':' .. (a * 256 + b) % 4096, ARGV[i])
+  redis.call('HDEL', slice_key(KEYS[8], ARGV[7], ARGV[i]), ARGV[i])
 end
 return { 'REFUNDED' }

@@ -198,6 +198,17 @@ func (n *batch) count() {
 	}
 }
 
+// keys returns the idempotency keys of the accepted votes, each with its body hash behind it.
+func (n *batch) keys() [][]byte {
+	var keys [][]byte
+	for _, v := range n.record.GetVotes() {
+		if len(v.GetBodyHash()) > 0 {
+			keys = append(keys, v.GetVoteId(), v.GetBodyHash())
+		}
+	}
+	return keys
+}
+
 // settlement asks for the settlement of the accepted votes. Candidates that only refused votes named are left out.
 func (n *batch) settlement() *redisledger.Settlement {
 	s := &redisledger.Settlement{Fence: n.fence, ID: n.id, Ballot: n.event.GetBallot(), AdmittedAt: n.verdict.At}

@@ -69,6 +69,12 @@ func (e *Engine) drive(ctx context.Context, b *ballot, fence redisledger.Fence, 
 		return err
 	}
 	n.lane = e.lane.Add(1)
+	// It may have waited for longer than Redis remembers its keys, and Postgres learns of them later still.
+	if keys := n.keys(); len(keys) > 0 {
+		if err := e.ledger.Remember(ctx, fence, b.rules.Name, id, keys); err != nil {
+			return err
+		}
+	}
 	if _, err := e.log.produce(ctx, n); err != nil {
 		verdict, applyErr := e.apply(ctx, n)
 		if applyErr != nil {

@@ -25,6 +25,11 @@ func (e *Engine) answerSeen(j *job, id uuid.UUID) {
 		j.refuse(unknown, time.Now())
 		return
 	}
+	e.answerCounts(ctx, j, fence)
+}
+
+// answerCounts answers a vote that counts since an earlier request, with the counts of now.
+func (e *Engine) answerCounts(ctx context.Context, j *job, fence redisledger.Fence) {
 	names := make([]string, len(j.choices))
 	for i, c := range j.choices {
 		names[i] = c.GetCandidate()
@@ -135,5 +140,5 @@ func (e *Engine) answerApplied(ctx context.Context, j *job, id uuid.UUID) {
 		e.answerSeen(j, id)
 		return
 	}
-	j.succeed(token(fence.Epoch, 0), nil, 0, time.Now())
+	e.answerCounts(ctx, j, fence)
 }
