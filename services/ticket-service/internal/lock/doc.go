@@ -10,5 +10,6 @@
 //   - Its fencing number is greater than that of every hold before it. (In Redis the counter stands beside the lock
 //     and may be lost with it; the minter then goes on from the number in the newest ticket.)
 //   - The lock is renewed three times within its life. When the holder dies, the others, which try ten times within a
-//     lock's life, take it over within one life; when the holder stops cleanly, at their next try.
+//     lock's life, take it over within one life (etcd: and half a second, since that is how often it looks for leases
+//     that have run out); when the holder stops cleanly, at their next try.
 package lock
