@@ -41,8 +41,10 @@ type setting struct {
 
 func (s *setting) typ() reflect.Type { return s.fields[0].Type() }
 func (s *setting) flagName() string  { return strings.ReplaceAll(s.key, ".", "-") }
-func (s *setting) variable() string {
-	return envPrefix + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(s.key))
+func (s *setting) variable() string  { return variableOf(s.key) }
+
+func variableOf(key string) string {
+	return envPrefix + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(key))
 }
 
 // Bind makes a flag of every setting of the targets, which are pointers to structs, and adds --config and --print-config. Two

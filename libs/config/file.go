@@ -65,8 +65,10 @@ func (r *fileReader) group(prefix string, node *yaml.Node) {
 		switch {
 		case r.loader.byKey[key] != nil:
 			r.leaf(key, name, value)
-		case r.loader.groups[key]:
+		case r.loader.groups[key], elsewhere.groups[key]:
 			r.group(key, value)
+		case elsewhere.keys[key]:
+			// Another service's: one file may serve them all.
 		default:
 			r.failf(name, "unknown key %q; --help lists the settings", key)
 		}

@@ -64,6 +64,9 @@ func (l *Loader) environment(environ []string) (layer, error) {
 			continue
 		}
 		s := l.byVariable[name]
+		if s == nil && elsewhere.variables[name] {
+			continue // another service's: one environment may serve them all
+		}
 		if s == nil {
 			errs = append(errs, fmt.Errorf("%s: unknown variable; --help lists the settings", name))
 			continue
