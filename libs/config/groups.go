@@ -17,7 +17,7 @@ type Log struct {
 
 // Dev is the top-level key "dev"; embed it.
 type Dev struct {
-	Dev bool `key:"dev" help:"development mode: a missing ticket key is made up at the start instead of refused"`
+	Dev bool `key:"dev" help:"development mode: without ticket.key-file tickets are signed with a key that everybody knows, instead of a refusal to start"`
 }
 
 // Redis is the group "redis".

@@ -49,15 +49,17 @@ func (w *Watcher) Suspect() {
 func (w *Watcher) Run(ctx context.Context) error {
 	ticker := time.NewTicker(w.heartbeat)
 	defer ticker.Stop()
+	failed := false
 	for {
 		row, err := pgledger.CurrentEpoch(ctx, w.pool)
 		switch {
 		case errors.Is(err, pgledger.ErrNoEpoch):
-		case err != nil && ctx.Err() == nil:
-			w.log.WarnContext(ctx, "the epoch could not be read", "error", err)
 		case err == nil:
 			w.row.Store(&row)
+		case ctx.Err() == nil && !failed:
+			w.log.WarnContext(ctx, "the epoch could not be read", "error", err)
 		}
+		failed = err != nil
 		select {
 		case <-ctx.Done():
 			return nil

@@ -40,6 +40,7 @@ func Open(url string, poolSize int, timeout time.Duration) (redis.UniversalClien
 		return nil, fmt.Errorf("redis.url: %w", err)
 	}
 	opts.MaxRetries = -1
+	opts.DialerRetries = 1
 	opts.PoolSize = poolSize
 	opts.DialTimeout = timeout
 	opts.ReadTimeout = timeout
