@@ -48,3 +48,19 @@ func (m *requestMetrics) Request(ctx context.Context, kind string, status int, t
 	}
 	m.duration.Record(ctx, took.Seconds(), attributes)
 }
+
+// watchQueues shows how many votes and reads wait.
+func watchQueues(meter metric.Meter, queues map[string]func() int) error {
+	waiting, err := meter.Int64ObservableGauge("littlevote.gateway.queue.length",
+		metric.WithUnit("{item}"), metric.WithDescription("Votes or reads that wait to be sent."))
+	if err != nil {
+		return err
+	}
+	_, err = meter.RegisterCallback(func(_ context.Context, observer metric.Observer) error {
+		for name, length := range queues {
+			observer.ObserveInt64(waiting, int64(length()), metric.WithAttributes(attribute.String("queue", name)))
+		}
+		return nil
+	}, waiting)
+	return err
+}

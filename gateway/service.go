@@ -85,6 +85,10 @@ func (s *Service) connect(host service.Host) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	queues := map[string]func() int{"votes": s.voter.Waiting, "tallies": s.tallies.Waiting, "tickets": s.tickets.Waiting}
+	if err := watchQueues(host.Meter, queues); err != nil {
+		return nil, err
+	}
 	running := engine.New(schema, s.cfg.Gateway.engineConfig(language), texts, host.Log)
 	return s.routes(httpapi.New(running, s.cfg.Gateway.httpConfig(), metrics, host.Log)), nil
 }

@@ -77,6 +77,9 @@ func (t *Tallies) Many(ctx context.Context, candidates []Candidate, found func(i
 	}
 }
 
+// Waiting is how many reads wait to be sent.
+func (t *Tallies) Waiting() int { return t.reads.batch.Len() }
+
 // Close refuses new reads and waits for those that are under way, at most as long as ctx.
 func (t *Tallies) Close(ctx context.Context) { t.reads.close(ctx) }
 

@@ -37,6 +37,9 @@ func (t *Tickets) Newest(ctx context.Context, ballot string) (*model.Ticket, err
 	return t.reads.get(ctx, ballot)
 }
 
+// Waiting is how many reads wait to be sent.
+func (t *Tickets) Waiting() int { return t.reads.batch.Len() }
+
 // Close refuses new reads and waits for those that are under way, at most as long as ctx.
 func (t *Tickets) Close(ctx context.Context) { t.reads.close(ctx) }
 

@@ -56,6 +56,9 @@ func New(client votev1.VoteServiceClient, cfg Config, log *slog.Logger) *Voter {
 // flight are cut off.
 func (v *Voter) Close(ctx context.Context) { v.batch.Close(ctx) }
 
+// Waiting is how many votes wait to be sent.
+func (v *Voter) Waiting() int { return v.batch.Len() }
+
 // Vote is one request.
 type Vote struct {
 	Ballot     string
