@@ -213,7 +213,7 @@ func (b *suite) load(o operation.Operation, side string, target wire.Target, acc
 	for _, v := range crowd.Gather(b.settings.connections) {
 		clients = append(clients, v)
 	}
-	plan := load.Plan{Rate: b.settings.rate, WarmUp: b.settings.warmUp, Duration: b.settings.duration}
+	plan := load.Plan{Rate: b.settings.rate, WarmUp: b.settings.warmUp, Duration: b.settings.duration, Sleep: load.Sleep}
 	name := fmt.Sprintf("%s, %s", o, side)
 	result := load.Run(b.soft, plan, clients, b.meter.every(), b.meter.run(name, plan.WarmUp+plan.Duration))
 	b.meter.ended(name, result)

@@ -2,7 +2,6 @@ package load
 
 import (
 	"context"
-	"sync/atomic"
 	"time"
 
 	"github.com/littlevote/littlevote/tools/bench/internal/operation"
@@ -13,6 +12,8 @@ type Plan struct {
 	Rate     float64 // requests a second in an open loop; 0 is the closed loop
 	WarmUp   time.Duration
 	Duration time.Duration // of the window, after the warm-up
+	// Sleep waits for a short while, as exactly as it can. Nil is time.Sleep.
+	Sleep func(time.Duration)
 }
 
 // Client sends one request at a time.
@@ -25,21 +26,16 @@ type Client interface {
 	Close()
 }
 
-// schedule hands out the moments at which an open loop's requests are due.
+// schedule knows when an open loop's requests are due.
 type schedule struct {
 	start    time.Time
-	end      time.Time
 	interval float64 // nanoseconds; a fraction of one would add up to seconds in a long run
-	claimed  atomic.Int64
 }
 
-func newSchedule(start, end time.Time, rate float64) *schedule {
-	return &schedule{start: start, end: end, interval: float64(time.Second) / rate}
+func newSchedule(start time.Time, rate float64) schedule {
+	return schedule{start: start, interval: float64(time.Second) / rate}
 }
 
-// claim gives the next request's due time, or false at the end of the run.
-func (s *schedule) claim() (time.Time, bool) {
-	number := s.claimed.Add(1) - 1
-	due := s.start.Add(time.Duration(float64(number) * s.interval))
-	return due, due.Before(s.end)
+func (s schedule) due(number int64) time.Time {
+	return s.start.Add(time.Duration(float64(number) * s.interval))
 }

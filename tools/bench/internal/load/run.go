@@ -9,8 +9,10 @@ import (
 	"github.com/littlevote/littlevote/tools/bench/internal/operation"
 )
 
-// pause is how long a connection that can't be opened waits before the next attempt.
-const pause = 100 * time.Millisecond
+const (
+	pause  = 100 * time.Millisecond // of a connection that can't be opened, before the next attempt
+	coarse = 2 * time.Millisecond   // what a timer may be late by, with a margin
+)
 
 // Run sends by all clients at once until the plan's end or until ctx ends, waits for what is in flight and closes the
 // clients. watch, if not nil, is called now and then from a goroutine of its own.
@@ -27,16 +29,17 @@ func Run(ctx context.Context, plan Plan, clients []Client, watchEvery time.Durat
 	var used time.Duration
 	watching.Go(func() { used = processorDuring(running, r.windowStart) })
 
-	var schedule *schedule
-	if plan.Rate > 0 {
-		schedule = newSchedule(start, r.windowEnd, plan.Rate)
-	}
 	var working sync.WaitGroup
+	var slots chan time.Time
+	if plan.Rate > 0 {
+		slots = make(chan time.Time)
+		working.Go(func() { pace(running, newSchedule(start, plan.Rate), plan.Sleep, slots, r) })
+	}
 	for _, client := range clients {
 		working.Go(func() {
 			defer client.Close()
-			if schedule != nil {
-				openLoop(running, schedule, client, r)
+			if slots != nil {
+				openLoop(running, slots, client, r)
 			} else {
 				closedLoop(running, client, r)
 			}
@@ -60,20 +63,10 @@ func closedLoop(ctx context.Context, client Client, r *recorder) {
 	}
 }
 
-func openLoop(ctx context.Context, schedule *schedule, client Client, r *recorder) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		due, more := schedule.claim()
-		if !more {
-			return
-		}
-		inTime := until(ctx, timer, due)
-		switch now := time.Now(); {
-		case inTime && now.Before(schedule.end):
-		case now.Before(due): // interrupted
-			return
-		default: // due inside the run, and its end is here
+// openLoop sends the requests that are due.
+func openLoop(ctx context.Context, slots <-chan time.Time, client Client, r *recorder) {
+	for due := range slots {
+		if !time.Now().Before(r.windowEnd) { // taken in the moment when the run ended
 			r.skip(due)
 			continue
 		}
@@ -85,15 +78,54 @@ func openLoop(ctx context.Context, schedule *schedule, client Client, r *recorde
 	}
 }
 
-// until waits for a moment; false if ctx ended, even if the moment is past.
-func until(ctx context.Context, timer *time.Timer, due time.Time) bool {
-	if wait := time.Until(due); wait > 0 {
-		timer.Reset(wait)
+// pace hands each request, when it is due, to whichever client is free. While none is, it waits, and those that fall
+// due meanwhile go out late. What was due by the end and nobody took is counted.
+func pace(ctx context.Context, schedule schedule, sleep func(time.Duration), slots chan<- time.Time, r *recorder) {
+	defer close(slots)
+	if sleep == nil {
+		sleep = time.Sleep
+	}
+	number := int64(0)
+	for taken := true; taken; {
+		due := schedule.due(number)
+		taken = due.Before(r.windowEnd) && until(ctx, sleep, due) && offer(ctx, slots, due)
+		if taken {
+			number++
+		}
+	}
+	end := time.Now()
+	if end.After(r.windowEnd) {
+		end = r.windowEnd
+	}
+	for ; schedule.due(number).Before(end); number++ {
+		r.skip(schedule.due(number))
+	}
+}
+
+// offer waits for somebody to take a slot; false if ctx ended first.
+func offer(ctx context.Context, slots chan<- time.Time, due time.Time) bool {
+	select {
+	case slots <- due:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// until waits for a moment; false if ctx ended. The runtime's timers are coarse by a millisecond on an idle machine, so
+// they take only what is longer.
+func until(ctx context.Context, sleep func(time.Duration), due time.Time) bool {
+	if wait := time.Until(due) - coarse; wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			return false
 		}
+	}
+	for wait := time.Until(due); wait > 0; wait = time.Until(due) {
+		sleep(wait)
 	}
 	return ctx.Err() == nil
 }

@@ -110,14 +110,19 @@ func TestOpenLoopCountsWhatItCouldNotSend(t *testing.T) {
 
 func TestScheduleDoesNotDrift(t *testing.T) {
 	start := time.Unix(0, 0)
-	s := newSchedule(start, start.Add(time.Hour), 7)
-	s.claimed.Store(7 * 3600)
-	due, more := s.claim()
-	near(t, "the due time after an hour", due.Sub(start), time.Hour, time.Microsecond)
-	s.claimed.Store(7*3600 - 1)
-	if last, ok := s.claim(); !ok || more {
-		t.Errorf("request due at %v: %v, at %v: %v; want only the first", last, ok, due, more)
-	}
+	near(t, "the due time after an hour", newSchedule(start, 7).due(7*3600).Sub(start), time.Hour, time.Microsecond)
+}
+
+// Sleeps that end early, as interrupted ones do, send nothing early.
+func TestShortSleepsAreRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		plan := Plan{Rate: 500, Duration: time.Second, Sleep: func(d time.Duration) { time.Sleep(max(d/2, 1)) }}
+		got := Run(t.Context(), plan, []Client{&server{answer: constant(time.Millisecond, success)}}, 0, nil)
+		if got.Latency.Samples != 500 {
+			t.Errorf("%d samples, want 500", got.Latency.Samples)
+		}
+		near(t, "p50", got.Latency.P50, time.Millisecond, 10*time.Microsecond)
+	})
 }
 
 func TestOnlySuccessesAreMeasured(t *testing.T) {
