@@ -172,7 +172,7 @@ func (b *suite) one(o operation.Operation) error {
 	} else {
 		err = b.vote(o, entry)
 	}
-	if entry.System != nil && entry.Floor.PerSecond > 0 {
+	if entry.System != nil && entry.Floor != nil && entry.Floor.PerSecond > 0 {
 		entry.Ratio = entry.System.PerSecond / entry.Floor.PerSecond
 	}
 	return err
@@ -184,7 +184,7 @@ func (b *suite) vote(o operation.Operation, entry *report.Operation) error {
 	lag, lagErr := b.auditor.watch(b.hard, func() {
 		entry.System, err = b.load(o, "system", b.system, b.auditor.account)
 	})
-	if err != nil {
+	if err != nil || entry.System == nil {
 		return err
 	}
 	if lagErr != nil {
@@ -198,12 +198,15 @@ func (b *suite) vote(o operation.Operation, entry *report.Operation) error {
 	return nil
 }
 
-// load runs one operation against one side.
+// load runs one operation against one side. It gives nothing if it was interrupted before it could begin.
 func (b *suite) load(o operation.Operation, side string, target wire.Target, account *verify.Account) (*report.Measured, error) {
 	crowd := voter.Crowd{Target: target, Operation: o, Names: b.settings.names, Timeout: answerTimeout, Account: account}
 	if o == operation.Vote {
 		permit, err := voter.NewPermit(b.soft, target, b.settings.names, answerTimeout)
-		if err != nil {
+		switch {
+		case err != nil && b.soft.Err() != nil:
+			return nil, nil // interrupted while it asked
+		case err != nil:
 			return nil, fmt.Errorf("%s, %s: no ticket: %w", o, side, err)
 		}
 		defer permit.Close()

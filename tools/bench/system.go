@@ -17,7 +17,7 @@ import (
 
 const (
 	floorPatience  = 10 * time.Second
-	systemPatience = 90 * time.Second // the embedded Postgres may have to be fetched the first time
+	systemPatience = 150 * time.Second // more than it gives itself; the embedded Postgres may have to be fetched first
 	systemPackage  = "github.com/littlevote/littlevote/tools/littlevote"
 )
 
