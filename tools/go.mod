@@ -55,8 +55,13 @@ require (
 	github.com/jackc/pgpassfile v1.0.0 // indirect
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
 	github.com/jackc/pgx/v5 v5.12.0
+	github.com/littlevote/littlevote/gateway v0.0.0
 	github.com/littlevote/littlevote/libs v0.0.0
 	github.com/littlevote/littlevote/proto v0.0.0 // indirect
+	github.com/littlevote/littlevote/services/persister v0.0.0
+	github.com/littlevote/littlevote/services/query-service v0.0.0
+	github.com/littlevote/littlevote/services/ticket-service v0.0.0
+	github.com/littlevote/littlevote/services/vote-service v0.0.0
 	github.com/sosodev/duration v1.4.0 // indirect
 	github.com/urfave/cli/v3 v3.11.0 // indirect
 	golang.org/x/mod v0.41.0 // indirect
@@ -65,6 +70,12 @@ require (
 	golang.org/x/tools v0.51.0 // indirect
 )
 
-replace github.com/littlevote/littlevote/libs => ../libs
-
-replace github.com/littlevote/littlevote/proto => ../proto
+replace (
+	github.com/littlevote/littlevote/gateway => ../gateway
+	github.com/littlevote/littlevote/libs => ../libs
+	github.com/littlevote/littlevote/proto => ../proto
+	github.com/littlevote/littlevote/services/persister => ../services/persister
+	github.com/littlevote/littlevote/services/query-service => ../services/query-service
+	github.com/littlevote/littlevote/services/ticket-service => ../services/ticket-service
+	github.com/littlevote/littlevote/services/vote-service => ../services/vote-service
+)
