@@ -1,0 +1,96 @@
+package persist
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/littlevote/littlevote/libs/events"
+	"github.com/littlevote/littlevote/libs/pgledger"
+)
+
+// watch looks at the stores every heartbeat until ctx ends. It returns an error if the session can't go on.
+func (s *session) watch(ctx context.Context) error {
+	e := effort{what: "watch", log: s.log, status: s.status}
+	defer s.status.incident(e.what, nil)
+	ticker := time.NewTicker(s.cfg.Participant.Heartbeat)
+	defer ticker.Stop()
+	for {
+		err := s.look(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, pgledger.ErrOtherTopic):
+			return err
+		case err != nil:
+			e.failed(ctx, err)
+		default:
+			e.succeeded(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// look renews this persister's row and finds out how far it is behind. The time is that of Postgres, by whose clock the lag
+// is counted, and from before Kafka was asked: what was appended until then lies before the ends that Kafka names.
+func (s *session) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.TransactionTimeout)
+	defer cancel()
+	at, err := pgledger.Beat(ctx, s.pool, s.cfg.ID, events.Format, s.cfg.Participant.Lease)
+	if err != nil {
+		return err
+	}
+	if err := s.checkTopic(ctx); err != nil {
+		return err
+	}
+	ends, err := s.admin.ListEndOffsets(ctx, s.topics.Votes)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("ask for the ends of the partitions: %w", err)
+	}
+	idle := map[int32]int64{}
+	behind := int64(0)
+	for _, p := range s.owned.all() {
+		end, ok := ends.Lookup(s.topics.Votes, p.id)
+		if !ok {
+			continue
+		}
+		next := p.next.Load()
+		if next >= end.Offset {
+			idle[p.id] = next
+			continue
+		}
+		behind += end.Offset - next
+		p.marks.add(at, end.Offset)
+	}
+	s.metrics.behind.Store(behind)
+	if err := pgledger.CaughtUp(ctx, s.pool, s.topic.ID, idle, at); err != nil {
+		return err
+	}
+	s.commitAdvisory(ctx)
+	return nil
+}
+
+// checkTopic finds a topic that was deleted and made again, and gives offsets to partitions that were added.
+func (s *session) checkTopic(ctx context.Context) error {
+	now, err := events.Describe(ctx, s.admin, s.topics.Votes)
+	if err != nil {
+		return fmt.Errorf("ask about the topic: %w", err)
+	}
+	if now.ID != s.topic.ID {
+		return fmt.Errorf("%w: it was %s and is %s", pgledger.ErrOtherTopic, s.topic.ID, now.ID)
+	}
+	if now.Partitions > s.topic.Partitions {
+		if _, err := pgledger.Offsets(ctx, s.pool, now.ID, now.Partitions); err != nil {
+			return err
+		}
+	}
+	return nil
+}
