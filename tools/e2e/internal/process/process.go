@@ -35,7 +35,7 @@ type Process struct {
 // Command is what to start.
 type Command struct {
 	Name    string // for people
-	Program string // see Binary
+	Program string // one of ours by its name, or the absolute path of another
 	Dir     string // for its logs
 	Args    []string
 	Env     []string // beside this process's own without LITTLEVOTE_ variables
@@ -44,9 +44,13 @@ type Command struct {
 // Start starts a program. When the test ends it is stopped, and must stop in good order.
 func Start(t testing.TB, c Command) *Process {
 	t.Helper()
+	program := c.Program
+	if !filepath.IsAbs(program) {
+		program = Binary(t, program)
+	}
 	p := &Process{
 		Name:   c.Name,
-		cmd:    exec.Command(Binary(t, c.Program), c.Args...),
+		cmd:    exec.Command(program, c.Args...),
 		stdout: logFile(t, c.Dir, c.Name+".out-*"),
 		stderr: logFile(t, c.Dir, c.Name+".log-*"),
 		done:   make(chan struct{}),

@@ -1,0 +1,46 @@
+package system
+
+import "strings"
+
+// arguments are the settings that are not about stores.
+func (s *Service) arguments() []string {
+	ticket, vote, query := s.system.addresses(Ticket), s.system.addresses(Vote), s.system.addresses(Query)
+	own := map[Kind][]string{
+		Ticket: {
+			"--ticket-listen=" + s.Address, "--ticket-key-file=" + s.system.keyFile, "--ticket-lock-key=" + s.system.lockKey,
+			"--participant-heartbeat=100ms",
+		},
+		Vote: {
+			"--vote-listen=" + s.Address, "--ticket-key-file=" + s.system.keyFile,
+			"--participant-lease=5s", "--participant-heartbeat=100ms", "--vote-timeout=3s", "--vote-outbox-lease=3s",
+		},
+		Query:     {"--query-listen=" + s.Address, "--participant-lease=5s", "--participant-heartbeat=100ms"},
+		Persister: {"--persister-listen=" + s.Address},
+		Gateway: {
+			"--listen=" + s.Address, "--ticket-key-file=" + s.system.keyFile,
+			"--ticket-target=" + ticket, "--vote-target=" + vote, "--query-target=" + query,
+		},
+	}
+	return append([]string{"--admin-listen=" + s.Admin}, own[s.Kind]...)
+}
+
+// environment says where the stores are, to the services that have them.
+func (s *Service) environment() []string {
+	stores := s.system.Stores
+	redis := []string{"LITTLEVOTE_REDIS_URL=" + stores.Redis, "LITTLEVOTE_REDIS_POOL_SIZE=50", "LITTLEVOTE_REDIS_TIMEOUT=2s"}
+	kafka := []string{
+		"LITTLEVOTE_KAFKA_BROKERS=" + strings.Join(stores.Kafka, ","), "LITTLEVOTE_KAFKA_TOPIC_PREFIX=" + stores.TopicPrefix,
+	}
+	postgres := []string{"LITTLEVOTE_POSTGRES_URL=" + stores.Postgres, "LITTLEVOTE_POSTGRES_POOL_SIZE=5"}
+	var all []string
+	switch s.Kind {
+	case Ticket, Query:
+		all = append(append(all, redis...), postgres...)
+	case Vote:
+		all = append(append(append(all, redis...), kafka...), postgres...)
+	case Persister:
+		all = append(append(all, kafka...), postgres...)
+	case Gateway:
+	}
+	return all
+}

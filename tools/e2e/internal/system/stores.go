@@ -1,0 +1,160 @@
+package system
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/littlevote/littlevote/libs/config"
+	"github.com/littlevote/littlevote/libs/events"
+	"github.com/littlevote/littlevote/libs/pgledger"
+	"github.com/littlevote/littlevote/libs/redisledger"
+	"github.com/littlevote/littlevote/libs/testenv"
+)
+
+// restTimeout bounds the wait until nothing is on its way any more.
+const restTimeout = 30 * time.Second
+
+// Stores are where a system keeps its votes.
+type Stores struct {
+	Redis       string // URL
+	Kafka       []string
+	TopicPrefix string
+	Postgres    string // URL
+}
+
+// testStores are fresh, or shared and with names of this test's own.
+func testStores(t testing.TB) Stores {
+	t.Helper()
+	return Stores{
+		Redis: testenv.Redis(t), Kafka: testenv.Kafka(t), TopicPrefix: testenv.Topic(t), Postgres: testenv.Postgres(t),
+	}
+}
+
+// View looks into the stores from outside.
+type View struct {
+	Stores
+
+	Pool   *pgxpool.Pool
+	Ledger *redisledger.Ledger
+	kafka  *kadm.Client
+	topics events.Topics
+}
+
+func (s Stores) view(t testing.TB) *View {
+	t.Helper()
+	v := &View{Stores: s, topics: events.NewTopics(s.TopicPrefix)}
+	var err error
+	if v.Pool, err = pgledger.Open(t.Context(), config.Postgres{URL: s.Postgres, PoolSize: 4}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(v.Pool.Close)
+	rdb, err := redisledger.Open(s.Redis, 4, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = rdb.Close() })
+	v.Ledger = redisledger.New(rdb)
+	client, err := kgo.NewClient(events.ClientOptions(config.Kafka{Brokers: s.Kafka}, slog.New(slog.DiscardHandler))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	v.kafka = kadm.NewClient(client)
+	return v
+}
+
+// leaveNothing removes what the test made on servers that it shares with others.
+func (v *View) leaveNothing(t testing.TB) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), restTimeout)
+	defer cancel()
+	if epoch, err := pgledger.CurrentEpoch(ctx, v.Pool); err == nil && epoch.NS != "" {
+		_ = v.Ledger.Unlink(ctx, epoch.NS) // an embedded Redis may be gone
+	}
+	_, _ = v.kafka.DeleteTopics(ctx, v.topics.Votes, v.topics.DeadLetters)
+}
+
+// AwaitRest waits until nothing is on its way: an epoch is open, no batch stands in an outbox, and every record in the log
+// is applied.
+func (v *View) AwaitRest(t testing.TB) {
+	t.Helper()
+	testenv.Eventually(t, restTimeout, func() error {
+		if err := v.outboxesEmpty(t.Context()); err != nil {
+			return err
+		}
+		return v.caughtUp(t.Context())
+	})
+}
+
+func (v *View) outboxesEmpty(ctx context.Context) error {
+	epoch, err := pgledger.CurrentEpoch(ctx, v.Pool)
+	if err != nil {
+		return err
+	}
+	if epoch.State != "open" {
+		return fmt.Errorf("epoch %d is %s", epoch.Number, epoch.State)
+	}
+	ballots, err := pgledger.Ballots(ctx, v.Pool)
+	if err != nil {
+		return err
+	}
+	fence := redisledger.Fence{Epoch: epoch.Number, NS: epoch.NS, ReplID: epoch.ReplID}
+	for _, b := range ballots {
+		_, oldest, err := v.Ledger.Due(ctx, fence, b.Name, time.Hour, 1)
+		if err != nil {
+			return fmt.Errorf("outbox of %s: %w", b.Name, err)
+		}
+		if oldest >= 0 {
+			return fmt.Errorf("the outbox of %s holds a batch that is %v old", b.Name, oldest)
+		}
+	}
+	return nil
+}
+
+func (v *View) caughtUp(ctx context.Context) error {
+	topic, err := events.Describe(ctx, v.kafka, v.topics.Votes)
+	if err != nil {
+		return err
+	}
+	ends, err := v.kafka.ListEndOffsets(ctx, v.topics.Votes)
+	if err != nil {
+		return err
+	}
+	if err := ends.Error(); err != nil {
+		return err
+	}
+	next := map[int32]int64{}
+	rows, err := v.Pool.Query(ctx, "SELECT partition, next FROM offsets WHERE topic_id = $1", [16]byte(topic.ID))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var partition int32
+		var offset int64
+		if err := rows.Scan(&partition, &offset); err != nil {
+			return err
+		}
+		next[partition] = offset
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	var behind []string
+	ends.Each(func(o kadm.ListedOffset) {
+		if next[o.Partition] < o.Offset {
+			behind = append(behind, fmt.Sprintf("partition %d at %d of %d", o.Partition, next[o.Partition], o.Offset))
+		}
+	})
+	if len(behind) > 0 {
+		return fmt.Errorf("not applied yet: %s", strings.Join(behind, ", "))
+	}
+	return nil
+}
