@@ -119,7 +119,7 @@ func (s *station) open(t *testing.T) string {
 // bench runs the benchmark for a moment, with little patience for wrong counts.
 func bench(t *testing.T, args ...string) (*report.Report, string, int) {
 	t.Helper()
-	s, err := parse(t.Context(), append([]string{"--connections", "4", "--duration", "200ms", "--warmup", "50ms"}, args...), io.Discard)
+	s, err := parse(t.Context(), append([]string{"--connections", "4", "--duration", "300ms", "--warmup", "0s"}, args...), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
