@@ -115,6 +115,47 @@ func TestAwait(t *testing.T) {
 	}
 }
 
+// slow takes longer for a look than anybody has patience for.
+type slow struct{ counts Counts }
+
+func (s slow) Counts(context.Context) (Counts, error) {
+	time.Sleep(time.Minute)
+	return s.counts, nil
+}
+
+func TestASlowLookIsNoWrongCount(t *testing.T) {
+	patience := Patience{Timeout: 10 * time.Second, Poll: 100 * time.Millisecond, Settled: time.Second}
+	synctest.Test(t, func(t *testing.T) {
+		if took, err := Await(t.Context(), slow{Counts{"A": 3, "B": 2}}, Counts{}, voted(), patience); err != nil || took != time.Minute {
+			t.Errorf("right: took %v, error %v; want a minute and none", took, err)
+		}
+		if took, err := Await(t.Context(), slow{Counts{"A": 2, "B": 2}}, Counts{}, voted(), patience); err == nil || took != time.Minute {
+			t.Errorf("wrong: took %v, error %v; want a minute and one", took, err)
+		}
+	})
+}
+
+// growing has one more vote at each look.
+type growing struct{ counts Counts }
+
+func (g growing) Counts(context.Context) (Counts, error) {
+	g.counts["C"]++
+	return Counts{"C": g.counts["C"]}, nil
+}
+
+func TestACountThatNeverRestsIsNotBelieved(t *testing.T) {
+	account := NewAccount(1)
+	for range 1000 {
+		account.Add(2, unknown)
+	}
+	patience := Patience{Timeout: 10 * time.Second, Poll: 100 * time.Millisecond, Settled: time.Second}
+	synctest.Test(t, func(t *testing.T) {
+		if took, err := Await(t.Context(), growing{Counts{}}, Counts{}, account, patience); err == nil || took != 10*time.Second {
+			t.Errorf("took %v, error %v; want 10s and one", took, err)
+		}
+	})
+}
+
 func TestAwaitEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -28,24 +28,25 @@ func Await(ctx context.Context, source Source, before Counts, account *Account, 
 	for {
 		counts, err := source.Counts(ctx)
 		now := time.Now()
+		late := now.Sub(start) >= patience.Timeout
 		if err == nil {
 			err = account.Check(before, counts)
 		}
 		switch {
+		case err != nil && late:
+			return now.Sub(start), err
 		case err != nil:
 			agreed = time.Time{}
-		case agreed.IsZero() || !maps.Equal(last, counts):
+		case agreed.IsZero():
+			agreed = now
+		case !maps.Equal(last, counts) && late:
+			return now.Sub(start), errors.New("allowed by the votes of unknown outcome, but still changing")
+		case !maps.Equal(last, counts):
 			agreed = now
 		}
 		last = counts
 		if err == nil && now.Sub(agreed) >= patience.Settled {
 			return agreed.Sub(start), nil
-		}
-		if err != nil && now.Sub(start) >= patience.Timeout {
-			return now.Sub(start), err
-		}
-		if now.Sub(start) >= patience.Timeout+patience.Settled {
-			return now.Sub(start), errors.New("allowed by the votes of unknown outcome, but still changing")
 		}
 		if err := sleep(ctx, patience.Poll); err != nil {
 			return time.Since(start), err
