@@ -14,6 +14,7 @@ import (
 
 	"go.opentelemetry.io/otel/metric/noop"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/littlevote/littlevote/libs/service"
@@ -161,7 +162,7 @@ func (s *services) listen(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := grpc.NewServer()
+	server := grpc.NewServer(grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}))
 	ticketv1.RegisterTicketServiceServer(server, s)
 	votev1.RegisterVoteServiceServer(server, s)
 	queryv1.RegisterQueryServiceServer(server, s)
@@ -234,7 +235,7 @@ func (a answerJSON) field(t testing.TB, name string) map[string]any {
 	t.Helper()
 	object, ok := a.Data[name].(map[string]any)
 	if !ok {
-		t.Fatalf("no object %s in %+v", name, a)
+		t.Fatalf("no object %s; errors %+v", name, a.Errors)
 	}
 	return object
 }
