@@ -34,7 +34,7 @@ func newVocabulary(list string) vocabulary {
 	return v
 }
 
-// Keys returns the keys that a Loader has bound, sorted as they were declared.
+// Keys returns the keys that the targets have, in the order of their declaration.
 func (l *Loader) Keys() []string {
 	keys := make([]string, len(l.settings))
 	for i, s := range l.settings {
@@ -42,3 +42,6 @@ func (l *Loader) Keys() []string {
 	}
 	return keys
 }
+
+// AllKeys returns the keys of every service, as listed.
+func AllKeys() []string { return strings.Fields(keysFile) }
