@@ -20,6 +20,9 @@ import (
 	"github.com/littlevote/littlevote/services/persister/internal/persist"
 )
 
+// heartbeatsPerSession makes members hear of each other soon: half a second by default.
+const heartbeatsPerSession = 12
+
 // Service is one instance.
 type Service struct {
 	cfg      Config
@@ -63,6 +66,7 @@ func (s *Service) connect(ctx context.Context, host service.Host) error {
 		BufferBytes:        c.BufferBytes,
 		TransactionTimeout: c.TransactionTimeout,
 		SessionTimeout:     c.SessionTimeout,
+		GroupHeartbeat:     c.SessionTimeout / heartbeatsPerSession,
 	}, s.pool, s.producer, host.Meter, s.log)
 	if err != nil {
 		return err

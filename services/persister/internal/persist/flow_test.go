@@ -96,7 +96,7 @@ func TestDuplicatesOnTwoPartitions(t *testing.T) {
 	first, second := w.start(), w.start()
 	first.awaitReady()
 	second.awaitReady()
-	const batches = 300
+	const batches = 150
 	for range batches {
 		b := w.batch("A", "B", "C")
 		w.send(0, b)

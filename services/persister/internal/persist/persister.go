@@ -31,7 +31,8 @@ type Config struct {
 	BatchVotes         int // most votes of a transaction, unless one record has more
 	BufferBytes        int // most bytes that wait for a transaction
 	TransactionTimeout time.Duration
-	SessionTimeout     time.Duration
+	SessionTimeout     time.Duration // after which the group gives up a member
+	GroupHeartbeat     time.Duration // how soon a member hears of another one
 }
 
 // Persister is one process's share of the work.

@@ -24,6 +24,7 @@ type session struct {
 	owned  *owned
 	queue  *groupcommit.Queue[*item]
 	room   *semaphore.Weighted // in bytes, for what was polled and not applied
+	grown  int                 // partitions that watch knows of
 }
 
 func newSession(p *Persister, topic events.Topic) (*session, error) {
@@ -31,6 +32,7 @@ func newSession(p *Persister, topic events.Topic) (*session, error) {
 		Persister: p,
 		topic:     topic,
 		owned:     newOwned(),
+		grown:     topic.Partitions,
 		room:      semaphore.NewWeighted(int64(p.cfg.BufferBytes)),
 		queue: groupcommit.NewQueue(p.cfg.BufferBytes/itemBytes+1, p.cfg.BatchRecords, p.cfg.BatchVotes,
 			func(i *item) int { return len(i.batch.GetVotes()) }),
@@ -47,11 +49,10 @@ func newSession(p *Persister, topic events.Topic) (*session, error) {
 		kgo.OnPartitionsLost(s.revoked),
 		kgo.BlockRebalanceOnPoll(), // until gather knows under which ownership it has polled
 		kgo.SessionTimeout(p.cfg.SessionTimeout),
-		kgo.HeartbeatInterval(p.cfg.SessionTimeout/6),
+		kgo.HeartbeatInterval(p.cfg.GroupHeartbeat),
 		kgo.RebalanceTimeout(2*p.cfg.TransactionTimeout),
 		kgo.FetchMaxBytes(int32(p.cfg.BufferBytes)),
 		kgo.FetchMaxWait(time.Second),
-		kgo.MetadataMaxAge(10*time.Second), // new partitions are to be found soon
 	)...)
 	return s, err
 }

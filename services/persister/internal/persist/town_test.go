@@ -236,7 +236,7 @@ func (w *town) prepare(pool *pgxpool.Pool, change ...func(*Config, *Persister)) 
 		ID: testenv.Namespace(w), Group: "test", Kafka: w.kafka,
 		Participant:  config.Participant{Lease: time.Minute, Heartbeat: 50 * time.Millisecond},
 		BatchRecords: 1000, BatchVotes: 10_000, BufferBytes: 4 << 20,
-		TransactionTimeout: 10 * time.Second, SessionTimeout: 6 * time.Second,
+		TransactionTimeout: 10 * time.Second, SessionTimeout: 6 * time.Second, GroupHeartbeat: 100 * time.Millisecond,
 	}
 	logs := &logs{}
 	p, err := New(cfg, pool, w.producer(), noop.Meter{}, slog.New(logs))

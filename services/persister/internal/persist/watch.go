@@ -87,10 +87,14 @@ func (s *session) checkTopic(ctx context.Context) error {
 	if now.ID != s.topic.ID {
 		return fmt.Errorf("%w: it was %s and is %s", pgledger.ErrOtherTopic, s.topic.ID, now.ID)
 	}
-	if now.Partitions > s.topic.Partitions {
+	if now.Partitions > s.grown {
+		// Their offsets first: from then on a look-up of keys knows that nobody has read them.
 		if _, err := pgledger.Offsets(ctx, s.pool, now.ID, now.Partitions); err != nil {
 			return err
 		}
+		s.grown = now.Partitions
+		s.client.ForceMetadataRefresh()
+		s.log.InfoContext(ctx, "the topic has grown", "partitions", now.Partitions)
 	}
 	return nil
 }
