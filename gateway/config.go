@@ -10,6 +10,7 @@ import (
 	"github.com/littlevote/littlevote/gateway/internal/httpapi"
 	"github.com/littlevote/littlevote/gateway/internal/reads"
 	"github.com/littlevote/littlevote/gateway/internal/votes"
+	"github.com/littlevote/littlevote/gateway/playground"
 	"github.com/littlevote/littlevote/libs/config"
 )
 
@@ -177,7 +178,7 @@ func (s Settings) engineConfig(language answer.Language) engine.Config {
 func (s Settings) httpConfig() httpapi.Config {
 	cfg := httpapi.Config{MaxBody: s.MaxBody, MaxAtOnce: s.MaxRequests, Timeout: s.RequestTimeout}
 	if s.Playground {
-		cfg.Playground = playgroundPath
+		cfg.Playground = playground.Path
 	}
 	return cfg
 }

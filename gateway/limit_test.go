@@ -179,6 +179,9 @@ func TestIntrospection(t *testing.T) {
 		if strings.HasPrefix(name, "__") {
 			continue
 		}
+		if kind := described["kind"]; kind != "SCALAR" {
+			checkDescribed(t, "type", described)
+		}
 		for _, member := range []string{"fields", "inputFields", "enumValues"} {
 			list, _ := described[member].([]any)
 			for _, entry := range list {

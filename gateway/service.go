@@ -17,6 +17,7 @@ import (
 	"github.com/littlevote/littlevote/gateway/internal/reads"
 	"github.com/littlevote/littlevote/gateway/internal/resolver"
 	"github.com/littlevote/littlevote/gateway/internal/votes"
+	"github.com/littlevote/littlevote/gateway/playground"
 	"github.com/littlevote/littlevote/libs/service"
 	"github.com/littlevote/littlevote/libs/ticket"
 	queryv1 "github.com/littlevote/littlevote/proto/gen/littlevote/query/v1"
@@ -90,11 +91,11 @@ func (s *Service) connect(host service.Host) (http.Handler, error) {
 		return nil, err
 	}
 	running := engine.New(schema, s.cfg.Gateway.engineConfig(language), texts, host.Log)
-	return s.routes(httpapi.New(running, s.cfg.Gateway.httpConfig(), metrics, host.Log)), nil
+	return s.routes(httpapi.New(running, s.cfg.Gateway.httpConfig(), metrics, host.Log))
 }
 
 // routes puts the endpoint, the probes and the pages on one port.
-func (s *Service) routes(graphql http.Handler) http.Handler {
+func (s *Service) routes(graphql http.Handler) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle(s.cfg.Gateway.Path, graphql)
 	probes := s.health.Probes()
@@ -102,9 +103,11 @@ func (s *Service) routes(graphql http.Handler) http.Handler {
 		mux.Handle(path, probes)
 	}
 	if s.cfg.Gateway.Playground {
-		mountPlayground(mux, s.cfg.Gateway.Path)
+		if err := playground.Mount(mux, s.cfg.Gateway.Path); err != nil {
+			return nil, err
+		}
 	}
-	return mux
+	return mux, nil
 }
 
 // newServer bounds what a slow or a greedy client can hold.

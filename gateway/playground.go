@@ -1,8 +1,0 @@
-package gateway
-
-import "net/http"
-
-const playgroundPath = "/playground"
-
-func mountPlayground(mux *http.ServeMux, endpoint string) {
-}
