@@ -37,7 +37,7 @@ type Topic struct {
 }
 
 // EnsureTopics makes the topics that are missing and returns the vote topic. Many may call it at once. A vote topic
-// with more partitions than asked for is fine, fewer is an error, and so is one that is compacted: its records would
+// with more partitions than asked for is fine, fewer is an error, and so is a topic that is compacted: its records would
 // vanish, since all batches of a lane share a key.
 func EnsureTopics(ctx context.Context, client *kgo.Client, cfg config.Kafka, topics Topics) (Topic, error) {
 	admin := kadm.NewClient(client)
@@ -53,15 +53,21 @@ func EnsureTopics(ctx context.Context, client *kgo.Client, cfg config.Kafka, top
 			return Topic{}, fmt.Errorf("make topic %s: %w", t.name, err)
 		}
 	}
-	topic, err := await(ctx, admin, topics.Votes)
-	if err != nil {
-		return Topic{}, fmt.Errorf("look at topic %s: %w", topics.Votes, err)
+	var topic Topic
+	for _, name := range []string{topics.DeadLetters, topics.Votes} {
+		err := await(ctx, func() (err error) {
+			topic, err = inspect(ctx, admin, name)
+			return err
+		})
+		if err != nil {
+			return Topic{}, fmt.Errorf("look at topic %s: %w", name, err)
+		}
 	}
 	if topic.Partitions < cfg.Partitions {
 		return Topic{}, fmt.Errorf("topic %s has %d partitions, kafka.partitions asks for %d: add partitions to the topic, or lower the setting",
 			topics.Votes, topic.Partitions, cfg.Partitions)
 	}
-	return topic, refuseCompaction(ctx, admin, topics.Votes)
+	return topic, nil
 }
 
 func create(ctx context.Context, admin *kadm.Client, cfg config.Kafka, name string, retention time.Duration, maxBytes int) error {
@@ -81,16 +87,16 @@ func create(ctx context.Context, admin *kadm.Client, cfg config.Kafka, name stri
 	return err
 }
 
-// await waits until the cluster knows a topic that has just been made: metadata may lag behind the creation.
-func await(ctx context.Context, admin *kadm.Client, name string) (Topic, error) {
+// await tries until the cluster knows a topic that has just been made: it may hear of the creation later.
+func await(ctx context.Context, try func() error) error {
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		topic, err := Describe(ctx, admin, name)
+		err := try()
 		if err == nil || !retriable(err) {
-			return topic, err
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return Topic{}, fmt.Errorf("%w: %w", ctx.Err(), err)
+			return fmt.Errorf("%w: %w", ctx.Err(), err)
 		case <-time.After(pause):
 		}
 	}
@@ -117,17 +123,25 @@ func Describe(ctx context.Context, admin *kadm.Client, name string) (Topic, erro
 	return Topic{ID: uuid.UUID(detail.ID), Partitions: len(detail.Partitions)}, nil
 }
 
-func refuseCompaction(ctx context.Context, admin *kadm.Client, name string) error {
+// inspect is Describe for a topic that must not be compacted.
+func inspect(ctx context.Context, admin *kadm.Client, name string) (Topic, error) {
+	topic, err := Describe(ctx, admin, name)
+	if err != nil {
+		return Topic{}, err
+	}
 	found, err := admin.DescribeTopicConfigs(ctx, name)
 	if err != nil {
-		return fmt.Errorf("read the settings of topic %s: %w", name, err)
+		return Topic{}, err
 	}
 	for _, resource := range found {
+		if resource.Err != nil {
+			return Topic{}, resource.Err
+		}
 		for _, c := range resource.Configs {
 			if c.Key == "cleanup.policy" && strings.Contains(c.MaybeValue(), "compact") {
-				return fmt.Errorf("topic %s has cleanup.policy=%s, which forgets records: it must be delete", name, c.MaybeValue())
+				return Topic{}, fmt.Errorf("cleanup.policy is %s, which forgets records: it must be delete", c.MaybeValue())
 			}
 		}
 	}
-	return nil
+	return topic, nil
 }
