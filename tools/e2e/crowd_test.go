@@ -15,6 +15,9 @@ import (
 // progressTimeout bounds every wait for a crowd to get on.
 const progressTimeout = 45 * time.Second
 
+// slack is what a promised time is given on a machine that does much else.
+const slack = 3 * time.Second
+
 // refusedPause is how long a voter of a crowd waits before the next vote when one did not count.
 const refusedPause = 10 * time.Millisecond
 

@@ -17,9 +17,8 @@ import (
 )
 
 // TestS17ProducerFailover kills the ticket-service that mints. Tickets must go on without a gap, and the other one must hold
-// the lock within a lease; slack is for a machine that does much else.
+// the lock within a lease.
 func TestS17ProducerFailover(t *testing.T) {
-	const slack = 2 * time.Second
 	for _, test := range []struct {
 		lock     string
 		interval time.Duration

@@ -32,6 +32,7 @@ func TestVoting(t *testing.T) {
 		{"S38 a read is never older than an answer, with many voters", readsAreNeverOlder},
 		{"the same key 100 times at once", sameKeyAtOnce},
 		{"keys", keys},
+		{"S12 S13 one ticket every 2 s", oneTicketEveryTwoSeconds},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.run(t, s, history)
@@ -245,6 +246,40 @@ func keys(t *testing.T, s *system.System, history *checker.History) {
 		if count, err := v.GetUserVotes(t.Context(), "main", name); err != nil || count.Votes != votes {
 			t.Errorf("after key %s the count is %+v, %v", key, count, err)
 		}
+	}
+}
+
+// oneTicketEveryTwoSeconds looks back at what the tests before it have lived through.
+func oneTicketEveryTwoSeconds(t *testing.T, s *system.System, _ *checker.History) {
+	for range 2 { // also when it runs alone
+		freshTicket(t, s.Gateways[0], "main")
+	}
+	rows, err := s.Pool.Query(t.Context(), `
+		SELECT version, value, cap, created_at, expires_at, lag(expires_at) OVER (ORDER BY created_at)
+		FROM ticket_history WHERE ballot = 'main' ORDER BY created_at`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	tickets, values := 0, map[string]bool{}
+	for rows.Next() {
+		var (
+			version, value   string
+			limit            int64
+			created, expires time.Time
+			before           *time.Time
+		)
+		if err := rows.Scan(&version, &value, &limit, &created, &expires, &before); err != nil {
+			t.Fatal(err)
+		}
+		tickets++
+		values[value] = true
+		if expires.Sub(created) != 2*time.Second || limit != 1000 || before != nil && !created.Equal(*before) {
+			t.Errorf("ticket %s is valid from %v to %v and has %d uses; the one before it ended at %v", version, created, expires, limit, before)
+		}
+	}
+	if err := rows.Err(); err != nil || tickets < 3 || len(values) != tickets {
+		t.Errorf("%d tickets with %d values, %v", tickets, len(values), err)
 	}
 }
 

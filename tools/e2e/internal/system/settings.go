@@ -15,7 +15,7 @@ func (s *Service) arguments() []string {
 			"--participant-lease=5s", "--participant-heartbeat=100ms", "--vote-timeout=3s", "--vote-outbox-lease=3s",
 		},
 		Query:     {"--query-listen=" + s.Address, "--participant-lease=5s", "--participant-heartbeat=100ms"},
-		Persister: {"--persister-listen=" + s.Address},
+		Persister: {"--persister-listen=" + s.Address, "--participant-heartbeat=100ms"},
 		Gateway: {
 			"--listen=" + s.Address, "--ticket-key-file=" + s.system.keyFile,
 			"--ticket-target=" + ticket, "--vote-target=" + vote, "--query-target=" + query,

@@ -30,12 +30,17 @@ type Stores struct {
 	Postgres    string // URL
 }
 
-// testStores are fresh, or shared and with names of this test's own.
-func testStores(t testing.TB) Stores {
+// stores are fresh, or shared and with names of this test's own.
+func (c Config) stores(t testing.TB) Stores {
 	t.Helper()
-	return Stores{
-		Redis: testenv.Redis(t), Kafka: testenv.Kafka(t), TopicPrefix: testenv.Topic(t), Postgres: testenv.Postgres(t),
+	s := Stores{Redis: c.Redis, Kafka: c.Kafka, TopicPrefix: testenv.Topic(t), Postgres: testenv.Postgres(t)}
+	if s.Redis == "" {
+		s.Redis = testenv.Redis(t)
 	}
+	if len(s.Kafka) == 0 {
+		s.Kafka = testenv.Kafka(t)
+	}
+	return s
 }
 
 // View looks into the stores from outside.
@@ -81,16 +86,28 @@ func (v *View) leaveNothing(t testing.TB) {
 	_, _ = v.kafka.DeleteTopics(ctx, v.topics.Votes, v.topics.DeadLetters)
 }
 
-// AwaitRest waits until nothing is on its way: an epoch is open, no batch stands in an outbox, and every record in the log
-// is applied.
+// AwaitRest waits until nothing is on its way: an epoch is open, no batch stands in an outbox, every record in the log is
+// applied, and of every ticket that was used the cap and the window are known.
 func (v *View) AwaitRest(t testing.TB) {
 	t.Helper()
+	began := time.Now()
+	var last error
 	testenv.Eventually(t, restTimeout, func() error {
-		if err := v.outboxesEmpty(t.Context()); err != nil {
-			return err
+		err := v.outboxesEmpty(t.Context())
+		if err == nil {
+			err = v.caughtUp(t.Context())
 		}
-		return v.caughtUp(t.Context())
+		if err == nil {
+			err = v.ticketsKnown(t.Context())
+		}
+		if err != nil {
+			last = err
+		}
+		return err
 	})
+	if took := time.Since(began); took > time.Second {
+		t.Logf("at rest after %v; the last to wait for: %v", took.Round(time.Millisecond), last)
+	}
 }
 
 func (v *View) outboxesEmpty(ctx context.Context) error {
@@ -155,6 +172,17 @@ func (v *View) caughtUp(ctx context.Context) error {
 	})
 	if len(behind) > 0 {
 		return fmt.Errorf("not applied yet: %s", strings.Join(behind, ", "))
+	}
+	return nil
+}
+
+func (v *View) ticketsKnown(ctx context.Context) error {
+	var unknown int
+	if err := v.Pool.QueryRow(ctx, "SELECT count(*) FROM tickets WHERE created_at IS NULL").Scan(&unknown); err != nil {
+		return err
+	}
+	if unknown > 0 {
+		return fmt.Errorf("of %d tickets only the uses are known", unknown)
 	}
 	return nil
 }

@@ -41,6 +41,7 @@ type Config struct {
 	Replicas int               // of every service; 0 means one
 	Flags    map[Kind][]string // beside those that every test has
 	Redis    string            // URL of a Redis of the test's own; empty takes that of testenv
+	Kafka    []string          // brokers of the test's own; none takes those of testenv
 }
 
 // System is a running system of separate processes.
@@ -70,10 +71,7 @@ type Service struct {
 func Start(t testing.TB, cfg Config) *System {
 	t.Helper()
 	process.Binary(t, string(Gateway)) // built before any clock runs
-	stores := testStores(t)
-	if cfg.Redis != "" {
-		stores.Redis = cfg.Redis
-	}
+	stores := cfg.stores(t)
 	if err := pgledger.Migrate(t.Context(), stores.Postgres, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
