@@ -81,7 +81,7 @@ func (c *Changer) load(ctx context.Context, tx pgx.Tx, old pgledger.Epoch) (pgle
 		return pgledger.Epoch{}, err
 	}
 	if after.ReplID != before.ReplID {
-		return pgledger.Epoch{}, errors.New("Redis was restarted or failed over during the load")
+		return pgledger.Epoch{}, errors.New("a restart or failover of Redis came between")
 	}
 	return next, nil
 }

@@ -2,6 +2,7 @@ package redisledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -245,21 +246,22 @@ func settleReply(r reply) SettleReply {
 	return s
 }
 
+var errVerdict = errors.New("redisledger: a verdict does not parse")
+
 // parseVerdict reads "now first version|accepted:code,…|code,…".
 func parseVerdict(text string) (Verdict, error) {
-	bad := func() (Verdict, error) { return Verdict{}, fmt.Errorf("redisledger: verdict %.100q", text) }
 	parts := strings.Split(text, "|")
 	if len(parts) != 3 {
-		return bad()
+		return Verdict{}, errVerdict
 	}
 	head := strings.Fields(parts[0])
 	if len(head) != 3 {
-		return bad()
+		return Verdict{}, errVerdict
 	}
 	now, err1 := strconv.ParseInt(head[0], 10, 64)
 	first, err2 := strconv.ParseInt(head[1], 10, 64)
 	if err1 != nil || err2 != nil {
-		return bad()
+		return Verdict{}, errVerdict
 	}
 	v := Verdict{At: time.UnixMilli(now), First: first}
 	if head[2] != "-" {
@@ -269,7 +271,7 @@ func parseVerdict(text string) (Verdict, error) {
 		n, code, ok := strings.Cut(g, ":")
 		accepted, err := strconv.Atoi(n)
 		if !ok || err != nil {
-			return bad()
+			return Verdict{}, errVerdict
 		}
 		v.Groups = append(v.Groups, GroupVerdict{Accepted: accepted, Code: Code(code)})
 	}
@@ -279,7 +281,7 @@ func parseVerdict(text string) (Verdict, error) {
 		if named {
 			id, err := uuid.Parse(batch)
 			if err != nil {
-				return bad()
+				return Verdict{}, errVerdict
 			}
 			ev.Batch = id
 		}

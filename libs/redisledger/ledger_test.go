@@ -24,7 +24,7 @@ type bench struct {
 	ballot string
 }
 
-func newBench(t *testing.T, cap int64, interval time.Duration) *bench {
+func newBench(t *testing.T, limit int64, interval time.Duration) *bench {
 	t.Helper()
 	rdb, err := redisledger.Open(testenv.Redis(t), 50, 5*time.Second)
 	if err != nil {
@@ -39,7 +39,7 @@ func newBench(t *testing.T, cap int64, interval time.Duration) *bench {
 	b.fence = redisledger.Fence{Epoch: 7, NS: redisledger.NewNS(), ReplID: role.ReplID}
 	t.Cleanup(func() { _ = b.ledger.Unlink(contextOf(t), b.fence.NS) })
 	b.load(redisledger.Ballot{Name: b.ballot, State: "open"}, true)
-	b.mint(cap, interval)
+	b.mint(limit, interval)
 	return b
 }
 
@@ -51,7 +51,7 @@ func (b *bench) load(ballot redisledger.Ballot, fresh bool) {
 }
 
 // mint makes the next ticket and returns its value.
-func (b *bench) mint(cap int64, interval time.Duration) string {
+func (b *bench) mint(limit int64, interval time.Duration) string {
 	b.t.Helper()
 	state, err := b.ledger.Ticket(b.t.Context(), b.fence, b.ballot)
 	if err != nil {
@@ -60,7 +60,7 @@ func (b *bench) mint(cap int64, interval time.Duration) string {
 	n := state.LastNumber + 1
 	value := fmt.Sprintf("ticket-%d", n)
 	done, _, _, err := b.ledger.Mint(b.t.Context(), b.fence, b.ballot, redisledger.Mint{
-		Number: n, Version: fmt.Sprintf("7.%d.0", n), Value: value, Cap: cap, Interval: interval,
+		Number: n, Version: fmt.Sprintf("7.%d.0", n), Value: value, Cap: limit, Interval: interval,
 	})
 	if err != nil || done != redisledger.MintDone {
 		b.t.Fatalf("mint: %v %v", done, err)
@@ -591,8 +591,8 @@ func TestUnlinkLeavesNothing(t *testing.T) {
 func TestAnyScheduleAddsUp(t *testing.T) {
 	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 1))
-		const cap = 60
-		b := newBench(t, cap, time.Hour)
+		const limit = 60
+		b := newBench(t, limit, time.Hour)
 		type held struct {
 			batch   *redisledger.Batch
 			verdict redisledger.Verdict
@@ -641,8 +641,8 @@ func TestAnyScheduleAddsUp(t *testing.T) {
 		for _, h := range open {
 			waiting += int64(h.verdict.Accepted())
 		}
-		if b.votes("A") != settled || b.left() != cap-settled-waiting {
-			t.Fatalf("seed %d: tally %d, settled %d, waiting %d, left %d of %d", seed, b.votes("A"), settled, waiting, b.left(), cap)
+		if b.votes("A") != settled || b.left() != limit-settled-waiting {
+			t.Fatalf("seed %d: tally %d, settled %d, waiting %d, left %d of %d", seed, b.votes("A"), settled, waiting, b.left(), limit)
 		}
 	}
 }

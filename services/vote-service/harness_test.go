@@ -127,7 +127,7 @@ func (w *world) fence() redisledger.Fence {
 }
 
 // mint makes the next ticket of a ballot.
-func (w *world) mint(ballot string, cap int64, interval time.Duration) *votev1.TicketRef {
+func (w *world) mint(ballot string, limit int64, interval time.Duration) *votev1.TicketRef {
 	w.t.Helper()
 	f := w.fence()
 	state, err := w.ledger.Ticket(w.t.Context(), f, ballot)
@@ -139,7 +139,7 @@ func (w *world) mint(ballot string, cap int64, interval time.Duration) *votev1.T
 	}
 	ref := &votev1.TicketRef{Value: w.keys.Mint(claims), Version: claims.Version()}
 	done, _, _, err := w.ledger.Mint(w.t.Context(), f, ballot, redisledger.Mint{
-		Number: claims.Number, Version: ref.Version, Value: ref.Value, Cap: cap, Interval: interval,
+		Number: claims.Number, Version: ref.Version, Value: ref.Value, Cap: limit, Interval: interval,
 	})
 	if err != nil || done != redisledger.MintDone {
 		w.t.Fatalf("mint: %s %v", done, err)

@@ -110,9 +110,7 @@ func (s *Service) Addr() string { return s.rpc.Addr() }
 // Run serves until ctx ends, then drains: RPC port, engine, lease, in this order.
 func (s *Service) Run(ctx context.Context) error {
 	defer s.close()
-	if err := s.ensureTopics(ctx); err != nil {
-		return err
-	}
+	s.ensureTopics(ctx)
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var background errgroup.Group
@@ -127,14 +125,15 @@ func (s *Service) Run(ctx context.Context) error {
 	return errors.Join(err, background.Wait())
 }
 
-// ensureTopics waits for Kafka: without its topics no epoch can open.
-func (s *Service) ensureTopics(ctx context.Context) error {
-	for told := false; ; {
+// ensureTopics waits for Kafka, or for ctx: without its topics no epoch can open.
+func (s *Service) ensureTopics(ctx context.Context) {
+	topics := events.NewTopics(s.cfg.Kafka.TopicPrefix)
+	for told := false; ctx.Err() == nil; {
 		try, cancel := context.WithTimeout(ctx, 10*time.Second)
-		_, err := events.EnsureTopics(try, s.kafka, s.cfg.Kafka, events.NewTopics(s.cfg.Kafka.TopicPrefix))
+		_, err := events.EnsureTopics(try, s.kafka, s.cfg.Kafka, topics)
 		cancel()
-		if err == nil || ctx.Err() != nil {
-			return nil
+		if err == nil {
+			return
 		}
 		if !told {
 			s.log.WarnContext(ctx, "waiting for Kafka", "error", err)
@@ -142,7 +141,6 @@ func (s *Service) ensureTopics(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-time.After(time.Second):
 		}
 	}

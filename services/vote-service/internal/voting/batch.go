@@ -84,7 +84,7 @@ func (n *batch) lay(jobs []*job) {
 			continue
 		}
 		n.request.Groups = append(n.request.Groups, redisledger.Group{Ticket: i, Votes: len(group)})
-		n.groups = append(n.groups, uint32(len(group))) //nolint:gosec // at most 1,000
+		n.groups = append(n.groups, uint32(len(group)))
 		n.jobs = append(n.jobs, group...)
 	}
 	n.jobs = append(n.jobs, single...)
@@ -127,7 +127,7 @@ func (n *batch) write() {
 		for k, c := range j.choices {
 			at, ok := index[c.GetCandidate()]
 			if !ok {
-				at = uint32(len(n.event.Candidates)) //nolint:gosec // at most 64,000
+				at = uint32(len(n.event.Candidates))
 				index[c.GetCandidate()] = at
 				n.event.Candidates = append(n.event.Candidates, c.GetCandidate())
 			}

@@ -51,7 +51,7 @@ func hashBody(ballot, voter string, choices []*votev1.Choice) [16]byte {
 	slices.SortFunc(names, strings.Compare)
 	var buf []byte
 	text := func(s string) {
-		buf = binary.BigEndian.AppendUint32(buf, uint32(len(s))) //nolint:gosec // names are bounded
+		buf = binary.BigEndian.AppendUint32(buf, uint32(len(s)))
 		buf = append(buf, s...)
 	}
 	text("vote")
@@ -59,7 +59,7 @@ func hashBody(ballot, voter string, choices []*votev1.Choice) [16]byte {
 	text(voter)
 	for _, n := range names {
 		text(n)
-		buf = binary.BigEndian.AppendUint64(buf, uint64(sums[n])) //nolint:gosec // counts are positive
+		buf = binary.BigEndian.AppendUint64(buf, uint64(sums[n]))
 	}
 	sum := sha256.Sum256(buf)
 	return [16]byte(sum[:16])
@@ -80,7 +80,7 @@ type call struct {
 
 func newCall(votes int) *call {
 	c := &call{done: make(chan struct{})}
-	c.left.Store(int32(votes)) //nolint:gosec // at most 1,000
+	c.left.Store(int32(votes))
 	return c
 }
 
