@@ -3147,7 +3147,7 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 
 var ticketImplementors = []string{"Ticket"}
 
-func (ec *executionContext) _Ticket(ctx context.Context, sel ast.SelectionSet, obj *model.Ticket) graphql.Marshaler {
+func (ec *executionContext) generated_Ticket(ctx context.Context, sel ast.SelectionSet, obj *model.Ticket) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, ticketImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -3205,7 +3205,7 @@ func (ec *executionContext) _Ticket(ctx context.Context, sel ast.SelectionSet, o
 
 var userVoteImplementors = []string{"UserVote", "_Entity"}
 
-func (ec *executionContext) _UserVote(ctx context.Context, sel ast.SelectionSet, obj *model.UserVote) graphql.Marshaler {
+func (ec *executionContext) generated_UserVote(ctx context.Context, sel ast.SelectionSet, obj *model.UserVote) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, userVoteImplementors)
 
 	out := graphql.NewFieldSet(fields)
@@ -3273,7 +3273,7 @@ func (ec *executionContext) _UserVote(ctx context.Context, sel ast.SelectionSet,
 
 var voteResponseImplementors = []string{"VoteResponse"}
 
-func (ec *executionContext) _VoteResponse(ctx context.Context, sel ast.SelectionSet, obj *model.VoteResponse) graphql.Marshaler {
+func (ec *executionContext) generated_VoteResponse(ctx context.Context, sel ast.SelectionSet, obj *model.VoteResponse) graphql.Marshaler {
 	fields := graphql.CollectFields(ec.OperationContext, sel, voteResponseImplementors)
 
 	out := graphql.NewFieldSet(fields)

@@ -26,23 +26,37 @@ type Config struct {
 
 // Engine executes documents. It is safe for concurrent use.
 type Engine struct {
-	cfg       Config
-	schema    graphql.ExecutableSchema
-	rules     *rules.Rules
-	weights   map[string]weight
-	cache     *cache
-	presenter *presenter
+	cfg     Config
+	schema  graphql.ExecutableSchema
+	rules   *rules.Rules
+	weights map[string]weight
+	cache   *cache
+	running running
+}
+
+// running is what every operation needs, bound once: a method value made for each request would be garbage.
+type running struct {
+	resolve graphql.FieldMiddleware
+	root    graphql.RootFieldMiddleware
+	present graphql.ErrorPresenterFunc
+	recover graphql.RecoverFunc
 }
 
 // New returns an engine over the generated schema.
 func New(schema graphql.ExecutableSchema, cfg Config, texts *answer.Texts, log *slog.Logger) *Engine {
+	p := &presenter{texts: texts, fallback: cfg.Language, log: log}
 	return &Engine{
-		cfg:       cfg,
-		schema:    schema,
-		rules:     newRules(cfg.Introspection),
-		weights:   weights(),
-		cache:     newCache(cfg.CacheBytes),
-		presenter: &presenter{texts: texts, fallback: cfg.Language, log: log},
+		cfg:     cfg,
+		schema:  schema,
+		rules:   newRules(cfg.Introspection),
+		weights: weights(),
+		cache:   newCache(cfg.CacheBytes),
+		running: running{
+			resolve: p.resolve,
+			root:    func(ctx context.Context, next graphql.RootResolver) graphql.Marshaler { return next(ctx) },
+			present: p.present,
+			recover: p.recovered,
+		},
 	}
 }
 
@@ -138,18 +152,18 @@ type Operation struct {
 }
 
 // Select finds the operation to execute; the name may be empty where there is only one.
-func (d *Document) Select(name string) (*Operation, gqlerror.List) {
+func (d *Document) Select(name string) (Operation, gqlerror.List) {
 	operations := d.doc.Operations
 	if name == "" && len(operations) > 1 {
-		return nil, operationError("the document has several operations: name one")
+		return Operation{}, operationError("the document has several operations: name one")
 	}
 	if name == "" {
-		return &Operation{document: d, definition: operations[0]}, nil
+		return Operation{document: d, definition: operations[0]}, nil
 	}
 	if definition := operations.ForName(name); definition != nil {
-		return &Operation{document: d, definition: definition, name: name}, nil
+		return Operation{document: d, definition: definition, name: name}, nil
 	}
-	return nil, operationError("the document has no operation of this name")
+	return Operation{}, operationError("the document has no operation of this name")
 }
 
 func operationError(message string) gqlerror.List {
@@ -159,7 +173,7 @@ func operationError(message string) gqlerror.List {
 }
 
 // Mutation reports whether the operation may change something.
-func (o *Operation) Mutation() bool { return o.definition.Operation == ast.Mutation }
+func (o Operation) Mutation() bool { return o.definition.Operation == ast.Mutation }
 
 // Bind gives the operation its variables, checked against their types. Names that the operation does not declare are
 // left out.
@@ -173,8 +187,8 @@ func (e *Engine) Bind(operation *Operation, values map[string]any) gqlerror.List
 }
 
 // Execute runs the operation. The answer's data is a JSON object or null.
-func (e *Engine) Execute(ctx context.Context, operation *Operation, header http.Header) *graphql.Response {
-	running := &graphql.OperationContext{
+func (e *Engine) Execute(ctx context.Context, operation Operation, header http.Header) *graphql.Response {
+	op := &graphql.OperationContext{
 		RawQuery:               operation.document.text,
 		OperationName:          operation.name,
 		Doc:                    operation.document.doc,
@@ -182,15 +196,13 @@ func (e *Engine) Execute(ctx context.Context, operation *Operation, header http.
 		Variables:              operation.variables,
 		Headers:                header,
 		DisableIntrospection:   !e.cfg.Introspection,
-		RecoverFunc:            e.presenter.recovered,
-		ResolverMiddleware:     e.presenter.resolve,
-		RootResolverMiddleware: passRoot,
+		RecoverFunc:            e.running.recover,
+		ResolverMiddleware:     e.running.resolve,
+		RootResolverMiddleware: e.running.root,
 	}
-	ctx = graphql.WithOperationContext(ctx, running)
-	ctx = graphql.WithResponseContext(ctx, e.presenter.present, e.presenter.recovered)
+	ctx = graphql.WithOperationContext(ctx, op)
+	ctx = graphql.WithResponseContext(ctx, e.running.present, e.running.recover)
 	response := e.schema.Exec(ctx)(ctx)
 	response.Errors = append(response.Errors, graphql.GetErrors(ctx)...)
 	return response
 }
-
-func passRoot(ctx context.Context, next graphql.RootResolver) graphql.Marshaler { return next(ctx) }

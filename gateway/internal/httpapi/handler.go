@@ -147,7 +147,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, as format, reque
 		w.Header().Set("Allow", "POST")
 		return kind, h.refuse(w, as, memory, methodNotAllowed("mutations need POST"))
 	}
-	if errs := h.engine.Bind(operation, request.variables); errs != nil {
+	if errs := h.engine.Bind(&operation, request.variables); errs != nil {
 		return kind, h.write(w, as, documentStatus(as), &graphql.Response{Errors: errs}, memory)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), h.cfg.Timeout)

@@ -156,14 +156,15 @@ func parseBody(memory *scratch) (request, *problem) {
 	}
 	var read request
 	var found *problem
-	seen := make(map[string]bool, 4)
+	var seen [members]bool
 	err := decoder.Object(func(name []byte) error {
-		if seen[string(name)] {
+		member := memberOf(name)
+		if member != other && seen[member] {
 			found = badRequest("a name is given twice")
 			return errFound
 		}
-		seen[string(name)] = true
-		if found = read.field(decoder, string(name), memory); found != nil {
+		seen[member] = true
+		if found = read.field(decoder, member, memory); found != nil {
 			return errFound
 		}
 		return nil
@@ -183,26 +184,53 @@ func parseBody(memory *scratch) (request, *problem) {
 // errFound ends the walk over an object; the problem says why.
 var errFound = errors.New("found a problem")
 
-func (read *request) field(decoder *strictjson.Decoder, name string, memory *scratch) (found *problem) {
-	switch name {
+// member is one that GraphQL over HTTP knows.
+type member uint8
+
+const (
+	query member = iota
+	operationName
+	variables
+	extensions
+	other // what GraphQL over HTTP does not know
+	members
+)
+
+func memberOf(name []byte) member {
+	switch string(name) {
 	case "query":
-		text, found := readText(decoder, name, memory.query[:0])
+		return query
+	case "operationName":
+		return operationName
+	case "variables":
+		return variables
+	case "extensions":
+		return extensions
+	default:
+		return other
+	}
+}
+
+func (read *request) field(decoder *strictjson.Decoder, name member, memory *scratch) (found *problem) {
+	switch name {
+	case query:
+		text, found := readText(decoder, "query", memory.query[:0])
 		memory.query = append(memory.query[:0], text...) // out of the body, and kept where it grew
 		read.query = memory.query
 		return found
-	case "operationName":
-		text, found := readText(decoder, name, nil)
+	case operationName:
+		text, found := readText(decoder, "operationName", nil)
 		if found == nil && len(text) > maxOperationName {
 			return badRequest("operationName is too long")
 		}
 		read.operationName = string(text)
 		return found
-	case "variables":
-		read.variables, found = readObject(decoder, name)
+	case variables:
+		read.variables, found = readObject(decoder, "variables")
 		return found
-	case "extensions":
-		extensions, found := readObject(decoder, name)
-		_, read.persisted = extensions["persistedQuery"]
+	case extensions:
+		values, found := readObject(decoder, "extensions")
+		_, read.persisted = values["persistedQuery"]
 		return found
 	default:
 		if _, err := decoder.Value(); err != nil {
