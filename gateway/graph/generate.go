@@ -7,3 +7,4 @@ package graph
 //go:generate go tool gqlgen generate --config gqlgen.yml
 //go:generate sed -i s/graphql.MarshalSliceConcurrently(/marshalSlice(/ exec/generated.go
 //go:generate sed -i -E "s/^func \\(ec \\*executionContext\\) _(UserVote|Ticket|VoteResponse)\\(/func (ec *executionContext) generated_\\1(/" exec/generated.go
+//go:generate sed -i -E "s/^func \\(ec \\*executionContext\\) unmarshalInput(VoteInput|TicketInput)\\(/func (ec *executionContext) generated_unmarshalInput\\1(/" exec/generated.go

@@ -2788,7 +2788,7 @@ func (ec *executionContext) fieldContext___Type_isOneOf(_ context.Context, field
 
 // region    **************************** input.gotpl *****************************
 
-func (ec *executionContext) unmarshalInputTicketInput(ctx context.Context, obj any) (model.TicketInput, error) {
+func (ec *executionContext) generated_unmarshalInputTicketInput(ctx context.Context, obj any) (model.TicketInput, error) {
 	var it model.TicketInput
 	if obj == nil {
 		return it, nil
@@ -2846,7 +2846,7 @@ func (ec *executionContext) unmarshalInputTicketInput(ctx context.Context, obj a
 	return it, nil
 }
 
-func (ec *executionContext) unmarshalInputVoteInput(ctx context.Context, obj any) (model.VoteInput, error) {
+func (ec *executionContext) generated_unmarshalInputVoteInput(ctx context.Context, obj any) (model.VoteInput, error) {
 	var it model.VoteInput
 	if obj == nil {
 		return it, nil
