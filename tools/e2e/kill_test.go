@@ -25,7 +25,7 @@ func TestKillEachService(t *testing.T) {
 			killed := time.Now()
 			c.awaitMore(t, progress)
 			t.Logf("%d votes acknowledged within %v of the kill", progress, time.Since(killed).Round(time.Millisecond))
-			victim.Start(t)
+			victim.Start()
 			victim.AwaitReady(t)
 			c.awaitMore(t, progress)
 			c.stop()

@@ -55,7 +55,8 @@ func Start(t testing.TB, c Command) *Process {
 		stderr: logFile(t, c.Dir, c.Name+".log-*"),
 		done:   make(chan struct{}),
 	}
-	p.cmd.Env = append(environment(), c.Env...)
+	// A program under the race detector sleeps for a second when it ends, unless it is told not to.
+	p.cmd.Env = append(append(environment(), "GORACE=atexit_sleep_ms=0"), c.Env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	endWithParent(p.cmd.SysProcAttr)
 	started := make(chan error, 1)
@@ -152,13 +153,7 @@ func (p *Process) Wait(patience time.Duration) (int, error) {
 
 // finish stops the process if it still runs, and says what was wrong with it.
 func (p *Process) finish(t testing.TB) {
-	select {
-	case <-p.done:
-	default:
-		if err := p.stop(); err != nil {
-			t.Errorf("stop %s: %v", p.Name, err)
-		}
-	}
+	p.Stop(t)
 	log := p.Stderr()
 	for _, mark := range []string{"WARNING: DATA RACE", "panic: ", "fatal error: "} {
 		if at := strings.Index(log, mark); at >= 0 {
@@ -167,6 +162,19 @@ func (p *Process) finish(t testing.TB) {
 	}
 	if t.Failed() {
 		t.Logf("%s of %s ends:\n%s", filepath.Base(p.stderr), p.Name, tail(log))
+	}
+}
+
+// Stop asks the process to stop, if it still runs, and waits for that. It must do so in good order.
+func (p *Process) Stop(t testing.TB) {
+	t.Helper()
+	select {
+	case <-p.done:
+		return
+	default:
+	}
+	if err := p.stop(); err != nil {
+		t.Errorf("stop %s: %v", p.Name, err)
 	}
 }
 

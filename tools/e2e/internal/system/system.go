@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,6 +50,7 @@ type System struct {
 	*View
 
 	Gateways []*voter.Client
+	t        testing.TB // a service that is started again lives as long as the system
 	services map[Kind][]*Service
 	dir      string
 	keyFile  string
@@ -76,7 +78,8 @@ func Start(t testing.TB, cfg Config) *System {
 		t.Fatal(err)
 	}
 	s := &System{
-		View: stores.view(t), services: map[Kind][]*Service{}, dir: testenv.Dir(t), lockKey: testenv.Namespace(t), flags: cfg.Flags,
+		View: stores.view(t), t: t, services: map[Kind][]*Service{}, dir: testenv.Dir(t), lockKey: testenv.Namespace(t),
+		flags: cfg.Flags,
 	}
 	t.Cleanup(func() { s.leaveNothing(t) })
 	s.keyFile = writeKey(t, s.dir)
@@ -89,9 +92,10 @@ func Start(t testing.TB, cfg Config) *System {
 	}
 	for _, kind := range Kinds() {
 		for _, one := range s.services[kind] {
-			one.Start(t)
+			one.Start()
 		}
 	}
+	t.Cleanup(s.stop)
 	for _, gateway := range s.services[Gateway] {
 		client := voter.NewClient(gateway.Address)
 		t.Cleanup(client.Close) // before the gateways stop
@@ -154,10 +158,21 @@ func AwaitAnswers(t testing.TB, gateway *voter.Client) {
 	})
 }
 
+// stop stops all services at the same time.
+func (s *System) stop() {
+	var stopping sync.WaitGroup
+	for _, kind := range Kinds() {
+		for _, one := range s.services[kind] {
+			stopping.Go(func() { one.Stop(s.t) })
+		}
+	}
+	stopping.Wait()
+}
+
 // Start starts the service, or starts it again after it was killed.
-func (s *Service) Start(t testing.TB) {
-	t.Helper()
-	s.Process = process.Start(t, process.Command{
+func (s *Service) Start() {
+	s.system.t.Helper()
+	s.Process = process.Start(s.system.t, process.Command{
 		Name: fmt.Sprintf("%s-%d", s.Kind, s.index), Program: string(s.Kind), Dir: s.system.dir,
 		Args: append(s.arguments(), s.system.flags[s.Kind]...),
 		Env:  s.environment(),
