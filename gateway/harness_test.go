@@ -195,8 +195,16 @@ func (s *services) start(t testing.TB) *running {
 
 func start(t testing.TB, cfg Config) *running {
 	t.Helper()
+	return startOn(t, cfg, testHost(t))
+}
+
+func testHost(t testing.TB) service.Host {
 	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	host := service.Host{Log: log, Health: service.NewHealth(), Meter: noop.NewMeterProvider().Meter("test")}
+	return service.Host{Log: log, Health: service.NewHealth(), Meter: noop.NewMeterProvider().Meter("test")}
+}
+
+func startOn(t testing.TB, cfg Config, host service.Host) *running {
+	t.Helper()
 	gateway, err := New(t.Context(), cfg, host)
 	if err != nil {
 		t.Fatal(err)

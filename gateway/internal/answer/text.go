@@ -112,46 +112,33 @@ func (t *Texts) Name(code statusv1.Code) string {
 	return t.names[statusv1.Code_CODE_INTERNAL]
 }
 
-// ForCode returns what to say of a code where nothing more exact is known.
+// ForCode returns what to say of a code where nothing more exact is known. A code that is not in it is an internal error.
 func ForCode(code statusv1.Code) Text {
-	switch code {
-	case statusv1.Code_CODE_OK:
-		return Counted
-	case statusv1.Code_CODE_INVALID_ARGUMENT:
-		return Invalid
-	case statusv1.Code_CODE_TICKET_INVALID, statusv1.Code_CODE_TICKET_EXPIRED, statusv1.Code_CODE_TICKET_SUPERSEDED:
-		return TicketStale
-	case statusv1.Code_CODE_TICKET_EXHAUSTED:
-		return TicketExhausted
-	case statusv1.Code_CODE_BALLOT_CLOSED:
-		return BallotClosed
-	case statusv1.Code_CODE_BALLOT_NOT_FOUND:
-		return BallotNotFound
-	case statusv1.Code_CODE_VOTER_LIMIT:
-		return VoterLimit
-	case statusv1.Code_CODE_KEY_REUSED:
-		return KeyReused
-	case statusv1.Code_CODE_ALREADY_LIKED:
-		return AlreadyLiked
-	case statusv1.Code_CODE_NOT_LIKED:
-		return NotLiked
-	case statusv1.Code_CODE_UNAUTHENTICATED:
-		return Unauthenticated
-	case statusv1.Code_CODE_PERMISSION_DENIED:
-		return PermissionDenied
-	case statusv1.Code_CODE_RATE_LIMITED:
-		return RateLimited
-	case statusv1.Code_CODE_OVERLOADED:
-		return Overloaded
-	case statusv1.Code_CODE_UNAVAILABLE:
-		return Unavailable
-	case statusv1.Code_CODE_OUTCOME_UNKNOWN:
-		return OutcomeUnknown
-	case statusv1.Code_CODE_INTERNAL, statusv1.Code_CODE_UNSPECIFIED:
-		return Internal
-	default:
+	byCode := [...]Text{
+		statusv1.Code_CODE_OK:                Counted,
+		statusv1.Code_CODE_INVALID_ARGUMENT:  Invalid,
+		statusv1.Code_CODE_TICKET_INVALID:    TicketStale,
+		statusv1.Code_CODE_TICKET_EXPIRED:    TicketStale,
+		statusv1.Code_CODE_TICKET_SUPERSEDED: TicketStale,
+		statusv1.Code_CODE_TICKET_EXHAUSTED:  TicketExhausted,
+		statusv1.Code_CODE_BALLOT_CLOSED:     BallotClosed,
+		statusv1.Code_CODE_BALLOT_NOT_FOUND:  BallotNotFound,
+		statusv1.Code_CODE_VOTER_LIMIT:       VoterLimit,
+		statusv1.Code_CODE_KEY_REUSED:        KeyReused,
+		statusv1.Code_CODE_ALREADY_LIKED:     AlreadyLiked,
+		statusv1.Code_CODE_NOT_LIKED:         NotLiked,
+		statusv1.Code_CODE_UNAUTHENTICATED:   Unauthenticated,
+		statusv1.Code_CODE_PERMISSION_DENIED: PermissionDenied,
+		statusv1.Code_CODE_RATE_LIMITED:      RateLimited,
+		statusv1.Code_CODE_OVERLOADED:        Overloaded,
+		statusv1.Code_CODE_UNAVAILABLE:       Unavailable,
+		statusv1.Code_CODE_OUTCOME_UNKNOWN:   OutcomeUnknown,
+		statusv1.Code_CODE_INTERNAL:          Internal,
+	}
+	if code < 0 || int(code) >= len(byCode) {
 		return Internal
 	}
+	return byCode[code]
 }
 
 // NameRule returns what to say of a name that the ballot's rules refuse.

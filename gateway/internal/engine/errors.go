@@ -46,15 +46,20 @@ func shorten(list gqlerror.List) gqlerror.List {
 		list = list[:maxErrors]
 	}
 	for _, err := range list {
-		if len(err.Message) > maxMessage {
-			cut := maxMessage
-			for cut > 0 && !utf8.RuneStart(err.Message[cut]) {
-				cut--
-			}
-			err.Message = err.Message[:cut] + "…"
-		}
+		err.Message = shortenText(err.Message)
 	}
 	return list
+}
+
+func shortenText(text string) string {
+	if len(text) <= maxMessage {
+		return text
+	}
+	cut := maxMessage
+	for cut > 0 && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return text[:cut] + "…"
 }
 
 // presenter turns errors of execution into what the client sees.
@@ -96,7 +101,7 @@ func (p *presenter) present(ctx context.Context, err error) *gqlerror.Error {
 		if code, _ := shown.Extensions["code"].(string); code == "" {
 			setCode(shown, codeBadInput)
 		}
-		shorten(gqlerror.List{shown})
+		shown.Message = shortenText(shown.Message)
 	}
 	return shown
 }

@@ -202,6 +202,6 @@ func (h *Handler) write(w http.ResponseWriter, as format, status int, response *
 	header["Cache-Control"] = h.noStore
 	header["Content-Length"] = []string{strconv.Itoa(len(out))}
 	w.WriteHeader(status)
-	_, _ = w.Write(out) // the client may be gone
+	_, _ = w.Write(out) //nolint:gosec // JSON, said to be nothing else; and the client may be gone
 	return status
 }

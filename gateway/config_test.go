@@ -1,0 +1,90 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/littlevote/littlevote/libs/config"
+)
+
+// load reads flags and environment as the command does, and returns the exit code and what was printed.
+func load(t *testing.T, cfg *Config, args []string, environ ...string) (int, string) {
+	t.Helper()
+	var out, problems bytes.Buffer
+	code := config.Program{
+		Name: "gateway", Args: args, Environ: environ, Stdout: &out, Stderr: &problems, Targets: []any{cfg},
+		Run: func(context.Context, *slog.Logger) error { return nil },
+	}.Execute(t.Context())
+	return code, out.String() + problems.String()
+}
+
+func TestSettings(t *testing.T) {
+	cfg := DefaultConfig()
+	code, text := load(t, &cfg, []string{"--gateway-path", "/vote", "--dev"}, "LITTLEVOTE_GATEWAY_VOTES_QUEUE=7", "LITTLEVOTE_TICKET_TARGET=a:1,b:2")
+	if code != 0 || cfg.Gateway.Path != "/vote" || cfg.Gateway.Votes.Queue != 7 || cfg.Ticket.Target != "a:1,b:2" || !cfg.Dev.Dev {
+		t.Errorf("%d %s %+v", code, text, cfg)
+	}
+}
+
+func TestBadSettings(t *testing.T) {
+	for flag, key := range map[string]string{
+		"--listen=8080":                   "listen",
+		"--admin-listen=x":                "admin.listen",
+		"--ticket-target=":                "ticket.target",
+		"--vote-target=":                  "vote.target",
+		"--query-target=":                 "query.target",
+		"--gateway-path=":                 "gateway.path",
+		"--gateway-path=/":                "gateway.path",
+		"--gateway-path=graphql":          "gateway.path",
+		"--gateway-path=/graphql/":        "gateway.path",
+		"--gateway-path=/a//b":            "gateway.path",
+		"--gateway-path=/a/../b":          "gateway.path",
+		"--gateway-path=/{x}":             "gateway.path",
+		"--gateway-path=/readyz":          "gateway.path",
+		"--gateway-path=/playground/x.js": "gateway.path",
+		"--gateway-language=fr":           "gateway.language",
+		"--gateway-request-timeout=1ms":   "gateway.request-timeout",
+		"--gateway-max-requests=0":        "gateway.max-requests",
+		"--gateway-max-body=1":            "gateway.max-body",
+		"--gateway-max-tokens=0":          "gateway.max-tokens",
+		"--gateway-max-depth=0":           "gateway.max-depth",
+		"--gateway-max-aliases=-1":        "gateway.max-aliases",
+		"--gateway-max-mutations=0":       "gateway.max-mutations",
+		"--gateway-max-complexity=0":      "gateway.max-complexity",
+		"--gateway-document-cache=-1":     "gateway.document-cache",
+		"--gateway-votes-in-flight=0":     "gateway.votes.in-flight",
+		"--gateway-votes-batch=1001":      "gateway.votes.batch",
+		"--gateway-votes-queue=0":         "gateway.votes.queue",
+		"--gateway-votes-timeout=1h":      "gateway.votes.timeout",
+		"--gateway-votes-ticket-wait=-1s": "gateway.votes.ticket-wait",
+		"--gateway-reads-in-flight=0":     "gateway.reads.in-flight",
+		"--gateway-reads-batch=0":         "gateway.reads.batch",
+		"--gateway-reads-queue=0":         "gateway.reads.queue",
+		"--gateway-reads-timeout=0s":      "gateway.reads.timeout",
+	} {
+		cfg := DefaultConfig()
+		if code, text := load(t, &cfg, []string{flag}); code != 2 || !strings.Contains(text, key) {
+			t.Errorf("%s: exit code %d, %s", flag, code, text)
+		}
+	}
+}
+
+func TestDefaultsAreValid(t *testing.T) {
+	cfg := DefaultConfig()
+	code, text := load(t, &cfg, []string{"--print-config"})
+	if code != 0 || !strings.Contains(text, "127.0.0.1:8080") || !strings.Contains(text, "/graphql") {
+		t.Errorf("%d %s", code, text)
+	}
+}
+
+// A gateway that can't check tickets does not start.
+func TestNoKeyNoStart(t *testing.T) {
+	cfg := newServices(t).config(t)
+	cfg.Dev.Dev = false
+	if _, err := New(t.Context(), cfg, testHost(t)); err == nil || !strings.Contains(err.Error(), "ticket.key-file") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,58 @@
+package gateway
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/littlevote/littlevote/libs/service"
+)
+
+func TestMetrics(t *testing.T) {
+	meter, registry, err := service.NewMeter("gateway")
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := testHost(t)
+	host.Meter = meter
+	gateway := startOn(t, newServices(t).config(t), host)
+	gateway.ask(`{ __typename }`, nil)
+	gateway.voteOnce("")
+	gateway.send(http.MethodPut, gateway.url, "")
+	var requests map[string]uint64
+	queues := 0
+	// A request is counted after its answer is sent.
+	await(t, "three requests are counted", func() bool {
+		requests, queues = gathered(t, registry)
+		return len(requests) == 3
+	})
+	if requests["query 200"] != 1 || requests["mutation 200"] != 1 || requests["none 405"] != 1 || queues != 3 {
+		t.Errorf("requests %v, %d queues", requests, queues)
+	}
+}
+
+// gathered returns how many requests of each kind and status were counted, and how many queues are shown.
+func gathered(t *testing.T, registry *prometheus.Registry) (map[string]uint64, int) {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	requests, queues := map[string]uint64{}, 0
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			labels := map[string]string{}
+			for _, label := range metric.GetLabel() {
+				labels[label.GetName()] = label.GetValue()
+			}
+			switch family.GetName() {
+			case "littlevote_gateway_request_duration_seconds":
+				requests[labels["kind"]+" "+labels["status"]] = metric.GetHistogram().GetSampleCount()
+			case "littlevote_gateway_queue_length":
+				queues++
+			}
+		}
+	}
+	return requests, queues
+}
