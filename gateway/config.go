@@ -92,7 +92,7 @@ func DefaultConfig() Config {
 			Path: "/graphql", Language: "zh", Introspection: true, Playground: true,
 			RequestTimeout: 10 * time.Second, MaxRequests: 20_000, MaxBody: 64 << 10,
 			MaxTokens: 1000, MaxDepth: 15, MaxAliases: 50, MaxMutations: 10, MaxComplexity: 20_000, DocumentCache: 32 << 20,
-			Votes: Votes{InFlight: 4, Batch: 1000, Queue: 20_000, Timeout: 5 * time.Second, TicketWait: time.Second},
+			Votes: Votes{InFlight: 2, Batch: 1000, Queue: 20_000, Timeout: 5 * time.Second, TicketWait: time.Second},
 			Reads: Reads{InFlight: 4, Batch: 1000, Queue: 20_000, Timeout: 3 * time.Second},
 		},
 	}
