@@ -28,7 +28,7 @@ type Admin struct {
 // Vote is the group "vote".
 type Vote struct {
 	Listen         string        `key:"listen" help:"host:port of the RPC service"`
-	Workers        int           `key:"workers" help:"batches of one ballot that are on their way at once, 1 to 64"`
+	Workers        int           `key:"workers" help:"batches of one ballot that are on their way at once, 1 to 64: more of them are smaller, and cost more than they save unless Kafka is far away"`
 	BatchVotes     int           `key:"batch-votes" help:"most votes in a batch, 1 to 1000: the script that admits one holds Redis for everybody"`
 	BatchBytes     int           `key:"batch-bytes" help:"about how many bytes a batch may have, 4096 to 262144"`
 	Queue          int           `key:"queue" help:"votes of one ballot that may wait; more are refused as OVERLOADED, 1 to 1000000"`
@@ -43,7 +43,7 @@ func DefaultConfig() Config {
 	return Config{
 		Vote: Vote{
 			Listen:         "127.0.0.1:8102",
-			Workers:        2,
+			Workers:        1,
 			BatchVotes:     1000,
 			BatchBytes:     256 << 10,
 			Queue:          20_000,

@@ -27,6 +27,13 @@ type session struct {
 	grown  int                 // partitions that watch knows of
 }
 
+// A broker answers a fetch once there is this much, or after this long: under load a few fetches a second carry what
+// would otherwise be one fetch a record, each of which costs the broker more than the record does.
+const (
+	fetchMinBytes = 256 << 10
+	fetchMaxWait  = 100 * time.Millisecond
+)
+
 func newSession(p *Persister, topic events.Topic) (*session, error) {
 	s := &session{
 		Persister: p,
@@ -52,7 +59,8 @@ func newSession(p *Persister, topic events.Topic) (*session, error) {
 		kgo.HeartbeatInterval(p.cfg.GroupHeartbeat),
 		kgo.RebalanceTimeout(2*p.cfg.TransactionTimeout),
 		kgo.FetchMaxBytes(int32(p.cfg.BufferBytes)),
-		kgo.FetchMaxWait(time.Second),
+		kgo.FetchMinBytes(fetchMinBytes),
+		kgo.FetchMaxWait(fetchMaxWait),
 	)...)
 	return s, err
 }
@@ -113,13 +121,14 @@ func (s *session) assigned(_ context.Context, client *kgo.Client, partitions map
 
 func (s *session) revoked(ctx context.Context, _ *kgo.Client, partitions map[string][]int32) {
 	ids := partitions[s.topics.Votes]
+	if len(ids) == 0 {
+		return // each rebalance says so; nobody is to wait for a transaction because of that
+	}
 	s.owned.remove(ids)
 	for _, id := range ids {
 		s.status.halt(id, nil)
 	}
-	if len(ids) > 0 {
-		s.log.InfoContext(ctx, "partitions are no longer ours", "partitions", ids)
-	}
+	s.log.InfoContext(ctx, "partitions are no longer ours", "partitions", ids)
 }
 
 // gather polls until ctx ends. It returns an error if the session can't go on.
