@@ -1,10 +1,12 @@
 package e2e
 
 import (
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/littlevote/littlevote/libs/pgledger"
+	"github.com/littlevote/littlevote/libs/testenv"
 	"github.com/littlevote/littlevote/tools/e2e/internal/checker"
 	"github.com/littlevote/littlevote/tools/e2e/internal/system"
 	"github.com/littlevote/littlevote/tools/e2e/internal/voter"
@@ -27,6 +29,12 @@ func TestF7RedisEmptied(t *testing.T) {
 	c := gather(t, s.Gateways, history, voters, alternating(true))
 	reader := watch(t, s.Gateways[0], history)
 	c.awaitMore(t, progress)
+	testenv.Eventually(t, progressTimeout, func() error { // else Postgres may still show 0 when it is asked instead
+		if rows(t, s) == 0 {
+			return errors.New("Postgres has no vote yet")
+		}
+		return nil
+	})
 	if err := system.Flush(redis); err != nil {
 		t.Fatal(err)
 	}
