@@ -63,6 +63,22 @@ func TestCommitRefused(t *testing.T) {
 	expectEmpty(t, pool)
 }
 
+// A server that is shut down during COMMIT may have committed: it waits for its replicas after that.
+func TestCommitDuringAShutdown(t *testing.T) {
+	t.Parallel()
+	pool := newLedger(t)
+	run(t, pool, `
+		CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			PERFORM pg_terminate_backend(pg_backend_pid());
+			RETURN NULL;
+		END $$;
+		CREATE CONSTRAINT TRIGGER die AFTER INSERT ON user_votes DEFERRABLE INITIALLY DEFERRED
+			FOR EACH ROW EXECUTE FUNCTION die()`)
+	if _, err := apply(t.Context(), pool, newBatch("main", 1, "A")); !pgledger.CommitUnknown(err) {
+		t.Errorf("error is %v, want an unknown", err)
+	}
+}
+
 func TestApplyWithoutServer(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -78,6 +78,7 @@ func TestApplyWaitsForAChangeOfEpoch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = change.Rollback(t.Context()) }()
 	if _, err := change.Exec(t.Context(), "UPDATE ledger_epoch SET epoch = 2"); err != nil {
 		t.Fatal(err)
 	}
@@ -102,6 +103,7 @@ func TestApplyWaitsForACertification(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = certify.Rollback(t.Context()) }()
 	if _, err := certify.Exec(t.Context(), "SELECT FROM ballots WHERE ballot = 'main' FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}

@@ -86,6 +86,7 @@ func TestEnsurePartitionsNeverBlocksForLong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = reader.Rollback(t.Context()) }()
 	// Locks all partitions for as long as it is open, the default one too.
 	if _, err := reader.Exec(t.Context(), "SELECT count(*) FROM vote_logs"); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package persist
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -97,23 +98,31 @@ func TestRebalanceUnderFlow(t *testing.T) {
 	})
 	first := w.start()
 	first.awaitReady()
+	all := []*running{first}
 	for range 3 {
 		second := w.start()
+		all = append(all, second)
 		second.awaitReady()
 		// Both have had something to do since.
-		w.awaitMore(200)
+		w.awaitMore(50)
 		second.stop()
-		w.awaitMore(200)
+		w.awaitMore(50)
 	}
 	third := w.start()
+	all = append(all, third)
 	third.awaitReady()
 	first.stop()
-	w.awaitMore(200)
+	w.awaitMore(50)
 	close(stop)
 	flow.Wait()
 	w.awaitVotes("A", sent.Load())
 	w.awaitVotes("B", sent.Load())
 	third.awaitReady()
+	for i, p := range all {
+		if p.logs.has("another process has moved an offset of ours") {
+			t.Errorf("persister %d worked on a partition that it had handed over", i)
+		}
+	}
 }
 
 // awaitMore waits for so many more votes of A.
@@ -213,6 +222,74 @@ func TestTopicThatGrows(t *testing.T) {
 	w.awaitVotes("A", 2)
 }
 
+// A partition changes hands only between two transactions: the next owner never begins at an offset that is about to move.
+func TestHandOverWaitsForTheTransaction(t *testing.T) {
+	w := newTown(t, 4)
+	for i := range 120 {
+		w.send(i%4, w.batch("A"))
+	}
+	release := w.lockLedger()
+	first := w.prepare(w.pool, func(c *Config, _ *Persister) { c.BatchRecords = 10 })
+	first.begin()
+	w.awaitLockWaiters(1)
+	second := w.start()
+	second.awaitReady() // in the group: now the first has to give up two partitions
+	for begin := time.Now(); time.Since(begin) < time.Second; {
+		if n := w.lockWaiters(); n > 1 {
+			t.Fatalf("%d transactions are on their way: the second persister has not waited for the first one's", n)
+		}
+	}
+	release()
+	w.awaitVotes("A", 120)
+	// The first had records of the partitions it gave up in its queue.
+	w.eventually(func() error {
+		if !second.logs.has("partition is ours") {
+			return errors.New("the second has no partition")
+		}
+		return nil
+	})
+	for i := range 4 {
+		w.send(i, w.batch("B"))
+	}
+	w.awaitVotes("B", 4)
+	for i, p := range []*running{first, second} {
+		if p.logs.has("another process has moved an offset of ours") {
+			t.Errorf("persister %d worked on a partition that was not its own", i)
+		}
+	}
+}
+
+// lockLedger keeps every transaction from going on until release is called.
+func (w *town) lockLedger() (release func()) {
+	w.Helper()
+	change, err := w.pool.Begin(w.Context())
+	if err != nil {
+		w.Fatal(err)
+	}
+	release = func() { _ = change.Rollback(context.Background()) }
+	w.Cleanup(release)
+	_, err = change.Exec(w.Context(), "SET LOCAL idle_in_transaction_session_timeout = 0; LOCK TABLE ledger_epoch IN EXCLUSIVE MODE")
+	if err != nil {
+		w.Fatal(err)
+	}
+	return release
+}
+
+func (w *town) lockWaiters() int {
+	w.Helper()
+	return query[int](w, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%FOR SHARE'")
+}
+
+func (w *town) awaitLockWaiters(want int) {
+	w.Helper()
+	w.eventually(func() error {
+		if n := w.lockWaiters(); n < want {
+			return fmt.Errorf("%d transactions wait", n)
+		}
+		return nil
+	})
+}
+
 // A stop in the middle of work ends soon, and what it leaves is done by the next.
 func TestStopUnderLoad(t *testing.T) {
 	w := newTown(t, 4)
@@ -242,25 +319,11 @@ func TestStopWhileTheLedgerIsLocked(t *testing.T) {
 	w := newTown(t, 1)
 	p := w.start()
 	p.awaitReady()
-	change, err := w.pool.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = change.Rollback(t.Context()) }()
-	if _, err := change.Exec(t.Context(), "SET LOCAL idle_in_transaction_session_timeout = 0; LOCK TABLE ledger_epoch IN EXCLUSIVE MODE"); err != nil {
-		t.Fatal(err)
-	}
+	release := w.lockLedger()
 	w.send(0, w.batch("A"))
-	w.eventually(func() error {
-		if query[int](w, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == 0 {
-			return errors.New("nobody waits")
-		}
-		return nil
-	})
+	w.awaitLockWaiters(1)
 	p.stop() // fails after 10 s
-	if err := change.Rollback(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	release()
 	begin := time.Now()
 	w.start()
 	w.awaitVotes("A", 1)
