@@ -33,7 +33,11 @@ func Migrate(ctx context.Context, url string, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	return partitionsOnce(ctx, cfg)
+	if err := partitionsOnce(ctx, cfg); err != nil {
+		// The default partitions take what comes, and a persister makes the daily ones later.
+		log.WarnContext(ctx, "daily partitions", "error", err)
+	}
+	return nil
 }
 
 func migrate(ctx context.Context, db *sql.DB, log *slog.Logger) error {

@@ -8,6 +8,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/littlevote/littlevote/libs/embedded"
 )
 
 // Postgres goes away and comes back: votes wait, nobody loses one.
@@ -61,6 +64,27 @@ func TestLostAnswerToCommit(t *testing.T) {
 		t.Error("no answer was lost")
 	}
 	p.awaitReady()
+}
+
+// Kafka goes away: the persister says so, and its stop does not wait for it.
+func TestKafkaAway(t *testing.T) {
+	kafka, err := embedded.Kafka("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := sync.OnceValue(kafka.Close)
+	t.Cleanup(func() { _ = gone() })
+	w := newTownOn(t, 2, kafka.Brokers())
+	p := w.prepare(w.pool, func(c *Config, _ *Persister) { c.TransactionTimeout = time.Second })
+	p.begin()
+	p.awaitReady()
+	w.send(0, w.batch("A"))
+	w.awaitVotes("A", 1)
+	if err := gone(); err != nil {
+		t.Fatal(err)
+	}
+	p.awaitTrouble("watch: ")
+	p.stop()
 }
 
 // wall stands between a persister and Postgres.

@@ -41,6 +41,11 @@ type town struct {
 
 func newTown(t *testing.T, partitions int) *town {
 	t.Helper()
+	return newTownOn(t, partitions, testenv.Kafka(t))
+}
+
+func newTownOn(t *testing.T, partitions int, brokers []string) *town {
+	t.Helper()
 	t.Parallel()
 	w := &town{T: t, url: testenv.Postgres(t), next: 1}
 	if err := pgledger.Migrate(t.Context(), w.url, slog.New(slog.DiscardHandler)); err != nil {
@@ -49,7 +54,7 @@ func newTown(t *testing.T, partitions int) *town {
 	w.pool = w.connect(w.url)
 	w.setEpoch(1, "open")
 	w.kafka = config.DefaultKafka()
-	w.kafka.Brokers, w.kafka.TopicPrefix, w.kafka.Partitions = testenv.Kafka(t), testenv.Topic(t), partitions
+	w.kafka.Brokers, w.kafka.TopicPrefix, w.kafka.Partitions = brokers, testenv.Topic(t), partitions
 	w.client = w.producer()
 	w.admin = kadm.NewClient(w.client)
 	w.topics = events.NewTopics(w.kafka.TopicPrefix)
