@@ -17,18 +17,13 @@ import (
 // Config is the settings of the gateway.
 type Config struct {
 	config.Dev
-	Listen  string     `key:"listen" help:"host:port on which the gateway answers"`
-	Admin   Admin      `key:"admin"`
-	Ticket  Ticket     `key:"ticket"`
-	Vote    Target     `key:"vote"`
-	Query   Target     `key:"query"`
-	TLS     config.TLS `key:"tls"`
-	Gateway Settings   `key:"gateway"`
-}
-
-// Admin is the group "admin".
-type Admin struct {
-	Listen string `key:"listen" help:"host:port of health, metrics and pprof; keep it away from the outside"`
+	Listen  string       `key:"listen" help:"host:port on which the gateway answers"`
+	Admin   config.Admin `key:"admin"`
+	Ticket  Ticket       `key:"ticket"`
+	Vote    Target       `key:"vote"`
+	Query   Target       `key:"query"`
+	TLS     config.TLS   `key:"tls"`
+	Gateway Settings     `key:"gateway"`
 }
 
 // Ticket is what the gateway needs of the group "ticket".
@@ -84,7 +79,7 @@ type Reads struct {
 func DefaultConfig() Config {
 	return Config{
 		Listen: "127.0.0.1:8080",
-		Admin:  Admin{Listen: "127.0.0.1:9080"},
+		Admin:  config.Admin{Listen: "127.0.0.1:9080"},
 		Ticket: Ticket{Target: "127.0.0.1:8101"},
 		Vote:   Target{Target: "127.0.0.1:8102"},
 		Query:  Target{Target: "127.0.0.1:8103"},
@@ -100,9 +95,6 @@ func DefaultConfig() Config {
 
 // Validate checks the limits.
 func (c Config) Validate() error { return config.Address("listen", c.Listen) }
-
-// Validate checks the limits.
-func (a Admin) Validate() error { return config.Address("listen", a.Listen) }
 
 // Validate checks the limits.
 func (t Ticket) Validate() error { return config.Required("target", t.Target) }

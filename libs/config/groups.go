@@ -20,6 +20,14 @@ type Dev struct {
 	Dev bool `key:"dev" help:"development mode: without ticket.key-file tickets are signed with a key that everybody knows, instead of a refusal to start"`
 }
 
+// Admin is the group "admin".
+type Admin struct {
+	Listen string `key:"listen" help:"host:port of health, metrics and pprof; keep it away from the outside"`
+}
+
+// Validate checks the limits.
+func (a Admin) Validate() error { return Address("listen", a.Listen) }
+
 // Redis is the group "redis".
 type Redis struct {
 	URL        string        `key:"url" help:"redis://user:password@host:port/db, or rediss:// for TLS"`

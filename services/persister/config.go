@@ -10,16 +10,11 @@ import (
 // Config is everything that can be set.
 type Config struct {
 	Persister   Persister          `key:"persister"`
-	Admin       Admin              `key:"admin"`
+	Admin       config.Admin       `key:"admin"`
 	Kafka       config.Kafka       `key:"kafka"`
 	Postgres    config.Postgres    `key:"postgres"`
 	Participant config.Participant `key:"participant"`
 	TLS         config.TLS         `key:"tls"`
-}
-
-// Admin is the group "admin".
-type Admin struct {
-	Listen string `key:"listen" help:"host:port of health, metrics and pprof; keep it away from the outside"`
 }
 
 // Persister is the group "persister".
@@ -47,7 +42,7 @@ func DefaultConfig() Config {
 			TransactionTimeout: 10 * time.Second,
 			SessionTimeout:     6 * time.Second,
 		},
-		Admin:       Admin{Listen: "127.0.0.1:9104"},
+		Admin:       config.Admin{Listen: "127.0.0.1:9104"},
 		Kafka:       config.DefaultKafka(),
 		Postgres:    config.DefaultPostgres(),
 		Participant: config.DefaultParticipant(),
@@ -66,6 +61,3 @@ func (p Persister) Validate() error {
 		config.Between("session-timeout", p.SessionTimeout, time.Second, 5*time.Minute),
 	)
 }
-
-// Validate checks the limits.
-func (a Admin) Validate() error { return config.Address("listen", a.Listen) }

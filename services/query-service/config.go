@@ -10,16 +10,11 @@ import (
 // Config is everything that can be set.
 type Config struct {
 	Query       Query              `key:"query"`
-	Admin       Admin              `key:"admin"`
+	Admin       config.Admin       `key:"admin"`
 	Redis       config.Redis       `key:"redis"`
 	Postgres    config.Postgres    `key:"postgres"`
 	Participant config.Participant `key:"participant"`
 	TLS         config.TLS         `key:"tls"`
-}
-
-// Admin is the group "admin".
-type Admin struct {
-	Listen string `key:"listen" help:"host:port of health, metrics and pprof; keep it away from the outside"`
 }
 
 // Query is the group "query".
@@ -34,7 +29,7 @@ type Query struct {
 func DefaultConfig() Config {
 	return Config{
 		Query:       Query{Listen: "127.0.0.1:8103", Workers: 2, Queue: 20_000, Timeout: 2 * time.Second},
-		Admin:       Admin{Listen: "127.0.0.1:9103"},
+		Admin:       config.Admin{Listen: "127.0.0.1:9103"},
 		Redis:       config.DefaultRedis(),
 		Postgres:    config.DefaultPostgres(),
 		Participant: config.DefaultParticipant(),
@@ -50,6 +45,3 @@ func (q Query) Validate() error {
 		config.Between("timeout", q.Timeout, 10*time.Millisecond, 30*time.Second),
 	)
 }
-
-// Validate checks the limits.
-func (a Admin) Validate() error { return config.Address("listen", a.Listen) }

@@ -16,7 +16,7 @@ type Config struct {
 	config.Dev
 	Ticket      Ticket          `key:"ticket"`
 	Ballots     Ballots         `key:"ballots"`
-	Admin       Admin           `key:"admin"`
+	Admin       config.Admin    `key:"admin"`
 	Redis       config.Redis    `key:"redis"`
 	Postgres    config.Postgres `key:"postgres"`
 	Participant Participant     `key:"participant"`
@@ -33,11 +33,6 @@ type Ticket struct {
 	LockTTL           time.Duration `key:"lock-ttl" help:"how long the producer lock outlives its holder, 100ms to 1m (etcd: whole seconds, at least what it grants); below ticket.interval no failover costs a ticket"`
 	LockKey           string        `key:"lock-key" help:"name of the producer lock, in Redis or etcd; another one where several systems share a store"`
 	LockEtcdEndpoints []string      `key:"lock-etcd-endpoints" help:"URLs of etcd with commas between, for ticket.lock etcd"`
-}
-
-// Admin is the group "admin".
-type Admin struct {
-	Listen string `key:"listen" help:"host:port of health, metrics and pprof; keep it away from the outside"`
 }
 
 // Ballots is the group "ballots": the built-in ballots beside main.
@@ -119,7 +114,7 @@ func DefaultConfig() Config {
 			Cast: Ballot{BallotTicket{Interval: interval, Cap: 100}},
 			Tiny: Ballot{BallotTicket{Interval: interval, Cap: None}},
 		},
-		Admin:       Admin{Listen: "127.0.0.1:9101"},
+		Admin:       config.Admin{Listen: "127.0.0.1:9101"},
 		Redis:       config.DefaultRedis(),
 		Postgres:    config.DefaultPostgres(),
 		Participant: Participant{Heartbeat: config.DefaultParticipant().Heartbeat},
@@ -141,9 +136,6 @@ func (t Ticket) Validate() error {
 	}
 	return errors.Join(errs...)
 }
-
-// Validate checks the limits.
-func (a Admin) Validate() error { return config.Address("listen", a.Listen) }
 
 // Validate checks the limits.
 func (t BallotTicket) Validate() error {

@@ -12,17 +12,12 @@ type Config struct {
 	config.Dev
 	Vote        Vote               `key:"vote"`
 	Ticket      config.TicketKeys  `key:"ticket"`
-	Admin       Admin              `key:"admin"`
+	Admin       config.Admin       `key:"admin"`
 	Redis       config.Redis       `key:"redis"`
 	Kafka       config.Kafka       `key:"kafka"`
 	Postgres    config.Postgres    `key:"postgres"`
 	Participant config.Participant `key:"participant"`
 	TLS         config.TLS         `key:"tls"`
-}
-
-// Admin is the group "admin".
-type Admin struct {
-	Listen string `key:"listen" help:"host:port of health, metrics and pprof; keep it away from the outside"`
 }
 
 // Vote is the group "vote".
@@ -52,7 +47,7 @@ func DefaultConfig() Config {
 			ProduceTimeout: 2 * time.Second,
 			Timeout:        4 * time.Second,
 		},
-		Admin:       Admin{Listen: "127.0.0.1:9102"},
+		Admin:       config.Admin{Listen: "127.0.0.1:9102"},
 		Redis:       config.DefaultRedis(),
 		Kafka:       config.DefaultKafka(),
 		Postgres:    config.DefaultPostgres(),
@@ -74,6 +69,3 @@ func (v Vote) Validate() error {
 		config.Between("outbox-lease", v.OutboxLease, max(time.Second, v.Timeout), time.Minute),
 	)
 }
-
-// Validate checks the limits.
-func (a Admin) Validate() error { return config.Address("listen", a.Listen) }

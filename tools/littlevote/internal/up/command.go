@@ -29,12 +29,10 @@ type settings struct {
 
 // own comes first, so that its defaults hold: stores that are not named are embedded, and ports are free ones.
 type own struct {
-	Listen  string `key:"listen" help:"host:port of the gateway"`
-	DataDir string `key:"data-dir" help:"where the embedded stores and the ticket key live; one process at a time"`
-	Admin   struct {
-		Listen string `key:"listen" help:"host:port of health, metrics and pprof; keep it away from the outside"`
-	} `key:"admin"`
-	Ticket struct {
+	Listen  string       `key:"listen" help:"host:port of the gateway"`
+	DataDir string       `key:"data-dir" help:"where the embedded stores and the ticket key live; one process at a time"`
+	Admin   config.Admin `key:"admin"`
+	Ticket  struct {
 		Listen string `key:"listen" help:"host:port of the ticket service; port 0 takes a free one"`
 	} `key:"ticket"`
 	Vote struct {
