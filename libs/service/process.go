@@ -25,6 +25,7 @@ type Runner interface {
 // Process is the life of a service that has a process to itself: the service and its admin port, until ctx ends or one
 // of them fails. The admin port ends last, so that probes and metrics can watch the service drain.
 func Process(ctx context.Context, name, adminListen string, log *slog.Logger, start func(Host) (Runner, error)) error {
+	TuneGarbage()
 	meter, registry, err := NewMeter(name)
 	if err != nil {
 		return err

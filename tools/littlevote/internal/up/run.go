@@ -30,6 +30,7 @@ const readyTimeout = 2 * time.Minute
 
 // run is the life of the all-in-one: stores, services, ready, and back in the opposite order.
 func run(ctx context.Context, s *settings, out io.Writer, log *slog.Logger) error {
+	service.TuneGarbage()
 	st, err := openStores(ctx, s.own, log)
 	if err != nil {
 		return err
