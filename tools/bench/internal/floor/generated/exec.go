@@ -450,7 +450,8 @@ var sources = []*ast.Source{
 	{Name: "../../../../../gateway/graph/schema/federation.graphqls", Input: `extend schema
   @link(url: "https://specs.apollo.dev/federation/v2.3", import: ["@key"])
 `, BuiltIn: false},
-	{Name: "../../../../../gateway/graph/schema/mutation.graphqls", Input: `type Mutation {
+	{Name: "../../../../../gateway/graph/schema/mutation.graphqls", Input: `"Votes. Several in one document run one after the other; at most 10 are allowed (a setting)."
+type Mutation {
   """
   Votes with a ticket that the client holds: each named candidate gets one vote, all or none, and the ticket loses one use.
 
@@ -553,7 +554,11 @@ enum Outcome {
   UNKNOWN
 }
 `, BuiltIn: false},
-	{Name: "../../../../../gateway/graph/schema/query.graphqls", Input: `type Query {
+	{Name: "../../../../../gateway/graph/schema/query.graphqls", Input: `"""
+Reads. Each has a bounded time; an answer that can't be given is an error whose extensions.code says why, with
+extensions.retryable and, in milliseconds, extensions.retryAfterMs.
+"""
+type Query {
   """
   The newest usable ticket of a ballot: the permit that a vote must carry. A new one is made every 2 seconds (a setting), and
   only the newest is valid, so fetch it just before voting, or use ` + "`" + `ticketAndVote` + "`" + `.
@@ -579,8 +584,8 @@ enum Outcome {
     "The ballot's name, 1 to 64 of a-z, 0-9 and the hyphen."
     ballot: ID = "main"
     """
-    A consistency token from ` + "`" + `VoteResponse.token` + "`" + `: the answer is not older than that vote. A plain read after an
-    acknowledgement promises the same. At most 256 of A-Z, a-z, 0-9, ` + "`" + `.` + "`" + `, ` + "`" + `_` + "`" + `, ` + "`" + `~` + "`" + `, ` + "`" + `:` + "`" + `, ` + "`" + `=` + "`" + ` and the hyphen, else INVALID_ARGUMENT.
+    A consistency token from ` + "`" + `VoteResponse.token` + "`" + `: the answer is not older than that vote, or it is UNAVAILABLE. A plain
+    read after an acknowledgement shows the vote too, unless it says ` + "`" + `stale` + "`" + `. At most 256 of A-Z, a-z, 0-9, ` + "`" + `.` + "`" + `, ` + "`" + `_` + "`" + `, ` + "`" + `~` + "`" + `, ` + "`" + `:` + "`" + `, ` + "`" + `=` + "`" + ` and the hyphen, else INVALID_ARGUMENT.
     """
     atLeast: String
   ): UserVote!

@@ -9,9 +9,12 @@ import (
 	"strconv"
 )
 
+// Votes. Several in one document run one after the other; at most 10 are allowed (a setting).
 type Mutation struct {
 }
 
+// Reads. Each has a bounded time; an answer that can't be given is an error whose extensions.code says why, with
+// extensions.retryable and, in milliseconds, extensions.retryAfterMs.
 type Query struct {
 }
 
