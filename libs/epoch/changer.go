@@ -85,11 +85,12 @@ func (c *Changer) look(ctx context.Context) error {
 	return c.change(ctx, row)
 }
 
-// begin writes the first row: epoch 0, in which nothing ever happened, is ending.
+// begin writes the first row: an epoch in which nothing ever happened is ending. Its number is the time, so that records
+// of an earlier life of the topic, with another Postgres, are of epochs that are over.
 func (c *Changer) begin(ctx context.Context) (pgledger.Epoch, error) {
 	_, err := c.pool.Exec(ctx, `
 		INSERT INTO ledger_epoch (epoch, mode, state, ns, replid, replicated, reason)
-		VALUES (0, 'redis', 'ending', '', '', false, 'none was ever open') ON CONFLICT DO NOTHING`)
+		VALUES (extract(epoch FROM now())::bigint, 'redis', 'ending', '', '', false, 'none was ever open') ON CONFLICT DO NOTHING`)
 	if err != nil {
 		return pgledger.Epoch{}, fmt.Errorf("epoch: begin: %w", err)
 	}

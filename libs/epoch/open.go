@@ -69,7 +69,7 @@ func (c *Changer) load(ctx context.Context, tx pgx.Tx, old pgledger.Epoch) (pgle
 		return pgledger.Epoch{}, err
 	}
 	for _, b := range ballots {
-		if err := c.ledger.Load(ctx, fenceOf(next), b, old.Number == 0); err != nil {
+		if err := c.ledger.Load(ctx, fenceOf(next), b, old.NS == ""); err != nil {
 			return pgledger.Epoch{}, err
 		}
 		if _, err := tx.Exec(ctx, "INSERT INTO ballot_ns (epoch, ballot) VALUES ($1, $2)", next.Number, b.Name); err != nil {
