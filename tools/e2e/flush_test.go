@@ -9,7 +9,6 @@ import (
 	"github.com/littlevote/littlevote/libs/testenv"
 	"github.com/littlevote/littlevote/tools/e2e/internal/checker"
 	"github.com/littlevote/littlevote/tools/e2e/internal/system"
-	"github.com/littlevote/littlevote/tools/e2e/internal/voter"
 )
 
 // TestF7RedisEmptied empties Redis in the middle of load. Nobody may ever be shown a count without a vote that was
@@ -54,53 +53,4 @@ func TestF7RedisEmptied(t *testing.T) {
 	if err != nil || after.Number != before.Number+1 || after.NS == before.NS {
 		t.Errorf("epoch %+v, %v, after %+v", after, err, before)
 	}
-}
-
-// watcher reads all counts again and again.
-type watcher struct {
-	stopped chan struct{}
-	done    chan struct{}
-}
-
-// watch holds each read against what had been acknowledged before it was sent.
-func watch(t *testing.T, gateway *voter.Client, history *checker.History) *watcher {
-	w := &watcher{stopped: make(chan struct{}), done: make(chan struct{})}
-	go func() {
-		defer close(w.done)
-		reads, stale, failed := 0, 0, 0
-		for {
-			select {
-			case <-w.stopped:
-				t.Logf("%d reads: %d said that they may be stale, %d failed", reads, stale, failed)
-				return
-			case <-time.After(5 * time.Millisecond):
-			}
-			acknowledged := int64(history.Number(checker.Counted))
-			counts, err := gateway.GetAllUserVotes(t.Context(), "main")
-			reads++
-			if err != nil {
-				failed++
-				continue
-			}
-			sum, mayBeStale := int64(0), false
-			for _, c := range counts {
-				sum += c.Votes
-				mayBeStale = mayBeStale || c.Stale
-			}
-			if mayBeStale {
-				stale++
-			}
-			if sum < acknowledged && !mayBeStale || sum == 0 && acknowledged > 0 {
-				t.Errorf("a read shows %d votes after %d were acknowledged; may be stale: %v", sum, acknowledged, mayBeStale)
-				return
-			}
-		}
-	}()
-	t.Cleanup(func() { <-w.done })
-	return w
-}
-
-func (w *watcher) stop() {
-	close(w.stopped)
-	<-w.done
 }

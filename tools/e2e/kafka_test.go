@@ -21,6 +21,7 @@ func TestS25VotesGoOnWithoutKafka(t *testing.T) {
 	}})
 	history := &checker.History{}
 	c := gather(t, s.Gateways, history, voters, alternating(true))
+	reader := watch(t, s.Gateways[0], history)
 	c.awaitMore(t, progress)
 	kafka.Stop()
 	away := time.Now()
@@ -36,6 +37,7 @@ func TestS25VotesGoOnWithoutKafka(t *testing.T) {
 	kafka.Start(t)
 	c.awaitMore(t, progress)
 	c.stop()
+	reader.stop()
 	resolve(t, s.Gateways[1], history)
 	s.Verify(t, s.Gateways[0], history)
 }

@@ -20,6 +20,7 @@ func TestKillEachService(t *testing.T) {
 		t.Run(string(kind), func(t *testing.T) {
 			victim := s.Service(kind, 0)
 			c := gather(t, s.Gateways, history, voters, alternating(true))
+			reader := watch(t, s.Gateways[1], history)
 			c.awaitMore(t, progress)
 			victim.Kill()
 			killed := time.Now()
@@ -29,6 +30,7 @@ func TestKillEachService(t *testing.T) {
 			victim.AwaitReady(t)
 			c.awaitMore(t, progress)
 			c.stop()
+			reader.stop()
 			resolve(t, s.Gateways[1], history)
 			s.Verify(t, s.Gateways[0], history)
 		})
