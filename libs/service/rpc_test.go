@@ -149,7 +149,7 @@ func TestReflectionAndHealth(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if answer, err := alpha.Recv(); err != nil || len(answer.GetFileDescriptorResponse().GetFileDescriptorProto()) == 0 {
+	if answer, err := alpha.Recv(); err != nil || len(answer.GetFileDescriptorResponse().GetFileDescriptorProto()) == 0 { //nolint:staticcheck // Old tools.
 		t.Errorf("v1alpha: %v, %v", answer, err)
 	}
 

@@ -284,7 +284,7 @@ func (r *running) awaitTrouble(text string) {
 	r.w.Helper()
 	r.w.eventually(func() error {
 		if err := r.Ready(r.w.Context()); err == nil || !strings.Contains(err.Error(), text) {
-			return fmt.Errorf("ready says %v, want %q", err, text)
+			return fmt.Errorf("ready says %w, want %q", err, text)
 		}
 		return nil
 	})

@@ -73,11 +73,12 @@ func (a *Account) bounds() map[string]bounds {
 // Check compares the growth of counts with the account. It gives nil if all is well.
 func (a *Account) Check(before, after Counts) error {
 	expected := a.bounds()
-	for name := range before {
-		expected[name] = expected[name] // nobody voted for it: no growth
-	}
-	for name := range after {
-		expected[name] = expected[name]
+	for _, counts := range []Counts{before, after} {
+		for name := range counts {
+			if _, ok := expected[name]; !ok {
+				expected[name] = bounds{} // nobody voted for it: no growth
+			}
+		}
 	}
 	var wrong []string
 	for name, b := range expected {
