@@ -106,16 +106,6 @@ func (c *crowd) awaitAttempts(t *testing.T, votes int) {
 	})
 }
 
-// withNewest votes for names with whichever ticket is the newest, each time under a fresh key.
-func withNewest(names ...string) func(int) turn {
-	return func(int) turn {
-		return func(ctx context.Context, v voter.Voter) (checker.Attempt, bool) {
-			_, a := v.TicketAndVote(ctx, voter.NewKey(), names...)
-			return a, true
-		}
-	}
-}
-
 // letter is a candidate of ballot main.
 func letter(n int) string { return string(rune('A' + n%26)) }
 
