@@ -31,6 +31,9 @@ type belief struct {
 	until time.Time // monotonic, counted from before the heartbeat was sent
 }
 
+// impatience is how often a process without an open epoch looks for one.
+const impatience = 100 * time.Millisecond
+
 // Participant is this process's part in the epochs. All methods may be called at once.
 type Participant struct {
 	cfg    Config
@@ -78,8 +81,6 @@ func (p *Participant) Ready(context.Context) error {
 
 // Run beats until ctx ends, then says that it stopped. Stop acknowledging before you end ctx.
 func (p *Participant) Run(ctx context.Context) error {
-	ticker := time.NewTicker(p.cfg.Heartbeat)
-	defer ticker.Stop()
 	failed := false
 	for {
 		err := p.beat(ctx)
@@ -92,10 +93,18 @@ func (p *Participant) Run(ctx context.Context) error {
 			p.belief.Store(nil)
 			p.leave(context.WithoutCancel(ctx))
 			return nil
-		case <-ticker.C:
+		case <-time.After(p.pause()):
 		case <-p.kick:
 		}
 	}
+}
+
+// pause is how long to wait for the next heartbeat: less while no epoch is open, so that a change is over soon.
+func (p *Participant) pause() time.Duration {
+	if _, ok := p.Current(); ok {
+		return p.cfg.Heartbeat
+	}
+	return min(p.cfg.Heartbeat, impatience)
 }
 
 // beat renews the lease and follows the row. Order matters when the epoch ends: first this process stops believing,

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strings"
 	"time"
@@ -35,6 +36,7 @@ func New(rdb redis.UniversalClient) *Ledger { return &Ledger{rdb: rdb} }
 // Open connects to a Redis with the settings that scripts need: no retries by the library, and every call bounded by
 // timeout.
 func Open(url string, poolSize int, timeout time.Duration) (redis.UniversalClient, error) {
+	redis.SetLogger(libraryLog{})
 	opts, err := redis.ParseURL(url)
 	if err != nil {
 		return nil, fmt.Errorf("redis.url: %w", err)
@@ -49,6 +51,13 @@ func Open(url string, poolSize int, timeout time.Duration) (redis.UniversalClien
 	opts.ContextTimeoutEnabled = true
 	opts.DisableIdentity = true
 	return redis.NewClient(opts), nil
+}
+
+// libraryLog keeps the client library's own lines out of the way: it tells every failed dial, and so does every caller.
+type libraryLog struct{}
+
+func (libraryLog) Printf(ctx context.Context, format string, args ...any) {
+	slog.DebugContext(ctx, fmt.Sprintf(format, args...)) //nolint:sloglint // the library's text is all there is
 }
 
 //go:embed lua/common.lua

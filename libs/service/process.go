@@ -19,6 +19,7 @@ type Host struct {
 
 // Runner is a service that listens already and serves until ctx ends.
 type Runner interface {
+	Addr() string // host:port it serves
 	Run(ctx context.Context) error
 }
 
@@ -39,7 +40,7 @@ func Process(ctx context.Context, name, adminListen string, log *slog.Logger, st
 	if err != nil {
 		return errors.Join(fmt.Errorf("admin port: %w", err), stop(ctx, runner))
 	}
-	log.InfoContext(ctx, "listening", "admin", admin.Addr())
+	log.InfoContext(ctx, "listening", "address", runner.Addr(), "admin", admin.Addr())
 	group, ctx := errgroup.WithContext(ctx)
 	defer context.AfterFunc(ctx, host.Health.Drain)()
 	watching, ended := context.WithCancel(context.WithoutCancel(ctx))

@@ -16,6 +16,8 @@ type runnerFunc func(ctx context.Context) error
 
 func (f runnerFunc) Run(ctx context.Context) error { return f(ctx) }
 
+func (f runnerFunc) Addr() string { return "127.0.0.1:1" }
+
 // adminAddress reads from the log where the admin port is.
 func adminAddress(t *testing.T, logs *logBuffer) string {
 	t.Helper()
