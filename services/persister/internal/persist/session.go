@@ -25,6 +25,7 @@ type session struct {
 	queue  *groupcommit.Queue[*item]
 	room   *semaphore.Weighted // in bytes, for what was polled and not applied
 	grown  int                 // partitions that watch knows of
+	gained chan struct{}       // holds a token when there are partitions that watch has not looked at
 }
 
 // A broker answers a fetch once there is this much, or after this long: under load a few fetches a second carry what
@@ -40,6 +41,7 @@ func newSession(p *Persister, topic events.Topic) (*session, error) {
 		topic:     topic,
 		owned:     newOwned(),
 		grown:     topic.Partitions,
+		gained:    make(chan struct{}, 1),
 		room:      semaphore.NewWeighted(int64(p.cfg.BufferBytes)),
 		queue: groupcommit.NewQueue(p.cfg.BufferBytes/itemBytes+1, p.cfg.BatchRecords, p.cfg.BatchVotes,
 			func(i *item) int { return len(i.batch.GetVotes()) }),
@@ -109,6 +111,10 @@ func (s *session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.O
 		s.owned.add(id, next[id])
 		mine[id] = kgo.NewOffset().At(next[id])
 		s.log.InfoContext(ctx, "partition is ours", "partition", id, "offset", next[id])
+	}
+	select { // until it is known how far they are, no look-up of a key proves anything
+	case s.gained <- struct{}{}:
+	default:
 	}
 	return offsets, nil
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/littlevote/littlevote/libs/pgledger"
 )
 
-// watch looks at the stores every heartbeat until ctx ends. It returns an error if the session can't go on.
+// watch looks at the stores every heartbeat, and when partitions were gained, until ctx ends. It returns an error if the session can't go on.
 func (s *session) watch(ctx context.Context) error {
 	e := effort{what: "watch", log: s.log, status: s.status}
 	defer s.status.incident(e.what, nil)
@@ -32,6 +32,7 @@ func (s *session) watch(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
+		case <-s.gained:
 		}
 	}
 }

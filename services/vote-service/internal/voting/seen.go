@@ -85,6 +85,8 @@ func (e *Engine) lookUp(j *job) {
 	defer cancel()
 	found, err := e.find(ctx, j)
 	switch {
+	case errors.Is(err, errLag): // the persister tells of its lag, once and not for every vote
+		j.refuse(unknown, time.Now())
 	case err != nil:
 		e.logger.WarnContext(ctx, "a key could not be looked up", "ballot", j.ballot.rules.Name, "error", err)
 		j.refuse(unknown, time.Now())
