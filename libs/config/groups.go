@@ -109,7 +109,7 @@ type Participant struct {
 	Heartbeat time.Duration `key:"heartbeat" help:"how often the lease is renewed, at least 10ms and at most a third of the lease"`
 }
 
-// DefaultParticipant is what PROTOCOL.md names.
+// DefaultParticipant lets votes go on for a minute without Postgres.
 func DefaultParticipant() Participant {
 	return Participant{Lease: time.Minute, Heartbeat: time.Second}
 }

@@ -59,7 +59,7 @@ type Result struct {
 // maxAttempts bounds how often one Apply begins again after a deadlock or a serialisation failure.
 const maxAttempts = 5
 
-// Apply gives batches their effect and moves offsets, in one transaction: pg_apply of PROTOCOL.md. It is the one code for
+// Apply gives batches their effect and moves offsets, in one transaction: "Applying" in libs/PROTOCOL.md. It is the one code for
 // the fallback of the vote-service and for the persister.
 func Apply(ctx context.Context, pool *pgxpool.Pool, b Batch) (Result, error) {
 	for attempt := 1; ; attempt++ {

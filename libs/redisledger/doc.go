@@ -1,6 +1,6 @@
 // Package redisledger is the ledger of an epoch as Redis holds it: tickets, admission, the outbox of batches that are
 // not yet settled, and the live tally. Every decision is one Lua script; the Go side only names keys, encodes
-// arguments and reads replies. PROTOCOL's rules for scripts are kept here and nowhere else:
+// arguments and reads replies. The rules for scripts (libs/PROTOCOL.md) are kept here and nowhere else:
 //
 //   - Each script but seal first checks the fence: marker there, not sealed, of this epoch, on the primary whose
 //     replication id the epoch was loaded on. Otherwise it replies WRONG_EPOCH and has no effect.

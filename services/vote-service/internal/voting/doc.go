@@ -9,5 +9,5 @@
 //	           │                     └ fails too: refund, if nothing can have become of it; else unknown
 //	           └ no answer: ask what became of it; else unknown
 //
-// Who may say what (PROTOCOL.md, rules 4 and 5) is kept in finish.go and nowhere else.
+// Who may say what (libs/PROTOCOL.md, rules 4 and 5) is kept in finish.go and nowhere else.
 package voting
