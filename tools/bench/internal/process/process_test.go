@@ -19,7 +19,7 @@ func shell(t *testing.T, script string) (*Process, error) {
 }
 
 func TestAProcessSaysWhereItIsAndStops(t *testing.T) {
-	p, err := shell(t, `echo gateway=http://127.0.0.1:1; echo "postgres=postgres://x?a=b"; echo welcome; echo ready; trap 'exit 0' TERM; while :; do sleep 0.01; done`)
+	p, err := shell(t, `trap 'exit 0' TERM; echo gateway=http://127.0.0.1:1; echo "postgres=postgres://x?a=b"; echo welcome; echo ready; while :; do sleep 0.01; done`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestAnEarlyEndQuotesTheLog(t *testing.T) {
 
 // The system starts servers that may outlive it for a moment.
 func TestAGrandchildThatHoldsTheOutputDelaysNothing(t *testing.T) {
-	p, err := shell(t, `sleep 60 & echo child=$!; echo ready; trap 'exit 0' TERM; while :; do sleep 0.01; done`)
+	p, err := shell(t, `trap 'exit 0' TERM; sleep 60 & echo child=$!; echo ready; while :; do sleep 0.01; done`)
 	if err != nil {
 		t.Fatal(err)
 	}
