@@ -303,8 +303,8 @@ func TestSecretsAreHidden(t *testing.T) {
 }
 
 func TestUpArguments(t *testing.T) {
-	got := upArguments(settings{redisURL: "redis://127.0.0.1", kafkaBrokers: []string{"127.0.0.1:1", "127.0.0.1:2"}, postgresURL: "postgres://127.0.0.1/x"}, "127.0.0.1:8", "/tmp/f")
-	want := []string{"up", "--listen", "127.0.0.1:8", "--admin-listen", "127.0.0.1:0", "--ticket-cap", "none", "--data-dir", "/tmp/f/data",
+	got := upArguments(settings{redisURL: "redis://127.0.0.1", kafkaBrokers: []string{"127.0.0.1:1", "127.0.0.1:2"}, postgresURL: "postgres://127.0.0.1/x"}, "127.0.0.1:8", "scratch")
+	want := []string{"up", "--listen", "127.0.0.1:8", "--admin-listen", "127.0.0.1:0", "--ticket-cap", "none", "--data-dir", "scratch/data",
 		"--redis-url", "redis://127.0.0.1", "--kafka-brokers", "127.0.0.1:1,127.0.0.1:2", "--postgres-url", "postgres://127.0.0.1/x"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("arguments (-want +got):\n%s", diff)
