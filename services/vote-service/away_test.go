@@ -76,6 +76,9 @@ func TestKafkaAndPostgresAway(t *testing.T) {
 	if codes[statusv1.Code_CODE_OK] != 0 || codes[statusv1.Code_CODE_UNAVAILABLE] == 0 {
 		t.Fatalf("%v", codes)
 	}
+	if codes[statusv1.Code_CODE_OUTCOME_UNKNOWN] == 0 {
+		t.Fatalf("%v: H4: a record that may have been sent is never refused", codes)
+	}
 	if got, want := w.left("main"), int64(100-codes[statusv1.Code_CODE_OUTCOME_UNKNOWN]); got != want {
 		t.Fatalf("%d uses left, want %d: each refusal gives its use back", got, want)
 	}
