@@ -27,6 +27,8 @@ import (
 
 // fake is both services; each answers with one function.
 type fake struct {
+	votev1connect.UnimplementedVoteServiceHandler
+
 	read func(ctx context.Context, req *queryv1.GetTalliesRequest) (*queryv1.GetTalliesResponse, error)
 	cast func(ctx context.Context, req *votev1.CastVotesRequest) (*votev1.CastVotesResponse, error)
 }

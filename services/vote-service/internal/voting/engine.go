@@ -17,6 +17,7 @@ import (
 	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/ticket"
 	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
+	"github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1/votev1connect"
 )
 
 // Config bounds the engine.
@@ -35,6 +36,8 @@ type Config struct {
 
 // Engine decides votes.
 type Engine struct {
+	votev1connect.UnimplementedVoteServiceHandler
+
 	cfg     Config
 	ledger  *redisledger.Ledger
 	epochs  *epoch.Participant

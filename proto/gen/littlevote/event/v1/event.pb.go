@@ -27,7 +27,8 @@ const (
 // its batch id takes effect once. Candidate names are written once a batch and referred to by index.
 type VoteBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The version of this format, 1 now. A reader that does not know it must not apply the record.
+	// The version of this format: 1, or 2 if a vote has voter_id or retracts. A reader that does not know it must not
+	// apply the record.
 	Format uint32 `protobuf:"varint,1,opt,name=format,proto3" json:"format,omitempty"`
 	// A UUIDv7, 16 bytes, made by the vote-service that admitted the batch.
 	BatchId []byte `protobuf:"bytes,2,opt,name=batch_id,json=batchId,proto3" json:"batch_id,omitempty"`
@@ -37,7 +38,8 @@ type VoteBatch struct {
 	Ballot string `protobuf:"bytes,4,opt,name=ballot,proto3" json:"ballot,omitempty"`
 	// When it was admitted: Redis TIME, in milliseconds since 1970.
 	AdmittedAtMs int64 `protobuf:"varint,5,opt,name=admitted_at_ms,json=admittedAtMs,proto3" json:"admitted_at_ms,omitempty"`
-	// The version of the one ticket that was the newest at that moment; each vote took one of its uses.
+	// The version of the one ticket that was the newest at that moment; each vote took one of its uses. Empty in a batch
+	// of retractions, which take none.
 	TicketVersion string `protobuf:"bytes,6,opt,name=ticket_version,json=ticketVersion,proto3" json:"ticket_version,omitempty"`
 	// The admission number of the first vote; the others follow by one. One sequence per ballot.
 	FirstAdmissionNumber int64 `protobuf:"varint,7,opt,name=first_admission_number,json=firstAdmissionNumber,proto3" json:"first_admission_number,omitempty"`
@@ -154,7 +156,11 @@ type VoteEvent struct {
 	// Set when the vote came with an idempotency key (the vote id): the 16 byte hash of the body that must match.
 	BodyHash []byte `protobuf:"bytes,4,opt,name=body_hash,json=bodyHash,proto3" json:"body_hash,omitempty"`
 	// Who voted, as claimed; may be empty.
-	Voter         string `protobuf:"bytes,5,opt,name=voter,proto3" json:"voter,omitempty"`
+	Voter string `protobuf:"bytes,5,opt,name=voter,proto3" json:"voter,omitempty"`
+	// Who voted, as authenticated; empty where the ballot does not ask.
+	VoterId string `protobuf:"bytes,6,opt,name=voter_id,json=voterId,proto3" json:"voter_id,omitempty"`
+	// Set in a retraction: the id of the vote that it takes back, 16 bytes. Its deltas are the negatives of that vote's.
+	Retracts      []byte `protobuf:"bytes,7,opt,name=retracts,proto3" json:"retracts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -222,6 +228,20 @@ func (x *VoteEvent) GetVoter() string {
 		return x.Voter
 	}
 	return ""
+}
+
+func (x *VoteEvent) GetVoterId() string {
+	if x != nil {
+		return x.VoterId
+	}
+	return ""
+}
+
+func (x *VoteEvent) GetRetracts() []byte {
+	if x != nil {
+		return x.Retracts
+	}
+	return nil
 }
 
 // OutboxBatch is what the outbox in Redis holds beside the verdict, so that any instance can finish the batch.
@@ -296,7 +316,7 @@ const file_littlevote_event_v1_event_proto_rawDesc = "" +
 	"\n" +
 	"candidates\x18\b \x03(\tR\n" +
 	"candidates\x124\n" +
-	"\x05votes\x18\t \x03(\v2\x1e.littlevote.event.v1.VoteEventR\x05votes\"\x8f\x01\n" +
+	"\x05votes\x18\t \x03(\v2\x1e.littlevote.event.v1.VoteEventR\x05votes\"\xc6\x01\n" +
 	"\tVoteEvent\x12\x17\n" +
 	"\avote_id\x18\x01 \x01(\fR\x06voteId\x12\x1e\n" +
 	"\n" +
@@ -304,7 +324,9 @@ const file_littlevote_event_v1_event_proto_rawDesc = "" +
 	"candidates\x12\x16\n" +
 	"\x06deltas\x18\x03 \x03(\x12R\x06deltas\x12\x1b\n" +
 	"\tbody_hash\x18\x04 \x01(\fR\bbodyHash\x12\x14\n" +
-	"\x05voter\x18\x05 \x01(\tR\x05voter\"d\n" +
+	"\x05voter\x18\x05 \x01(\tR\x05voter\x12\x19\n" +
+	"\bvoter_id\x18\x06 \x01(\tR\avoterId\x12\x1a\n" +
+	"\bretracts\x18\a \x01(\fR\bretracts\"d\n" +
 	"\vOutboxBatch\x124\n" +
 	"\x05batch\x18\x01 \x01(\v2\x1e.littlevote.event.v1.VoteBatchR\x05batch\x12\x1f\n" +
 	"\vgroup_sizes\x18\x02 \x03(\rR\n" +

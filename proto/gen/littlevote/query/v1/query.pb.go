@@ -134,7 +134,11 @@ type TallyRead struct {
 	// The ballot's name; empty means "main".
 	Ballot string `protobuf:"bytes,1,opt,name=ballot,proto3" json:"ballot,omitempty"`
 	// The candidates; empty means all, by name.
-	Candidates    []string `protobuf:"bytes,2,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	Candidates []string `protobuf:"bytes,2,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	// Optional: a vote's consistency token, at most 128 bytes. The counts include that vote and all that was acknowledged
+	// when it was decided; else the read waits for its deadline and fails. A token of another ballot, or none of ours,
+	// is INVALID_ARGUMENT in the tally.
+	AtLeast       string `protobuf:"bytes,3,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -181,6 +185,13 @@ func (x *TallyRead) GetCandidates() []string {
 		return x.Candidates
 	}
 	return nil
+}
+
+func (x *TallyRead) GetAtLeast() string {
+	if x != nil {
+		return x.AtLeast
+	}
+	return ""
 }
 
 // GetTalliesResponse answers each read.
@@ -232,7 +243,8 @@ func (x *GetTalliesResponse) GetTallies() []*Tally {
 // Tally holds counts of one ballot at one moment.
 type Tally struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// CODE_OK, CODE_INVALID_ARGUMENT (a name the ballot's closed list lacks), or CODE_BALLOT_NOT_FOUND.
+	// CODE_OK, CODE_INVALID_ARGUMENT (a name that the ballot's closed list lacks, or a wrong token), or
+	// CODE_BALLOT_NOT_FOUND.
 	Code v1.Code `protobuf:"varint,1,opt,name=code,proto3,enum=littlevote.status.v1.Code" json:"code,omitempty"`
 	// The ballot.
 	Ballot string `protobuf:"bytes,2,opt,name=ballot,proto3" json:"ballot,omitempty"`
@@ -240,7 +252,8 @@ type Tally struct {
 	Counts []*Count `protobuf:"bytes,3,rep,name=counts,proto3" json:"counts,omitempty"`
 	// Where the counts come from.
 	Source Source `protobuf:"varint,4,opt,name=source,proto3,enum=littlevote.query.v1.Source" json:"source,omitempty"`
-	// True where the counts may miss acknowledged votes; never true of SOURCE_REDIS.
+	// True where the counts may miss acknowledged votes: read from Postgres while the ledger is Redis. Never true of
+	// SOURCE_REDIS, nor of SOURCE_POSTGRES_PRIMARY while votes are decided there.
 	Stale bool `protobuf:"varint,5,opt,name=stale,proto3" json:"stale,omitempty"`
 	// When the counts were read, by the store's clock.
 	AsOf          *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
@@ -390,12 +403,13 @@ const file_littlevote_query_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"\x1flittlevote/query/v1/query.proto\x12\x13littlevote.query.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!littlevote/status/v1/status.proto\"I\n" +
 	"\x11GetTalliesRequest\x124\n" +
-	"\x05reads\x18\x01 \x03(\v2\x1e.littlevote.query.v1.TallyReadR\x05reads\"C\n" +
+	"\x05reads\x18\x01 \x03(\v2\x1e.littlevote.query.v1.TallyReadR\x05reads\"^\n" +
 	"\tTallyRead\x12\x16\n" +
 	"\x06ballot\x18\x01 \x01(\tR\x06ballot\x12\x1e\n" +
 	"\n" +
 	"candidates\x18\x02 \x03(\tR\n" +
-	"candidates\"J\n" +
+	"candidates\x12\x19\n" +
+	"\bat_least\x18\x03 \x01(\tR\aatLeast\"J\n" +
 	"\x12GetTalliesResponse\x124\n" +
 	"\atallies\x18\x01 \x03(\v2\x1a.littlevote.query.v1.TallyR\atallies\"\xff\x01\n" +
 	"\x05Tally\x12.\n" +

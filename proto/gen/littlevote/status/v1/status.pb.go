@@ -69,6 +69,8 @@ const (
 	Code_CODE_OUTCOME_UNKNOWN Code = 18
 	// A fault of ours.
 	Code_CODE_INTERNAL Code = 19
+	// No vote of this voter has that id, or it was retracted before.
+	Code_CODE_VOTE_NOT_FOUND Code = 20
 )
 
 // Enum value maps for Code.
@@ -94,6 +96,7 @@ var (
 		17: "CODE_UNAVAILABLE",
 		18: "CODE_OUTCOME_UNKNOWN",
 		19: "CODE_INTERNAL",
+		20: "CODE_VOTE_NOT_FOUND",
 	}
 	Code_value = map[string]int32{
 		"CODE_UNSPECIFIED":       0,
@@ -116,6 +119,7 @@ var (
 		"CODE_UNAVAILABLE":       17,
 		"CODE_OUTCOME_UNKNOWN":   18,
 		"CODE_INTERNAL":          19,
+		"CODE_VOTE_NOT_FOUND":    20,
 	}
 )
 
@@ -286,7 +290,7 @@ const file_littlevote_status_v1_status_proto_rawDesc = "" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x1d.littlevote.status.v1.OutcomeR\aoutcome\x12\x1c\n" +
 	"\tretryable\x18\x03 \x01(\bR\tretryable\x12:\n" +
 	"\vretry_after\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"retryAfter*\xdc\x03\n" +
+	"retryAfter*\xf5\x03\n" +
 	"\x04Code\x12\x14\n" +
 	"\x10CODE_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aCODE_OK\x10\x01\x12\x19\n" +
@@ -308,7 +312,8 @@ const file_littlevote_status_v1_status_proto_rawDesc = "" +
 	"\x0fCODE_OVERLOADED\x10\x10\x12\x14\n" +
 	"\x10CODE_UNAVAILABLE\x10\x11\x12\x18\n" +
 	"\x14CODE_OUTCOME_UNKNOWN\x10\x12\x12\x11\n" +
-	"\rCODE_INTERNAL\x10\x13*^\n" +
+	"\rCODE_INTERNAL\x10\x13\x12\x17\n" +
+	"\x13CODE_VOTE_NOT_FOUND\x10\x14*^\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fOUTCOME_COUNTED\x10\x01\x12\x10\n" +

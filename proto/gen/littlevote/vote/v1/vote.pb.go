@@ -26,6 +26,75 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// VoteState is how far a vote has come.
+type VoteState int32
+
+const (
+	// Not set; never sent.
+	VoteState_VOTE_STATE_UNSPECIFIED VoteState = 0
+	// No trace of it. It does not count now; an attempt that is still on its way may change that.
+	VoteState_VOTE_STATE_ABSENT VoteState = 1
+	// Admitted: its use is taken. It is on its way into the log and will count, or be given back.
+	VoteState_VOTE_STATE_ADMITTED VoteState = 2
+	// In the ledger, and not yet in every count.
+	VoteState_VOTE_STATE_DURABLE VoteState = 3
+	// It counts.
+	VoteState_VOTE_STATE_COUNTED VoteState = 4
+	// It counted, and was retracted.
+	VoteState_VOTE_STATE_RETRACTED VoteState = 5
+	// It does not count and never will: it came after the end of its epoch or of its ballot.
+	VoteState_VOTE_STATE_REFUSED VoteState = 6
+)
+
+// Enum value maps for VoteState.
+var (
+	VoteState_name = map[int32]string{
+		0: "VOTE_STATE_UNSPECIFIED",
+		1: "VOTE_STATE_ABSENT",
+		2: "VOTE_STATE_ADMITTED",
+		3: "VOTE_STATE_DURABLE",
+		4: "VOTE_STATE_COUNTED",
+		5: "VOTE_STATE_RETRACTED",
+		6: "VOTE_STATE_REFUSED",
+	}
+	VoteState_value = map[string]int32{
+		"VOTE_STATE_UNSPECIFIED": 0,
+		"VOTE_STATE_ABSENT":      1,
+		"VOTE_STATE_ADMITTED":    2,
+		"VOTE_STATE_DURABLE":     3,
+		"VOTE_STATE_COUNTED":     4,
+		"VOTE_STATE_RETRACTED":   5,
+		"VOTE_STATE_REFUSED":     6,
+	}
+)
+
+func (x VoteState) Enum() *VoteState {
+	p := new(VoteState)
+	*p = x
+	return p
+}
+
+func (x VoteState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (VoteState) Descriptor() protoreflect.EnumDescriptor {
+	return file_littlevote_vote_v1_vote_proto_enumTypes[0].Descriptor()
+}
+
+func (VoteState) Type() protoreflect.EnumType {
+	return &file_littlevote_vote_v1_vote_proto_enumTypes[0]
+}
+
+func (x VoteState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use VoteState.Descriptor instead.
+func (VoteState) EnumDescriptor() ([]byte, []int) {
+	return file_littlevote_vote_v1_vote_proto_rawDescGZIP(), []int{0}
+}
+
 // CastVotesRequest carries votes of any number of voters and ballots.
 type CastVotesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -92,7 +161,10 @@ type Vote struct {
 	//	*Vote_NewestTicket
 	Permit isVote_Permit `protobuf_oneof:"permit"`
 	// Optional: who voted, a self-claimed label of at most 128 bytes, recorded with the vote.
-	VoterLabel    string `protobuf:"bytes,7,opt,name=voter_label,json=voterLabel,proto3" json:"voter_label,omitempty"`
+	VoterLabel string `protobuf:"bytes,7,opt,name=voter_label,json=voterLabel,proto3" json:"voter_label,omitempty"`
+	// Who votes, 1 to 128 bytes, as the caller has authenticated them: needed where the ballot limits votes per voter,
+	// allowed elsewhere. Never take it from an outside argument.
+	Voter         string `protobuf:"bytes,8,opt,name=voter,proto3" json:"voter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -183,6 +255,13 @@ func (x *Vote) GetNewestTicket() bool {
 func (x *Vote) GetVoterLabel() string {
 	if x != nil {
 		return x.VoterLabel
+	}
+	return ""
+}
+
+func (x *Vote) GetVoter() string {
+	if x != nil {
+		return x.Voter
 	}
 	return ""
 }
@@ -488,6 +567,262 @@ func (x *Verdict) GetDecidedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// RetractVoteRequest names the vote.
+type RetractVoteRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The ballot's name; empty means "main".
+	Ballot string `protobuf:"bytes,1,opt,name=ballot,proto3" json:"ballot,omitempty"`
+	// The voter who cast it, as the caller has authenticated them.
+	Voter string `protobuf:"bytes,2,opt,name=voter,proto3" json:"voter,omitempty"`
+	// The id of the vote: its receipt.
+	VoteId string `protobuf:"bytes,3,opt,name=vote_id,json=voteId,proto3" json:"vote_id,omitempty"`
+	// Optional: a UUID for retries of this retraction, other than the vote's id.
+	IdempotencyKey string `protobuf:"bytes,4,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RetractVoteRequest) Reset() {
+	*x = RetractVoteRequest{}
+	mi := &file_littlevote_vote_v1_vote_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetractVoteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetractVoteRequest) ProtoMessage() {}
+
+func (x *RetractVoteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_littlevote_vote_v1_vote_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetractVoteRequest.ProtoReflect.Descriptor instead.
+func (*RetractVoteRequest) Descriptor() ([]byte, []int) {
+	return file_littlevote_vote_v1_vote_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *RetractVoteRequest) GetBallot() string {
+	if x != nil {
+		return x.Ballot
+	}
+	return ""
+}
+
+func (x *RetractVoteRequest) GetVoter() string {
+	if x != nil {
+		return x.Voter
+	}
+	return ""
+}
+
+func (x *RetractVoteRequest) GetVoteId() string {
+	if x != nil {
+		return x.VoteId
+	}
+	return ""
+}
+
+func (x *RetractVoteRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+// RetractVoteResponse carries the verdict.
+type RetractVoteResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// CODE_OK with the totals after it, or why the vote still counts. Its vote_id is the retraction's own id.
+	Verdict       *Verdict `protobuf:"bytes,1,opt,name=verdict,proto3" json:"verdict,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetractVoteResponse) Reset() {
+	*x = RetractVoteResponse{}
+	mi := &file_littlevote_vote_v1_vote_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetractVoteResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetractVoteResponse) ProtoMessage() {}
+
+func (x *RetractVoteResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_littlevote_vote_v1_vote_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetractVoteResponse.ProtoReflect.Descriptor instead.
+func (*RetractVoteResponse) Descriptor() ([]byte, []int) {
+	return file_littlevote_vote_v1_vote_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RetractVoteResponse) GetVerdict() *Verdict {
+	if x != nil {
+		return x.Verdict
+	}
+	return nil
+}
+
+// GetVoteStatusRequest names a vote.
+type GetVoteStatusRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The ballot's name; empty means "main".
+	Ballot string `protobuf:"bytes,1,opt,name=ballot,proto3" json:"ballot,omitempty"`
+	// The vote id.
+	VoteId        string `protobuf:"bytes,2,opt,name=vote_id,json=voteId,proto3" json:"vote_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetVoteStatusRequest) Reset() {
+	*x = GetVoteStatusRequest{}
+	mi := &file_littlevote_vote_v1_vote_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetVoteStatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetVoteStatusRequest) ProtoMessage() {}
+
+func (x *GetVoteStatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_littlevote_vote_v1_vote_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetVoteStatusRequest.ProtoReflect.Descriptor instead.
+func (*GetVoteStatusRequest) Descriptor() ([]byte, []int) {
+	return file_littlevote_vote_v1_vote_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *GetVoteStatusRequest) GetBallot() string {
+	if x != nil {
+		return x.Ballot
+	}
+	return ""
+}
+
+func (x *GetVoteStatusRequest) GetVoteId() string {
+	if x != nil {
+		return x.VoteId
+	}
+	return ""
+}
+
+// GetVoteStatusResponse says what is known of a vote.
+type GetVoteStatusResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How far it has come.
+	State VoteState `protobuf:"varint,1,opt,name=state,proto3,enum=littlevote.vote.v1.VoteState" json:"state,omitempty"`
+	// The vote id, in lower case.
+	VoteId string `protobuf:"bytes,2,opt,name=vote_id,json=voteId,proto3" json:"vote_id,omitempty"`
+	// When it was admitted, by the clock that decided; absent unless COUNTED or RETRACTED and in the ledger.
+	AdmittedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=admitted_at,json=admittedAt,proto3" json:"admitted_at,omitempty"`
+	// Its admission number; 0 where admitted_at is absent.
+	AdmissionNumber int64 `protobuf:"varint,4,opt,name=admission_number,json=admissionNumber,proto3" json:"admission_number,omitempty"`
+	// What it counts for; empty where admitted_at is absent.
+	Choices       []*Choice `protobuf:"bytes,5,rep,name=choices,proto3" json:"choices,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetVoteStatusResponse) Reset() {
+	*x = GetVoteStatusResponse{}
+	mi := &file_littlevote_vote_v1_vote_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetVoteStatusResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetVoteStatusResponse) ProtoMessage() {}
+
+func (x *GetVoteStatusResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_littlevote_vote_v1_vote_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetVoteStatusResponse.ProtoReflect.Descriptor instead.
+func (*GetVoteStatusResponse) Descriptor() ([]byte, []int) {
+	return file_littlevote_vote_v1_vote_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *GetVoteStatusResponse) GetState() VoteState {
+	if x != nil {
+		return x.State
+	}
+	return VoteState_VOTE_STATE_UNSPECIFIED
+}
+
+func (x *GetVoteStatusResponse) GetVoteId() string {
+	if x != nil {
+		return x.VoteId
+	}
+	return ""
+}
+
+func (x *GetVoteStatusResponse) GetAdmittedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AdmittedAt
+	}
+	return nil
+}
+
+func (x *GetVoteStatusResponse) GetAdmissionNumber() int64 {
+	if x != nil {
+		return x.AdmissionNumber
+	}
+	return 0
+}
+
+func (x *GetVoteStatusResponse) GetChoices() []*Choice {
+	if x != nil {
+		return x.Choices
+	}
+	return nil
+}
+
 // Total is a candidate's count.
 type Total struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -501,7 +836,7 @@ type Total struct {
 
 func (x *Total) Reset() {
 	*x = Total{}
-	mi := &file_littlevote_vote_v1_vote_proto_msgTypes[6]
+	mi := &file_littlevote_vote_v1_vote_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -513,7 +848,7 @@ func (x *Total) String() string {
 func (*Total) ProtoMessage() {}
 
 func (x *Total) ProtoReflect() protoreflect.Message {
-	mi := &file_littlevote_vote_v1_vote_proto_msgTypes[6]
+	mi := &file_littlevote_vote_v1_vote_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -526,7 +861,7 @@ func (x *Total) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Total.ProtoReflect.Descriptor instead.
 func (*Total) Descriptor() ([]byte, []int) {
-	return file_littlevote_vote_v1_vote_proto_rawDescGZIP(), []int{6}
+	return file_littlevote_vote_v1_vote_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Total) GetCandidate() string {
@@ -549,7 +884,7 @@ const file_littlevote_vote_v1_vote_proto_rawDesc = "" +
 	"\n" +
 	"\x1dlittlevote/vote/v1/vote.proto\x12\x12littlevote.vote.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!littlevote/status/v1/status.proto\"B\n" +
 	"\x10CastVotesRequest\x12.\n" +
-	"\x05votes\x18\x01 \x03(\v2\x18.littlevote.vote.v1.VoteR\x05votes\"\xa1\x02\n" +
+	"\x05votes\x18\x01 \x03(\v2\x18.littlevote.vote.v1.VoteR\x05votes\"\xb7\x02\n" +
 	"\x04Vote\x12\x16\n" +
 	"\x06ballot\x18\x01 \x01(\tR\x06ballot\x12'\n" +
 	"\x0fidempotency_key\x18\x02 \x01(\tR\x0eidempotencyKey\x12\x17\n" +
@@ -558,7 +893,8 @@ const file_littlevote_vote_v1_vote_proto_rawDesc = "" +
 	"\x06ticket\x18\x05 \x01(\v2\x1d.littlevote.vote.v1.TicketRefH\x00R\x06ticket\x12%\n" +
 	"\rnewest_ticket\x18\x06 \x01(\bH\x00R\fnewestTicket\x12\x1f\n" +
 	"\vvoter_label\x18\a \x01(\tR\n" +
-	"voterLabelB\b\n" +
+	"voterLabel\x12\x14\n" +
+	"\x05voter\x18\b \x01(\tR\x05voterB\b\n" +
 	"\x06permit\"<\n" +
 	"\x06Choice\x12\x1c\n" +
 	"\tcandidate\x18\x01 \x01(\tR\tcandidate\x12\x14\n" +
@@ -581,12 +917,39 @@ const file_littlevote_vote_v1_vote_proto_rawDesc = "" +
 	"\x10admission_number\x18\t \x01(\x03R\x0fadmissionNumber\x129\n" +
 	"\n" +
 	"decided_at\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\tdecidedAt\";\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\tdecidedAt\"\x84\x01\n" +
+	"\x12RetractVoteRequest\x12\x16\n" +
+	"\x06ballot\x18\x01 \x01(\tR\x06ballot\x12\x14\n" +
+	"\x05voter\x18\x02 \x01(\tR\x05voter\x12\x17\n" +
+	"\avote_id\x18\x03 \x01(\tR\x06voteId\x12'\n" +
+	"\x0fidempotency_key\x18\x04 \x01(\tR\x0eidempotencyKey\"L\n" +
+	"\x13RetractVoteResponse\x125\n" +
+	"\averdict\x18\x01 \x01(\v2\x1b.littlevote.vote.v1.VerdictR\averdict\"G\n" +
+	"\x14GetVoteStatusRequest\x12\x16\n" +
+	"\x06ballot\x18\x01 \x01(\tR\x06ballot\x12\x17\n" +
+	"\avote_id\x18\x02 \x01(\tR\x06voteId\"\x83\x02\n" +
+	"\x15GetVoteStatusResponse\x123\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x1d.littlevote.vote.v1.VoteStateR\x05state\x12\x17\n" +
+	"\avote_id\x18\x02 \x01(\tR\x06voteId\x12;\n" +
+	"\vadmitted_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"admittedAt\x12)\n" +
+	"\x10admission_number\x18\x04 \x01(\x03R\x0fadmissionNumber\x124\n" +
+	"\achoices\x18\x05 \x03(\v2\x1a.littlevote.vote.v1.ChoiceR\achoices\";\n" +
 	"\x05Total\x12\x1c\n" +
 	"\tcandidate\x18\x01 \x01(\tR\tcandidate\x12\x14\n" +
-	"\x05votes\x18\x02 \x01(\x03R\x05votes2g\n" +
+	"\x05votes\x18\x02 \x01(\x03R\x05votes*\xb9\x01\n" +
+	"\tVoteState\x12\x1a\n" +
+	"\x16VOTE_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11VOTE_STATE_ABSENT\x10\x01\x12\x17\n" +
+	"\x13VOTE_STATE_ADMITTED\x10\x02\x12\x16\n" +
+	"\x12VOTE_STATE_DURABLE\x10\x03\x12\x16\n" +
+	"\x12VOTE_STATE_COUNTED\x10\x04\x12\x18\n" +
+	"\x14VOTE_STATE_RETRACTED\x10\x05\x12\x16\n" +
+	"\x12VOTE_STATE_REFUSED\x10\x062\xb2\x02\n" +
 	"\vVoteService\x12X\n" +
-	"\tCastVotes\x12$.littlevote.vote.v1.CastVotesRequest\x1a%.littlevote.vote.v1.CastVotesResponseB\xd3\x01\n" +
+	"\tCastVotes\x12$.littlevote.vote.v1.CastVotesRequest\x1a%.littlevote.vote.v1.CastVotesResponse\x12^\n" +
+	"\vRetractVote\x12&.littlevote.vote.v1.RetractVoteRequest\x1a'.littlevote.vote.v1.RetractVoteResponse\x12i\n" +
+	"\rGetVoteStatus\x12(.littlevote.vote.v1.GetVoteStatusRequest\x1a).littlevote.vote.v1.GetVoteStatusResponse\"\x03\x90\x02\x01B\xd3\x01\n" +
 	"\x16com.littlevote.vote.v1B\tVoteProtoP\x01ZDgithub.com/littlevote/littlevote/proto/gen/littlevote/vote/v1;votev1\xa2\x02\x03LVX\xaa\x02\x12Littlevote.Vote.V1\xca\x02\x12Littlevote\\Vote\\V1\xe2\x02\x1eLittlevote\\Vote\\V1\\GPBMetadata\xea\x02\x14Littlevote::Vote::V1b\x06proto3"
 
 var (
@@ -601,37 +964,51 @@ func file_littlevote_vote_v1_vote_proto_rawDescGZIP() []byte {
 	return file_littlevote_vote_v1_vote_proto_rawDescData
 }
 
-var file_littlevote_vote_v1_vote_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_littlevote_vote_v1_vote_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_littlevote_vote_v1_vote_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_littlevote_vote_v1_vote_proto_goTypes = []any{
-	(*CastVotesRequest)(nil),      // 0: littlevote.vote.v1.CastVotesRequest
-	(*Vote)(nil),                  // 1: littlevote.vote.v1.Vote
-	(*Choice)(nil),                // 2: littlevote.vote.v1.Choice
-	(*TicketRef)(nil),             // 3: littlevote.vote.v1.TicketRef
-	(*CastVotesResponse)(nil),     // 4: littlevote.vote.v1.CastVotesResponse
-	(*Verdict)(nil),               // 5: littlevote.vote.v1.Verdict
-	(*Total)(nil),                 // 6: littlevote.vote.v1.Total
-	(v1.Code)(0),                  // 7: littlevote.status.v1.Code
-	(v1.Outcome)(0),               // 8: littlevote.status.v1.Outcome
-	(*durationpb.Duration)(nil),   // 9: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 10: google.protobuf.Timestamp
+	(VoteState)(0),                // 0: littlevote.vote.v1.VoteState
+	(*CastVotesRequest)(nil),      // 1: littlevote.vote.v1.CastVotesRequest
+	(*Vote)(nil),                  // 2: littlevote.vote.v1.Vote
+	(*Choice)(nil),                // 3: littlevote.vote.v1.Choice
+	(*TicketRef)(nil),             // 4: littlevote.vote.v1.TicketRef
+	(*CastVotesResponse)(nil),     // 5: littlevote.vote.v1.CastVotesResponse
+	(*Verdict)(nil),               // 6: littlevote.vote.v1.Verdict
+	(*RetractVoteRequest)(nil),    // 7: littlevote.vote.v1.RetractVoteRequest
+	(*RetractVoteResponse)(nil),   // 8: littlevote.vote.v1.RetractVoteResponse
+	(*GetVoteStatusRequest)(nil),  // 9: littlevote.vote.v1.GetVoteStatusRequest
+	(*GetVoteStatusResponse)(nil), // 10: littlevote.vote.v1.GetVoteStatusResponse
+	(*Total)(nil),                 // 11: littlevote.vote.v1.Total
+	(v1.Code)(0),                  // 12: littlevote.status.v1.Code
+	(v1.Outcome)(0),               // 13: littlevote.status.v1.Outcome
+	(*durationpb.Duration)(nil),   // 14: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
 }
 var file_littlevote_vote_v1_vote_proto_depIdxs = []int32{
-	1,  // 0: littlevote.vote.v1.CastVotesRequest.votes:type_name -> littlevote.vote.v1.Vote
-	2,  // 1: littlevote.vote.v1.Vote.choices:type_name -> littlevote.vote.v1.Choice
-	3,  // 2: littlevote.vote.v1.Vote.ticket:type_name -> littlevote.vote.v1.TicketRef
-	5,  // 3: littlevote.vote.v1.CastVotesResponse.verdicts:type_name -> littlevote.vote.v1.Verdict
-	7,  // 4: littlevote.vote.v1.Verdict.code:type_name -> littlevote.status.v1.Code
-	8,  // 5: littlevote.vote.v1.Verdict.outcome:type_name -> littlevote.status.v1.Outcome
-	9,  // 6: littlevote.vote.v1.Verdict.retry_after:type_name -> google.protobuf.Duration
-	6,  // 7: littlevote.vote.v1.Verdict.totals:type_name -> littlevote.vote.v1.Total
-	10, // 8: littlevote.vote.v1.Verdict.decided_at:type_name -> google.protobuf.Timestamp
-	0,  // 9: littlevote.vote.v1.VoteService.CastVotes:input_type -> littlevote.vote.v1.CastVotesRequest
-	4,  // 10: littlevote.vote.v1.VoteService.CastVotes:output_type -> littlevote.vote.v1.CastVotesResponse
-	10, // [10:11] is the sub-list for method output_type
-	9,  // [9:10] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	2,  // 0: littlevote.vote.v1.CastVotesRequest.votes:type_name -> littlevote.vote.v1.Vote
+	3,  // 1: littlevote.vote.v1.Vote.choices:type_name -> littlevote.vote.v1.Choice
+	4,  // 2: littlevote.vote.v1.Vote.ticket:type_name -> littlevote.vote.v1.TicketRef
+	6,  // 3: littlevote.vote.v1.CastVotesResponse.verdicts:type_name -> littlevote.vote.v1.Verdict
+	12, // 4: littlevote.vote.v1.Verdict.code:type_name -> littlevote.status.v1.Code
+	13, // 5: littlevote.vote.v1.Verdict.outcome:type_name -> littlevote.status.v1.Outcome
+	14, // 6: littlevote.vote.v1.Verdict.retry_after:type_name -> google.protobuf.Duration
+	11, // 7: littlevote.vote.v1.Verdict.totals:type_name -> littlevote.vote.v1.Total
+	15, // 8: littlevote.vote.v1.Verdict.decided_at:type_name -> google.protobuf.Timestamp
+	6,  // 9: littlevote.vote.v1.RetractVoteResponse.verdict:type_name -> littlevote.vote.v1.Verdict
+	0,  // 10: littlevote.vote.v1.GetVoteStatusResponse.state:type_name -> littlevote.vote.v1.VoteState
+	15, // 11: littlevote.vote.v1.GetVoteStatusResponse.admitted_at:type_name -> google.protobuf.Timestamp
+	3,  // 12: littlevote.vote.v1.GetVoteStatusResponse.choices:type_name -> littlevote.vote.v1.Choice
+	1,  // 13: littlevote.vote.v1.VoteService.CastVotes:input_type -> littlevote.vote.v1.CastVotesRequest
+	7,  // 14: littlevote.vote.v1.VoteService.RetractVote:input_type -> littlevote.vote.v1.RetractVoteRequest
+	9,  // 15: littlevote.vote.v1.VoteService.GetVoteStatus:input_type -> littlevote.vote.v1.GetVoteStatusRequest
+	5,  // 16: littlevote.vote.v1.VoteService.CastVotes:output_type -> littlevote.vote.v1.CastVotesResponse
+	8,  // 17: littlevote.vote.v1.VoteService.RetractVote:output_type -> littlevote.vote.v1.RetractVoteResponse
+	10, // 18: littlevote.vote.v1.VoteService.GetVoteStatus:output_type -> littlevote.vote.v1.GetVoteStatusResponse
+	16, // [16:19] is the sub-list for method output_type
+	13, // [13:16] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_littlevote_vote_v1_vote_proto_init() }
@@ -648,13 +1025,14 @@ func file_littlevote_vote_v1_vote_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_littlevote_vote_v1_vote_proto_rawDesc), len(file_littlevote_vote_v1_vote_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   7,
+			NumEnums:      1,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_littlevote_vote_v1_vote_proto_goTypes,
 		DependencyIndexes: file_littlevote_vote_v1_vote_proto_depIdxs,
+		EnumInfos:         file_littlevote_vote_v1_vote_proto_enumTypes,
 		MessageInfos:      file_littlevote_vote_v1_vote_proto_msgTypes,
 	}.Build()
 	File_littlevote_vote_v1_vote_proto = out.File

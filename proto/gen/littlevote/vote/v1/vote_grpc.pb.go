@@ -21,7 +21,9 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	VoteService_CastVotes_FullMethodName = "/littlevote.vote.v1.VoteService/CastVotes"
+	VoteService_CastVotes_FullMethodName     = "/littlevote.vote.v1.VoteService/CastVotes"
+	VoteService_RetractVote_FullMethodName   = "/littlevote.vote.v1.VoteService/RetractVote"
+	VoteService_GetVoteStatus_FullMethodName = "/littlevote.vote.v1.VoteService/GetVoteStatus"
 )
 
 // VoteServiceClient is the client API for VoteService service.
@@ -37,6 +39,15 @@ type VoteServiceClient interface {
 	// (OVERLOADED) with nothing done when the process is draining or cannot take one vote of the call. Everything else
 	// is a verdict. Do not resend a call with votes that carry no idempotency key.
 	CastVotes(ctx context.Context, in *CastVotesRequest, opts ...grpc.CallOption) (*CastVotesResponse, error)
+	// RetractVote takes back one vote of a voter, while its ballot is open. It needs no ticket. Its verdict is like a
+	// vote's: VOTE_NOT_FOUND when the voter has no such vote or has retracted it; the same idempotency key gets the same
+	// answer again. Only votes that were cast with a voter can be retracted.
+	RetractVote(ctx context.Context, in *RetractVoteRequest, opts ...grpc.CallOption) (*RetractVoteResponse, error)
+	// GetVoteStatus tells what became of a vote. It never changes anything.
+	//
+	// INVALID_ARGUMENT for an id that is no UUID, NOT_FOUND (BALLOT_NOT_FOUND), UNAVAILABLE when the stores that know do
+	// not answer. A vote that nobody knows is VOTE_STATE_ABSENT, not an error.
+	GetVoteStatus(ctx context.Context, in *GetVoteStatusRequest, opts ...grpc.CallOption) (*GetVoteStatusResponse, error)
 }
 
 type voteServiceClient struct {
@@ -57,6 +68,26 @@ func (c *voteServiceClient) CastVotes(ctx context.Context, in *CastVotesRequest,
 	return out, nil
 }
 
+func (c *voteServiceClient) RetractVote(ctx context.Context, in *RetractVoteRequest, opts ...grpc.CallOption) (*RetractVoteResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RetractVoteResponse)
+	err := c.cc.Invoke(ctx, VoteService_RetractVote_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *voteServiceClient) GetVoteStatus(ctx context.Context, in *GetVoteStatusRequest, opts ...grpc.CallOption) (*GetVoteStatusResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetVoteStatusResponse)
+	err := c.cc.Invoke(ctx, VoteService_GetVoteStatus_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // VoteServiceServer is the server API for VoteService service.
 // All implementations must embed UnimplementedVoteServiceServer
 // for forward compatibility.
@@ -70,6 +101,15 @@ type VoteServiceServer interface {
 	// (OVERLOADED) with nothing done when the process is draining or cannot take one vote of the call. Everything else
 	// is a verdict. Do not resend a call with votes that carry no idempotency key.
 	CastVotes(context.Context, *CastVotesRequest) (*CastVotesResponse, error)
+	// RetractVote takes back one vote of a voter, while its ballot is open. It needs no ticket. Its verdict is like a
+	// vote's: VOTE_NOT_FOUND when the voter has no such vote or has retracted it; the same idempotency key gets the same
+	// answer again. Only votes that were cast with a voter can be retracted.
+	RetractVote(context.Context, *RetractVoteRequest) (*RetractVoteResponse, error)
+	// GetVoteStatus tells what became of a vote. It never changes anything.
+	//
+	// INVALID_ARGUMENT for an id that is no UUID, NOT_FOUND (BALLOT_NOT_FOUND), UNAVAILABLE when the stores that know do
+	// not answer. A vote that nobody knows is VOTE_STATE_ABSENT, not an error.
+	GetVoteStatus(context.Context, *GetVoteStatusRequest) (*GetVoteStatusResponse, error)
 	mustEmbedUnimplementedVoteServiceServer()
 }
 
@@ -82,6 +122,12 @@ type UnimplementedVoteServiceServer struct{}
 
 func (UnimplementedVoteServiceServer) CastVotes(context.Context, *CastVotesRequest) (*CastVotesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CastVotes not implemented")
+}
+func (UnimplementedVoteServiceServer) RetractVote(context.Context, *RetractVoteRequest) (*RetractVoteResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RetractVote not implemented")
+}
+func (UnimplementedVoteServiceServer) GetVoteStatus(context.Context, *GetVoteStatusRequest) (*GetVoteStatusResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetVoteStatus not implemented")
 }
 func (UnimplementedVoteServiceServer) mustEmbedUnimplementedVoteServiceServer() {}
 func (UnimplementedVoteServiceServer) testEmbeddedByValue()                     {}
@@ -122,6 +168,42 @@ func _VoteService_CastVotes_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _VoteService_RetractVote_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RetractVoteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VoteServiceServer).RetractVote(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: VoteService_RetractVote_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VoteServiceServer).RetractVote(ctx, req.(*RetractVoteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _VoteService_GetVoteStatus_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetVoteStatusRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(VoteServiceServer).GetVoteStatus(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: VoteService_GetVoteStatus_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(VoteServiceServer).GetVoteStatus(ctx, req.(*GetVoteStatusRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // VoteService_ServiceDesc is the grpc.ServiceDesc for VoteService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -132,6 +214,14 @@ var VoteService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CastVotes",
 			Handler:    _VoteService_CastVotes_Handler,
+		},
+		{
+			MethodName: "RetractVote",
+			Handler:    _VoteService_RetractVote_Handler,
+		},
+		{
+			MethodName: "GetVoteStatus",
+			Handler:    _VoteService_GetVoteStatus_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

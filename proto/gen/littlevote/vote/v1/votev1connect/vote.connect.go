@@ -37,6 +37,11 @@ const (
 const (
 	// VoteServiceCastVotesProcedure is the fully-qualified name of the VoteService's CastVotes RPC.
 	VoteServiceCastVotesProcedure = "/littlevote.vote.v1.VoteService/CastVotes"
+	// VoteServiceRetractVoteProcedure is the fully-qualified name of the VoteService's RetractVote RPC.
+	VoteServiceRetractVoteProcedure = "/littlevote.vote.v1.VoteService/RetractVote"
+	// VoteServiceGetVoteStatusProcedure is the fully-qualified name of the VoteService's GetVoteStatus
+	// RPC.
+	VoteServiceGetVoteStatusProcedure = "/littlevote.vote.v1.VoteService/GetVoteStatus"
 )
 
 // VoteServiceClient is a client for the littlevote.vote.v1.VoteService service.
@@ -48,6 +53,15 @@ type VoteServiceClient interface {
 	// (OVERLOADED) with nothing done when the process is draining or cannot take one vote of the call. Everything else
 	// is a verdict. Do not resend a call with votes that carry no idempotency key.
 	CastVotes(context.Context, *v1.CastVotesRequest) (*v1.CastVotesResponse, error)
+	// RetractVote takes back one vote of a voter, while its ballot is open. It needs no ticket. Its verdict is like a
+	// vote's: VOTE_NOT_FOUND when the voter has no such vote or has retracted it; the same idempotency key gets the same
+	// answer again. Only votes that were cast with a voter can be retracted.
+	RetractVote(context.Context, *v1.RetractVoteRequest) (*v1.RetractVoteResponse, error)
+	// GetVoteStatus tells what became of a vote. It never changes anything.
+	//
+	// INVALID_ARGUMENT for an id that is no UUID, NOT_FOUND (BALLOT_NOT_FOUND), UNAVAILABLE when the stores that know do
+	// not answer. A vote that nobody knows is VOTE_STATE_ABSENT, not an error.
+	GetVoteStatus(context.Context, *v1.GetVoteStatusRequest) (*v1.GetVoteStatusResponse, error)
 }
 
 // NewVoteServiceClient constructs a client for the littlevote.vote.v1.VoteService service. By
@@ -67,17 +81,50 @@ func NewVoteServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(voteServiceMethods.ByName("CastVotes")),
 			connect.WithClientOptions(opts...),
 		),
+		retractVote: connect.NewClient[v1.RetractVoteRequest, v1.RetractVoteResponse](
+			httpClient,
+			baseURL+VoteServiceRetractVoteProcedure,
+			connect.WithSchema(voteServiceMethods.ByName("RetractVote")),
+			connect.WithClientOptions(opts...),
+		),
+		getVoteStatus: connect.NewClient[v1.GetVoteStatusRequest, v1.GetVoteStatusResponse](
+			httpClient,
+			baseURL+VoteServiceGetVoteStatusProcedure,
+			connect.WithSchema(voteServiceMethods.ByName("GetVoteStatus")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // voteServiceClient implements VoteServiceClient.
 type voteServiceClient struct {
-	castVotes *connect.Client[v1.CastVotesRequest, v1.CastVotesResponse]
+	castVotes     *connect.Client[v1.CastVotesRequest, v1.CastVotesResponse]
+	retractVote   *connect.Client[v1.RetractVoteRequest, v1.RetractVoteResponse]
+	getVoteStatus *connect.Client[v1.GetVoteStatusRequest, v1.GetVoteStatusResponse]
 }
 
 // CastVotes calls littlevote.vote.v1.VoteService.CastVotes.
 func (c *voteServiceClient) CastVotes(ctx context.Context, req *v1.CastVotesRequest) (*v1.CastVotesResponse, error) {
 	response, err := c.castVotes.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// RetractVote calls littlevote.vote.v1.VoteService.RetractVote.
+func (c *voteServiceClient) RetractVote(ctx context.Context, req *v1.RetractVoteRequest) (*v1.RetractVoteResponse, error) {
+	response, err := c.retractVote.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetVoteStatus calls littlevote.vote.v1.VoteService.GetVoteStatus.
+func (c *voteServiceClient) GetVoteStatus(ctx context.Context, req *v1.GetVoteStatusRequest) (*v1.GetVoteStatusResponse, error) {
+	response, err := c.getVoteStatus.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -93,6 +140,15 @@ type VoteServiceHandler interface {
 	// (OVERLOADED) with nothing done when the process is draining or cannot take one vote of the call. Everything else
 	// is a verdict. Do not resend a call with votes that carry no idempotency key.
 	CastVotes(context.Context, *v1.CastVotesRequest) (*v1.CastVotesResponse, error)
+	// RetractVote takes back one vote of a voter, while its ballot is open. It needs no ticket. Its verdict is like a
+	// vote's: VOTE_NOT_FOUND when the voter has no such vote or has retracted it; the same idempotency key gets the same
+	// answer again. Only votes that were cast with a voter can be retracted.
+	RetractVote(context.Context, *v1.RetractVoteRequest) (*v1.RetractVoteResponse, error)
+	// GetVoteStatus tells what became of a vote. It never changes anything.
+	//
+	// INVALID_ARGUMENT for an id that is no UUID, NOT_FOUND (BALLOT_NOT_FOUND), UNAVAILABLE when the stores that know do
+	// not answer. A vote that nobody knows is VOTE_STATE_ABSENT, not an error.
+	GetVoteStatus(context.Context, *v1.GetVoteStatusRequest) (*v1.GetVoteStatusResponse, error)
 }
 
 // NewVoteServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -108,10 +164,27 @@ func NewVoteServiceHandler(svc VoteServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(voteServiceMethods.ByName("CastVotes")),
 		connect.WithHandlerOptions(opts...),
 	)
+	voteServiceRetractVoteHandler := connect.NewUnaryHandlerSimple(
+		VoteServiceRetractVoteProcedure,
+		svc.RetractVote,
+		connect.WithSchema(voteServiceMethods.ByName("RetractVote")),
+		connect.WithHandlerOptions(opts...),
+	)
+	voteServiceGetVoteStatusHandler := connect.NewUnaryHandlerSimple(
+		VoteServiceGetVoteStatusProcedure,
+		svc.GetVoteStatus,
+		connect.WithSchema(voteServiceMethods.ByName("GetVoteStatus")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/littlevote.vote.v1.VoteService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case VoteServiceCastVotesProcedure:
 			voteServiceCastVotesHandler.ServeHTTP(w, r)
+		case VoteServiceRetractVoteProcedure:
+			voteServiceRetractVoteHandler.ServeHTTP(w, r)
+		case VoteServiceGetVoteStatusProcedure:
+			voteServiceGetVoteStatusHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -123,4 +196,12 @@ type UnimplementedVoteServiceHandler struct{}
 
 func (UnimplementedVoteServiceHandler) CastVotes(context.Context, *v1.CastVotesRequest) (*v1.CastVotesResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("littlevote.vote.v1.VoteService.CastVotes is not implemented"))
+}
+
+func (UnimplementedVoteServiceHandler) RetractVote(context.Context, *v1.RetractVoteRequest) (*v1.RetractVoteResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("littlevote.vote.v1.VoteService.RetractVote is not implemented"))
+}
+
+func (UnimplementedVoteServiceHandler) GetVoteStatus(context.Context, *v1.GetVoteStatusRequest) (*v1.GetVoteStatusResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("littlevote.vote.v1.VoteService.GetVoteStatus is not implemented"))
 }
