@@ -21,14 +21,15 @@ type Epoch struct {
 	Mode       string // redis or pg
 	State      string // open, ending or sealed
 	NS         string
-	ReplID     string
 	Replicated bool
+	Held       bool // an operator keeps it in Postgres
+	Rested     bool // it has been open for as long as an epoch in Postgres must be
 }
 
-const epochColumns = "e.epoch, e.mode, e.state, e.ns, e.replid, e.replicated"
+const epochColumns = "e.epoch, e.mode, e.state, e.ns, e.replicated, e.held, e.opened_at + e.stay <= now()"
 
 func (e *Epoch) targets() []any {
-	return []any{&e.Number, &e.Mode, &e.State, &e.NS, &e.ReplID, &e.Replicated}
+	return []any{&e.Number, &e.Mode, &e.State, &e.NS, &e.Replicated, &e.Held, &e.Rested}
 }
 
 // CurrentEpoch reads the row, or returns ErrNoEpoch.

@@ -4,10 +4,14 @@
 -- replid is no longer read: each ballot's marker in Redis carries the replication id of the node it was loaded on.
 ALTER TABLE ledger_epoch
     ADD COLUMN held boolean NOT NULL DEFAULT false,
+    ADD COLUMN opened_at timestamptz NOT NULL DEFAULT now(), -- when an epoch was last opened
+    ADD COLUMN stay interval NOT NULL DEFAULT interval '10 seconds', -- least time that the next epoch in Postgres lasts
     ALTER COLUMN replid SET DEFAULT '';
 
 -- Since when this process has had no answer from Redis; null while it answers. One process alone does not end an epoch.
-ALTER TABLE participants ADD COLUMN redis_away_since timestamptz;
+ALTER TABLE participants
+    ADD COLUMN redis_away_since timestamptz,
+    ADD COLUMN beat_at timestamptz NOT NULL DEFAULT now();
 
 ALTER TABLE ballots
     ADD COLUMN votes_per_voter integer CHECK (votes_per_voter BETWEEN 1 AND 100), -- null: no limit, and no voter needed
@@ -71,5 +75,5 @@ DROP TABLE dead_letters, results, epoch_base, voter_votes, pg_ballots;
 DROP INDEX tickets_newest;
 ALTER TABLE vote_logs DROP COLUMN retracts;
 ALTER TABLE ballots DROP COLUMN votes_per_voter, DROP COLUMN rules_version;
-ALTER TABLE participants DROP COLUMN redis_away_since;
-ALTER TABLE ledger_epoch DROP COLUMN held, ALTER COLUMN replid DROP DEFAULT;
+ALTER TABLE participants DROP COLUMN redis_away_since, DROP COLUMN beat_at;
+ALTER TABLE ledger_epoch DROP COLUMN held, DROP COLUMN opened_at, DROP COLUMN stay, ALTER COLUMN replid DROP DEFAULT;
