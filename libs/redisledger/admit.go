@@ -152,7 +152,7 @@ func (l *Ledger) Admit(ctx context.Context, f Fence, b *Batch, outboxBound int, 
 func admitCall(f Fence, b *Batch, outboxBound int) call {
 	k := f.Keys(b.Ballot)
 	args := make([]any, 0, 13+len(b.Tickets)+2*len(b.Groups)+5*len(b.Entries))
-	args = append(args, f.Epoch, f.ReplID, b.ID[:], b.Payload, outboxBound, b.MaxNames,
+	args = append(args, f.Epoch, b.ID[:], b.Payload, outboxBound, b.MaxNames,
 		YoungPast.Milliseconds(), YoungFuture.Milliseconds(), keySlice.Milliseconds(), keyTTL.Milliseconds(),
 		len(b.Tickets), len(b.Groups), len(b.Entries))
 	for _, t := range b.Tickets {
@@ -191,7 +191,7 @@ func admitReply(r reply) Admitted {
 // Known finds out what an unanswered admission did. ok is false when that is still unknown.
 func (l *Ledger) Known(ctx context.Context, f Fence, ballot string, id uuid.UUID) (v Verdict, ok bool) {
 	k := f.Keys(ballot)
-	r := l.one(ctx, call{knownScript, []string{k.marker(), k.outbox(), k.done(id)}, []any{f.Epoch, f.ReplID, id[:]}})
+	r := l.one(ctx, call{knownScript, []string{k.marker(), k.outbox(), k.done(id)}, []any{f.Epoch, id[:]}})
 	if r.err != nil || r.word != "KNOWN" {
 		return Verdict{}, false
 	}
@@ -207,7 +207,7 @@ func (l *Ledger) Settle(ctx context.Context, s *Settlement) SettleReply {
 func settleCall(s *Settlement) call {
 	k := s.Fence.Keys(s.Ballot)
 	args := make([]any, 0, 6+2*len(s.Names))
-	args = append(args, s.Fence.Epoch, s.Fence.ReplID, s.ID[:], doneTTL.Milliseconds(), s.AdmittedAt.UnixMilli(), len(s.Names))
+	args = append(args, s.Fence.Epoch, s.ID[:], doneTTL.Milliseconds(), s.AdmittedAt.UnixMilli(), len(s.Names))
 	for _, n := range s.Names {
 		args = append(args, n)
 	}

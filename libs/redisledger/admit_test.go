@@ -133,7 +133,9 @@ func TestBallotMustBeOpen(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, 10, time.Hour)
 			ballot.Name = b.ballot
+			b.fence.NS = redisledger.NewNS()
 			b.load(ballot, true)
+			b.mint(10, time.Hour)
 			v := b.admit(newBatch(b, 1, keyed(uuid.Must(uuid.NewV7()), "x")))
 			if v.Groups[0].Code != redisledger.Closed || v.Entries[0].Code != redisledger.Closed || b.left() != 10 {
 				t.Fatalf("%+v, %d left", v, b.left())

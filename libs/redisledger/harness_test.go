@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/testenv"
@@ -15,6 +16,7 @@ import (
 // bench is a ballot under a fresh name, on whichever Redis the environment gives.
 type bench struct {
 	t      *testing.T
+	rdb    redis.UniversalClient
 	ledger *redisledger.Ledger
 	fence  redisledger.Fence
 	ballot string
@@ -27,16 +29,20 @@ func newBench(t *testing.T, limit int64, interval time.Duration) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = rdb.Close() })
-	b := &bench{t: t, ledger: redisledger.New(rdb), ballot: "main"}
-	role, err := b.ledger.Replication(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.fence = redisledger.Fence{Epoch: 7, NS: redisledger.NewNS(), ReplID: role.ReplID}
+	b := &bench{t: t, rdb: rdb, ledger: redisledger.New(rdb), ballot: "main"}
+	b.fence = redisledger.Fence{Epoch: 7, NS: redisledger.NewNS()}
 	t.Cleanup(func() { _ = b.ledger.Unlink(contextOf(t), b.fence.NS) })
 	b.load(redisledger.Ballot{Name: b.ballot, State: "open"}, true)
 	b.mint(limit, interval)
 	return b
+}
+
+// mark writes into the ballot's marker behind the scripts' back.
+func (b *bench) mark(field, value string) {
+	b.t.Helper()
+	if err := b.rdb.HSet(b.t.Context(), "{"+b.ballot+"}:"+b.fence.NS+":marker", field, value).Err(); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 func (b *bench) load(ballot redisledger.Ballot, fresh bool) {

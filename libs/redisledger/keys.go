@@ -6,11 +6,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// Fence names the ledger of one epoch in Redis.
+// Fence names the ledger of one epoch in Redis. On which node each ballot stands is written in the ballot's marker.
 type Fence struct {
-	Epoch  int64
-	NS     string // the random name under which the keys stand
-	ReplID string // master_replid of the primary at load; empty where Redis has none
+	Epoch int64
+	NS    string // the random name under which the keys stand
 }
 
 // Keys builds the key names of one ballot.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/littlevote/littlevote/libs/faultpoint"
 )
 
 // How long Redis remembers, and how it is sliced. A key that is looked up in Postgres counts only if the persister's
@@ -66,6 +68,12 @@ var common string
 //go:embed lua/admit.lua
 var admitSource string
 
+//go:embed lua/begin.lua
+var beginSource string
+
+//go:embed lua/finish.lua
+var finishSource string
+
 //go:embed lua/known.lua
 var knownSource string
 
@@ -97,18 +105,34 @@ var ticketSource string
 var mintSource string
 
 var (
-	admitScript    = redis.NewScript(common + admitSource)
-	knownScript    = redis.NewScript(common + knownSource)
-	settleScript   = redis.NewScript(common + settleSource)
-	claimScript    = redis.NewScript(common + claimSource)
-	rememberScript = redis.NewScript(common + rememberSource)
-	refundScript   = redis.NewScript(common + refundSource)
-	sealScript     = redis.NewScript(sealSource)
-	dueScript      = redis.NewScript(common + dueSource)
-	readScript     = redis.NewScript(common + readSource)
-	ticketScript   = redis.NewScript(common + ticketSource)
-	mintScript     = redis.NewScript(common + mintSource)
+	admitScript    = script(admitSource)
+	beginScript    = script(beginSource)
+	finishScript   = script(finishSource)
+	knownScript    = script(knownSource)
+	settleScript   = script(settleSource)
+	claimScript    = script(claimSource)
+	rememberScript = script(rememberSource)
+	refundScript   = script(refundSource)
+	sealScript     = script(sealSource)
+	dueScript      = script(dueSource)
+	readScript     = script(readSource)
+	ticketScript   = script(ticketSource)
+	mintScript     = script(mintSource)
 )
+
+// script puts what is common in front. A line that begins with "-- mutant NAME: " is a comment, unless this binary was
+// built for faults and runs as that known-wrong variant: then it is code.
+func script(source string) *redis.Script {
+	source = common + source
+	if faultpoint.Enabled {
+		for _, v := range faultpoint.Mutants {
+			if faultpoint.Mutant(v.Name) {
+				source = strings.ReplaceAll(source, "-- mutant "+v.Name+": ", "")
+			}
+		}
+	}
+	return redis.NewScript(source)
+}
 
 // call is one script with its keys and arguments.
 type call struct {

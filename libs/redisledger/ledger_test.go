@@ -23,7 +23,8 @@ func TestEveryScriptIsFenced(t *testing.T) {
 				b.t.Fatal(err)
 			}
 		},
-		"another primary": func(b *bench) { b.fence.ReplID = "0123456789012345678901234567890123456789" },
+		"another primary": func(b *bench) { b.mark("replid", "0123456789012345678901234567890123456789") },
+		"being loaded":    func(b *bench) { b.mark("loading", "1") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, 10, time.Hour)

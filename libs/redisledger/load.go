@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,23 +13,25 @@ import (
 
 // Ballot is what the scripts need to know of a ballot, and what its ledger begins an epoch with.
 type Ballot struct {
-	Name       string
-	State      string // admission needs "open"
-	OpensAt    time.Time
-	ClosesAt   time.Time // zero means no bound, like OpensAt
-	Admissions int64     // the last admission number
-	Counts     []Count
+	Name          string
+	State         string // admission needs "open"
+	OpensAt       time.Time
+	ClosesAt      time.Time // zero means no bound, like OpensAt
+	VotesPerVoter int64     // 0: no limit, and no voter is needed
+	RulesVersion  int64     // of all of the above; later rules have a greater one
+	Admissions    int64     // the last admission number
+	Counts        []Count
 }
 
 // NewNS returns a fresh random name for an epoch's keys.
 func NewNS() string { return strings.ToLower(rand.Text()[:16]) }
 
-// Load writes a ballot under a fresh name, the marker last. fresh says that no vote was ever admitted before, so that
-// no key needs a look-up on that account.
+// Load writes a ballot under a fresh name. Until the last script has found that the node is still the one of the first,
+// every other script on the ballot says WRONG_EPOCH. fresh says that no vote was ever admitted before, so that no key and
+// no voter needs a look-up on that account.
 func (l *Ledger) Load(ctx context.Context, f Fence, b Ballot, fresh bool) error {
 	k := f.Keys(b.Name)
-	now, err := l.rdb.Time(ctx).Result()
-	if err != nil {
+	if err := l.one(ctx, beginCall(f, b, fresh)).err; err != nil {
 		return fmt.Errorf("redisledger: load %s: %w", b.Name, err)
 	}
 	const chunk = 500
@@ -37,16 +40,20 @@ func (l *Ledger) Load(ctx context.Context, f Fence, b Ballot, fresh bool) error 
 			return fmt.Errorf("redisledger: load %s: %w", b.Name, err)
 		}
 	}
-	loaded := now.UnixMilli()
-	if fresh {
-		loaded = 0
-	}
-	err = l.rdb.HSet(ctx, k.marker(), "epoch", f.Epoch, "state", b.State, "opens", millis(b.OpensAt),
-		"closes", millis(b.ClosesAt), "loaded", loaded, "admissions", b.Admissions).Err()
-	if err != nil {
+	if err := l.one(ctx, call{finishScript, []string{k.marker()}, []any{f.Epoch}}).err; err != nil {
 		return fmt.Errorf("redisledger: load %s: %w", b.Name, err)
 	}
 	return nil
+}
+
+func beginCall(f Fence, b Ballot, fresh bool) call {
+	perVoter := ""
+	if b.VotesPerVoter > 0 {
+		perVoter = strconv.FormatInt(b.VotesPerVoter, 10)
+	}
+	return call{beginScript, []string{f.Keys(b.Name).marker()}, []any{
+		f.Epoch, fresh, b.Admissions, b.RulesVersion, b.State, millis(b.OpensAt), millis(b.ClosesAt), perVoter,
+	}}
 }
 
 func (l *Ledger) loadCounts(ctx context.Context, k Keys, counts []Count) error {
@@ -74,7 +81,7 @@ func millis(t time.Time) string {
 	return fmt.Sprint(t.UnixMilli())
 }
 
-// Seal ends a ballot's keys under a name for good, if they are still there.
+// Seal ends a ballot's keys under a name for good. If they are gone, a tombstone sees to it that they do not come back.
 func (l *Ledger) Seal(ctx context.Context, f Fence, ballot string) error {
 	r := l.one(ctx, call{script: sealScript, keys: []string{f.Keys(ballot).marker()}})
 	return r.err
@@ -88,12 +95,11 @@ func (l *Ledger) Alive(ctx context.Context, f Fence, ballot string) error {
 
 // Replication is what a Redis says of its role.
 type Replication struct {
-	ReplID   string // empty where Redis has none
 	Master   bool
 	Replicas bool // at least one is connected
 }
 
-// Replication asks the Redis for its role; one without replication is a master without an id.
+// Replication asks the Redis for its role; one without replication is a master.
 func (l *Ledger) Replication(ctx context.Context) (Replication, error) {
 	info, err := l.rdb.Info(ctx, "replication").Result()
 	if err != nil {
@@ -106,8 +112,6 @@ func (l *Ledger) Replication(ctx context.Context) (Replication, error) {
 	for line := range strings.Lines(info) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
 		switch key {
-		case "master_replid":
-			r.ReplID = value
 		case "connected_slaves":
 			r.Replicas = value != "0"
 		}

@@ -23,7 +23,7 @@ func (l *Ledger) Claim(ctx context.Context, f Fence, ballot string, id uuid.UUID
 	r := l.one(ctx, call{
 		claimScript,
 		[]string{k.marker(), k.outbox(), k.claims(), k.done(id)},
-		[]any{f.Epoch, f.ReplID, id[:], me},
+		[]any{f.Epoch, id[:], me},
 	})
 	if r.err != nil {
 		return nil, Unknown, r.err
@@ -46,7 +46,7 @@ func (l *Ledger) Claim(ctx context.Context, f Fence, ballot string, id uuid.UUID
 // hashes stand in turn.
 func (l *Ledger) Remember(ctx context.Context, f Fence, ballot string, id uuid.UUID, keysAndHashes [][]byte) error {
 	k := f.Keys(ballot)
-	args := []any{f.Epoch, f.ReplID, id[:], keySlice.Milliseconds(), keyTTL.Milliseconds()}
+	args := []any{f.Epoch, id[:], keySlice.Milliseconds(), keyTTL.Milliseconds()}
 	for _, b := range keysAndHashes {
 		args = append(args, b)
 	}
@@ -58,7 +58,7 @@ func (l *Ledger) Remember(ctx context.Context, f Fence, ballot string, id uuid.U
 func (l *Ledger) Refund(ctx context.Context, f Fence, b *Batch, v *Verdict) (ok bool, err error) {
 	k := f.Keys(b.Ballot)
 	args := []any{
-		f.Epoch, f.ReplID, b.ID[:], doneTTL.Milliseconds(), v.TicketVersion, v.Accepted(),
+		f.Epoch, b.ID[:], doneTTL.Milliseconds(), v.TicketVersion, v.Accepted(),
 		v.At.UnixMilli() / keySlice.Milliseconds(),
 	}
 	for i, e := range b.Entries {
@@ -83,7 +83,7 @@ func (l *Ledger) Due(ctx context.Context, f Fence, ballot string, lease time.Dur
 	r := l.one(ctx, call{
 		dueScript,
 		[]string{k.marker(), k.outboxTimes()},
-		[]any{f.Epoch, f.ReplID, lease.Milliseconds(), limit},
+		[]any{f.Epoch, lease.Milliseconds(), limit},
 	})
 	if r.err != nil {
 		return nil, 0, r.err

@@ -18,7 +18,7 @@ type Count struct {
 func (l *Ledger) Tally(ctx context.Context, f Fence, ballot string, names []string) ([]Count, time.Time, error) {
 	k := f.Keys(ballot)
 	args := make([]any, 0, 2+len(names))
-	args = append(args, f.Epoch, f.ReplID)
+	args = append(args, f.Epoch)
 	for _, n := range names {
 		args = append(args, n)
 	}

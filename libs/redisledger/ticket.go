@@ -34,7 +34,7 @@ func (s TicketState) Usable() bool { return s.Newest != nil && s.Now.Before(s.Ne
 // Ticket reads the newest ticket.
 func (l *Ledger) Ticket(ctx context.Context, f Fence, ballot string) (TicketState, error) {
 	k := f.Keys(ballot)
-	r := l.one(ctx, call{ticketScript, []string{k.marker(), k.ticket(), k.newest()}, []any{f.Epoch, f.ReplID}})
+	r := l.one(ctx, call{ticketScript, []string{k.marker(), k.ticket(), k.newest()}, []any{f.Epoch}})
 	if r.err != nil {
 		return TicketState{}, r.err
 	}
@@ -94,7 +94,7 @@ func (l *Ledger) Mint(ctx context.Context, f Fence, ballot string, m Mint) (done
 	r := l.one(ctx, call{
 		mintScript,
 		[]string{k.marker(), k.ticket(), k.newest()},
-		[]any{f.Epoch, f.ReplID, m.Number, m.Version, m.Value, m.Cap, m.Interval.Milliseconds(), m.Fence},
+		[]any{f.Epoch, m.Number, m.Version, m.Value, m.Cap, m.Interval.Milliseconds(), m.Fence},
 	})
 	if r.err != nil || r.word != string(MintDone) {
 		return Minted(r.word), created, expires, r.err

@@ -34,11 +34,7 @@ func newBooth(t *testing.T) *booth {
 	}
 	t.Cleanup(func() { _ = rdb.Close() })
 	b := &booth{t: t, rdb: rdb, ledger: redisledger.New(rdb)}
-	role, err := b.ledger.Replication(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.fence = redisledger.Fence{Epoch: 7, NS: redisledger.NewNS(), ReplID: role.ReplID}
+	b.fence = redisledger.Fence{Epoch: 7, NS: redisledger.NewNS()}
 	if err := b.ledger.Load(t.Context(), b.fence, redisledger.Ballot{Name: boothBallot, State: "open"}, true); err != nil {
 		t.Fatal(err)
 	}
@@ -354,9 +350,8 @@ func TestTicketsOfAnotherEpochAreNotTouched(t *testing.T) {
 	b := newBooth(t)
 	b.want(proposal(1, 5), redisledger.MintDone)
 	other := map[string]redisledger.Fence{
-		"epoch":  {Epoch: 8, NS: b.fence.NS, ReplID: b.fence.ReplID},
-		"name":   {Epoch: 7, NS: "elsewhere", ReplID: b.fence.ReplID},
-		"replid": {Epoch: 7, NS: b.fence.NS, ReplID: "0123456789012345678901234567890123456789"},
+		"epoch": {Epoch: 8, NS: b.fence.NS},
+		"name":  {Epoch: 7, NS: "elsewhere"},
 	}
 	for name, fence := range other {
 		if _, err := b.ledger.Ticket(t.Context(), fence, boothBallot); !errors.Is(err, redisledger.ErrWrongEpoch) {

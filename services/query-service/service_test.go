@@ -86,7 +86,7 @@ func newWorld(t *testing.T, redisURL string, change func(*queryservice.Config)) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.fence = redisledger.Fence{Epoch: e.Number, NS: e.NS, ReplID: e.ReplID}
+	w.fence = redisledger.Fence{Epoch: e.Number, NS: e.NS}
 	t.Cleanup(func() { _ = w.ledger.Unlink(context.WithoutCancel(t.Context()), w.fence.NS) })
 	return w
 }

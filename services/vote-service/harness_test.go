@@ -123,7 +123,7 @@ func (w *world) fence() redisledger.Fence {
 	if err != nil && !errors.Is(err, pgledger.ErrNoEpoch) {
 		w.t.Error(err)
 	}
-	return redisledger.Fence{Epoch: e.Number, NS: e.NS, ReplID: e.ReplID}
+	return redisledger.Fence{Epoch: e.Number, NS: e.NS}
 }
 
 // mint makes the next ticket of a ballot.

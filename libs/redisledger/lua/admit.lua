@@ -1,8 +1,8 @@
 -- Decides every vote of a batch and, if it accepts any, takes their uses and puts the batch into the outbox.
 -- KEYS: 1 marker, 2 ticket, 3 newestTicketVersion, 4 outbox, 5 outbox times, 6 done, 7 names, 8 seen keys (prefix)
--- ARGV: 1 epoch, 2 replid, 3 batch id, 4 payload, 5 bound of the outbox in batches, 6 most names of an open list
---   (0: the list is closed), 7 how old a young key may be and 8 how far ahead of TIME, 9 length of a key slice,
---   10 TTL of a key slice (all in ms), 11 number of tickets, 12 of groups, 13 of entries, then
+-- ARGV: 1 epoch, 2 batch id, 3 payload, 4 bound of the outbox in batches, 5 most names of an open list
+--   (0: the list is closed), 6 how old a young key may be and 7 how far ahead of TIME, 8 length of a key slice,
+--   9 TTL of a key slice (all in ms), 10 number of tickets, 11 of groups, 12 of entries, then
 --   per ticket: value ('' stands for the newest);
 --   per group: ticket index (from 1), votes;
 --   per entry: ticket index, key (16 bytes or ''), body hash, '1' if the key was looked up, number of names that may
@@ -12,31 +12,31 @@
 -- A reply other than VERDICT had no effect. The checks stand in an order that matters: what is already decided (batch,
 -- then key) comes before what time changes (ballot, ticket, limits).
 
-if not fenced() then
+local m = fenced('state', 'opens', 'closes', 'loaded')
+if not m then
   return { 'WRONG_EPOCH' }
 end
-local known = redis.call('HGET', KEYS[4], ARGV[3])
+local known = redis.call('HGET', KEYS[4], ARGV[2])
 if known then
   return { 'KNOWN', known }
 end
-local done = redis.call('HGET', KEYS[6], ARGV[3])
+local done = redis.call('HGET', KEYS[6], ARGV[2])
 if done then
   return { 'DONE', done }
 end
 
 local now = now_ms()
-local batch, max_names = ARGV[3], tonumber(ARGV[6])
-local tickets, groups, entries = tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13])
-local slice_ms = tonumber(ARGV[9])
-local at = 13
+local batch, max_names = ARGV[2], tonumber(ARGV[5])
+local tickets, groups, entries = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+local slice_ms = tonumber(ARGV[8])
+local at = 12
 
 -- What speaks against every new vote of the batch; nil if nothing does.
 local function closed_by()
-  local m = redis.call('HMGET', KEYS[1], 'state', 'opens', 'closes', 'loaded')
   if m[1] ~= 'open' or (m[2] and m[2] ~= '' and now < tonumber(m[2])) or (m[3] and m[3] ~= '' and now >= tonumber(m[3])) then
     return 'closed'
   end
-  if redis.call('HLEN', KEYS[4]) >= tonumber(ARGV[5]) then
+  if redis.call('HLEN', KEYS[4]) >= tonumber(ARGV[4]) then
     return 'overloaded'
   end
   return nil
@@ -91,7 +91,7 @@ end
 -- seen says whether the key was admitted in this epoch within the window, and as what.
 local this_slice = math.floor(now / slice_ms)
 local function seen(key, hash)
-  for slice = this_slice, this_slice - math.floor(tonumber(ARGV[10]) / slice_ms), -1 do
+  for slice = this_slice, this_slice - math.floor(tonumber(ARGV[9]) / slice_ms), -1 do
     local v = redis.call('HGET', slice_key(KEYS[8], slice, key), key)
     if v then
       if string.sub(v, 17) ~= hash then
@@ -109,7 +109,7 @@ end
 
 -- young says that the key cannot have been used before this window, nor in an epoch that this Redis does not know: a
 -- UUIDv7 tells its time, and one that is too far ahead or too old tells nothing.
-local loaded = tonumber(redis.call('HGET', KEYS[1], 'loaded'))
+local loaded = tonumber(m[4])
 local function young(key)
   if math.floor(string.byte(key, 7) / 16) ~= 7 then
     return false
@@ -118,8 +118,8 @@ local function young(key)
   for i = 1, 6 do
     made = made * 256 + string.byte(key, i)
   end
-  local ahead = tonumber(ARGV[8])
-  return now - made < tonumber(ARGV[7]) and made - now < ahead and made - ahead > loaded
+  local ahead = tonumber(ARGV[7])
+  return now - made < tonumber(ARGV[6]) and made - now < ahead and made - ahead > loaded
 end
 
 local names = max_names > 0 and redis.call('SCARD', KEYS[7]) or 0
@@ -183,7 +183,7 @@ end
 -- From here on only writes. A Redis that is out of memory refuses the first of them, and then nothing happened.
 local last = redis.call('HINCRBY', KEYS[1], 'admissions', taken)
 local text = verdict(string.format('%.0f', last - taken + 1))
-redis.call('HSET', KEYS[4], batch, text .. '\n' .. ARGV[4])
+redis.call('HSET', KEYS[4], batch, text .. '\n' .. ARGV[3])
 redis.call('ZADD', KEYS[5], now, batch)
 promote(KEYS[2], KEYS[3], t)
 if left ~= -1 then
@@ -192,7 +192,7 @@ end
 for _, k in ipairs(keys) do
   local sk = slice_key(KEYS[8], this_slice, k[1])
   redis.call('HSET', sk, k[1], batch .. k[2])
-  redis.call('PEXPIRE', sk, ARGV[10])
+  redis.call('PEXPIRE', sk, ARGV[9])
 end
 for _, name in ipairs(new_names) do
   redis.call('SADD', KEYS[7], name)

@@ -1,20 +1,42 @@
--- Stands before every script. KEYS[1] is the ballot's marker, ARGV[1] the epoch, ARGV[2] the epoch's master_replid
--- ('' where the Redis has none: then the random name of the keys is the only fence).
+-- Stands before every script. KEYS[1] is the ballot's marker, ARGV[1] the epoch.
 
--- fenced says that this is the Redis, and this the name, that the epoch's ledger stands in. It writes nothing.
--- INFO replication is asked in the script itself, since a node may change its role under an open connection.
-local function fenced()
-  local m = redis.call('HMGET', KEYS[1], 'epoch', 'sealed')
-  if m[1] ~= ARGV[1] or m[2] then
-    return false
-  end
-  if ARGV[2] == '' then
+-- here says that this node is a master whose replication id is the given one. INFO replication is asked in the script
+-- itself, since a node may change its role under an open connection. '' stands for a Redis without such ids (the embedded
+-- one): then the random name of the keys is the only fence.
+local function here(replid)
+  if replid == '' then
     return true
   end
   local info = redis.pcall('INFO', 'replication')
   return type(info) == 'string'
     and string.find(info, 'role:master', 1, true) ~= nil
-    and string.find(info, 'master_replid:' .. ARGV[2], 1, true) ~= nil
+    and string.find(info, 'master_replid:' .. replid, 1, true) ~= nil
+end
+
+-- replid_here returns this node's replication id; '' where the Redis has none, nil if it is not a master.
+local function replid_here()
+  local info = redis.pcall('INFO', 'replication')
+  if type(info) ~= 'string' then
+    return ''
+  end
+  if string.find(info, 'role:slave', 1, true) then
+    return nil
+  end
+  return string.match(info, 'master_replid:(%x+)') or ''
+end
+
+-- fenced returns the marker's fields of these names if this is the Redis, and this the name, that the epoch's ledger
+-- stands in; nil if not. The marker holds the replication id of the node it was made on. It writes nothing.
+local function fenced(...)
+  local m = redis.call('HMGET', KEYS[1], 'epoch', 'replid', 'sealed', 'loading', ...)
+  if m[1] ~= ARGV[1] or m[3] or m[4] then
+    return nil
+  end
+  -- mutant no-replid: do return { unpack(m, 5) } end
+  if not here(m[2]) then
+    return nil
+  end
+  return { unpack(m, 5) }
 end
 
 local function now_ms()

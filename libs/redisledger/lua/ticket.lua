@@ -1,5 +1,5 @@
 -- Reads the newest ticket, and writes down its promotion if that is due.
--- KEYS: 1 marker, 2 ticket, 3 newestTicketVersion; ARGV: 1 epoch, 2 replid
+-- KEYS: 1 marker, 2 ticket, 3 newestTicketVersion; ARGV: 1 epoch
 -- Replies {'WRONG_EPOCH'}, or {'TICKET', now, last number, next version or '', value, version, cap, left, created,
 -- expires}; the last six are missing if there never was a ticket. cap and left are -1 where there is no cap.
 

@@ -65,11 +65,7 @@ func (s *site) client() redis.UniversalClient {
 // openEpoch loads all ballots under a fresh name and tells everybody.
 func (s *site) openEpoch(epoch int64) redisledger.Fence {
 	s.t.Helper()
-	role, err := s.ledger.Replication(s.t.Context())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	f := redisledger.Fence{Epoch: epoch, NS: redisledger.NewNS(), ReplID: role.ReplID}
+	f := redisledger.Fence{Epoch: epoch, NS: redisledger.NewNS()}
 	for name := range *s.ballots.Set() {
 		if err := s.ledger.Load(s.t.Context(), f, redisledger.Ballot{Name: name, State: "open"}, true); err != nil {
 			s.t.Fatal(err)

@@ -122,7 +122,7 @@ func (v *View) outboxesEmpty(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fence := redisledger.Fence{Epoch: epoch.Number, NS: epoch.NS, ReplID: epoch.ReplID}
+	fence := redisledger.Fence{Epoch: epoch.Number, NS: epoch.NS}
 	for _, b := range ballots {
 		_, oldest, err := v.Ledger.Due(ctx, fence, b.Name, time.Hour, 1)
 		if err != nil {

@@ -128,7 +128,7 @@ func liveDiffs(ctx context.Context, pool *pgxpool.Pool, ledger *redisledger.Ledg
 		return nil, err
 	}
 	var diffs []redisDiff
-	fence := redisledger.Fence{Epoch: epoch.Number, NS: epoch.NS, ReplID: epoch.ReplID}
+	fence := redisledger.Fence{Epoch: epoch.Number, NS: epoch.NS}
 	for _, b := range ballots {
 		counts, _, err := ledger.Tally(ctx, fence, b.Name, nil)
 		if err != nil {

@@ -1,0 +1,15 @@
+-- Begins to load a ballot: makes its marker, on which every script but this one and finish says WRONG_EPOCH.
+-- KEYS: 1 marker
+-- ARGV: 1 epoch, 2 '1' if no vote was ever admitted before, 3 the last admission number, 4 rules version, 5 state, 6 opens,
+--   7 closes (in ms, '' for no bound), 8 votes per voter ('' for no limit)
+-- Replies {'WRONG_EPOCH'} (not a master, or the name is sealed or in use) or {'BEGUN'}.
+
+local replid = replid_here()
+local m = redis.call('HMGET', KEYS[1], 'sealed', 'loading')
+if not replid or m[1] or (not m[2] and redis.call('EXISTS', KEYS[1]) == 1) then
+  return { 'WRONG_EPOCH' }
+end
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'replid', replid, 'loading', '1',
+  'loaded', ARGV[2] == '1' and '0' or string.format('%.0f', now_ms()), 'admissions', ARGV[3],
+  'rules', ARGV[4], 'state', ARGV[5], 'opens', ARGV[6], 'closes', ARGV[7], 'voter_votes', ARGV[8])
+return { 'BEGUN' }
