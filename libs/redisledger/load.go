@@ -18,7 +18,7 @@ type Ballot struct {
 	OpensAt       time.Time
 	ClosesAt      time.Time // zero means no bound, like OpensAt
 	VotesPerVoter int64     // 0: no limit, and no voter is needed
-	RulesVersion  int64     // of all of the above; later rules have a greater one
+	Rules         int64     // of all of the above; later rules have a greater one
 	Admissions    int64     // the last admission number
 	Counts        []Count
 }
@@ -52,7 +52,7 @@ func beginCall(f Fence, b Ballot, fresh bool) call {
 		perVoter = strconv.FormatInt(b.VotesPerVoter, 10)
 	}
 	return call{beginScript, []string{f.Keys(b.Name).marker()}, []any{
-		f.Epoch, fresh, b.Admissions, b.RulesVersion, b.State, millis(b.OpensAt), millis(b.ClosesAt), perVoter,
+		f.Epoch, fresh, b.Admissions, b.Rules, b.State, millis(b.OpensAt), millis(b.ClosesAt), perVoter,
 	}}
 }
 
