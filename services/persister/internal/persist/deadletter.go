@@ -5,22 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/littlevote/littlevote/libs/events"
-)
-
-// Headers of a dead letter, beside those that the record came with.
-const (
-	headerTopic     = "littlevote-origin-topic"
-	headerPartition = "littlevote-origin-partition"
-	headerOffset    = "littlevote-origin-offset"
-	headerReason    = "littlevote-reason"
-	headerTime      = "littlevote-time"
 )
 
 // buryForeign puts the records that are not ours into the dead-letter topic, acknowledged by all in-sync replicas, before
@@ -63,19 +53,7 @@ func (s *session) bury(ctx context.Context, i *item) error {
 }
 
 func (s *session) deadLetter(i *item) *kgo.Record {
-	header := func(key, value string) kgo.RecordHeader { return kgo.RecordHeader{Key: key, Value: []byte(value)} }
-	return &kgo.Record{
-		Topic: s.topics.DeadLetters,
-		Key:   i.record.Key,
-		Value: i.record.Value,
-		Headers: append(i.record.Headers[:len(i.record.Headers):len(i.record.Headers)],
-			header(headerTopic, i.record.Topic),
-			header(headerPartition, strconv.Itoa(int(i.record.Partition))),
-			header(headerOffset, strconv.FormatInt(i.record.Offset, 10)),
-			header(headerReason, i.foreign.Error()),
-			header(headerTime, time.Now().UTC().Format(time.RFC3339Nano)),
-		),
-	}
+	return events.NewDeadLetter(i.record, i.foreign, time.Now()).Record(s.topics.DeadLetters)
 }
 
 func (s *session) reportDead(ctx context.Context, i *item) {

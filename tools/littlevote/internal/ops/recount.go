@@ -11,9 +11,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
-	"github.com/littlevote/littlevote/libs/config"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
+
+	"github.com/littlevote/littlevote/tools/littlevote/internal/reach"
 )
 
 // ErrDiffers says that the report was printed, and that something in it differs.
@@ -38,7 +39,7 @@ type redisDiff struct {
 // RecountCommand is `littlevote recount`.
 func RecountCommand() *cobra.Command {
 	var (
-		s      stores
+		s      reach.Stores
 		asJSON bool
 		wait   time.Duration
 	)
@@ -52,14 +53,14 @@ The ledger and its tallies are compared in one snapshot. The live tally runs ahe
 to --wait for them to agree.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := s.find(); err != nil {
+			if err := s.Find(); err != nil {
 				return err
 			}
 			r, err := recount(cmd.Context(), s, wait)
 			if err != nil {
 				return err
 			}
-			if err := show(cmd.OutOrStdout(), r, asJSON, s.redisURL != ""); err != nil {
+			if err := show(cmd.OutOrStdout(), r, asJSON, s.RedisURL != ""); err != nil {
 				return err
 			}
 			if !r.OK {
@@ -68,21 +69,21 @@ to --wait for them to agree.`,
 			return nil
 		},
 	}
-	s.flags(cmd, true)
+	s.Flags(cmd, reach.Redis)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as JSON")
 	cmd.Flags().DurationVar(&wait, "wait", 10*time.Second, "how long the live tally and Postgres may take to agree")
 	return cmd
 }
 
-func recount(ctx context.Context, s stores, wait time.Duration) (report, error) {
-	pool, err := pgledger.Open(ctx, config.Postgres{URL: s.postgresURL, PoolSize: 4})
+func recount(ctx context.Context, s reach.Stores, wait time.Duration) (report, error) {
+	pool, err := s.Pool(ctx)
 	if err != nil {
 		return report{}, err
 	}
 	defer pool.Close()
 	var live []redisDiff
-	if s.redisURL != "" {
-		if live, err = compareLive(ctx, pool, s.redisURL, wait); err != nil {
+	if s.RedisURL != "" {
+		if live, err = compareLive(ctx, pool, s.RedisURL, wait); err != nil {
 			return report{}, err
 		}
 	}

@@ -22,7 +22,7 @@ import (
 	queryservice "github.com/littlevote/littlevote/services/query-service"
 	ticketservice "github.com/littlevote/littlevote/services/ticket-service"
 	voteservice "github.com/littlevote/littlevote/services/vote-service"
-	"github.com/littlevote/littlevote/tools/littlevote/internal/ops"
+	"github.com/littlevote/littlevote/tools/littlevote/internal/reach"
 )
 
 // readyTimeout bounds the wait for the first answer; a replay of a long log may come before it.
@@ -54,7 +54,7 @@ func runOn(ctx context.Context, s *settings, st *stores, out io.Writer, log *slo
 		return err
 	}
 	lines := strings.Join(append(parts.addresses(), st.addresses(s.own)...), "\n") + "\n"
-	if err := os.WriteFile(filepath.Join(s.own.DataDir, ops.AddressFile), []byte(lines), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(s.own.DataDir, reach.AddressFile), []byte(lines), 0o600); err != nil {
 		return err
 	}
 	fmt.Fprint(out, lines)
