@@ -8,9 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/littlevote/littlevote/libs/faultpoint"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 )
@@ -21,34 +20,70 @@ type Log interface {
 	EndOffsets(ctx context.Context) (uuid.UUID, map[int32]int64, error)
 }
 
-// Changer opens an epoch when none is open, and changes it when Redis lost the state of the open one. Every
-// vote-service runs one; whoever comes first does it.
+// RedisLedger is the part of redisledger that a change of epoch needs.
+type RedisLedger interface {
+	Alive(ctx context.Context, f redisledger.Fence, ballot string) error
+	Seal(ctx context.Context, f redisledger.Fence, ballot string) error
+	Load(ctx context.Context, f redisledger.Fence, b redisledger.Ballot, fresh bool) error
+	Replication(ctx context.Context) (redisledger.Replication, error)
+	Unlink(ctx context.Context, ns string) error
+}
+
+// ChangerConfig is what a Changer is made of.
+type ChangerConfig struct {
+	Store      Store
+	Redis      RedisLedger
+	Topic      Log
+	Me         *Participant // whether Redis answers is its finding; it is told when the row may have changed
+	Replicated bool         // the setting: a replica of Redis may exist that we do not see
+	Log        *slog.Logger
+}
+
+// Changer opens an epoch when none is open, and changes it when its Redis lost the state, is away, or is well again.
+// Every vote-service runs one; whoever comes first does it, and whoever comes later goes on where it was left.
 type Changer struct {
-	pool       *pgxpool.Pool
-	ledger     *redisledger.Ledger
-	topic      Log
-	replicated bool // the setting: a replica of Redis may exist that we do not see
-	log        *slog.Logger
-	changed    func() // called after each look, for those who wait for a change
+	ChangerConfig
+
+	kick    chan struct{}
+	unnamed []string // names of loads that failed, as far as this process knows
 }
 
-// NewChanger returns a changer; changed is called whenever the row may have changed.
-func NewChanger(
-	pool *pgxpool.Pool, ledger *redisledger.Ledger, topic Log, replicated bool, changed func(), log *slog.Logger,
-) *Changer {
-	return &Changer{pool: pool, ledger: ledger, topic: topic, replicated: replicated, changed: changed, log: log}
+// NewChanger returns a changer; Run makes it look.
+func NewChanger(cfg ChangerConfig) *Changer {
+	return &Changer{ChangerConfig: cfg, kick: make(chan struct{}, 1)}
 }
 
-// Run looks every interval, and at once when kicked, until ctx ends.
-func (c *Changer) Run(ctx context.Context, interval time.Duration, kick <-chan struct{}) error {
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
+// Kick asks for a look at once.
+func (c *Changer) Kick() {
+	select {
+	case c.kick <- struct{}{}:
+	default:
+	}
+}
+
+// End ends the open epoch in Redis, for a reason that people will read; without effect in any other state. The next one
+// is opened by whoever looks first.
+func (c *Changer) End(ctx context.Context, reason string) error {
+	row, err := c.Store.Current(ctx)
+	if err != nil {
+		return fmt.Errorf("epoch: end: %w", err)
+	}
+	return c.end(ctx, row, reason)
+}
+
+// Run looks every interval, and at once when kicked, until ctx ends. While an epoch is not open as it should be, it
+// looks more often.
+func (c *Changer) Run(ctx context.Context, interval time.Duration) error {
 	last := ""
 	for {
 		err := c.look(ctx)
 		if err != nil && ctx.Err() == nil && err.Error() != last {
-			c.log.WarnContext(ctx, "the epoch cannot be opened or changed now; trying again", "error", err)
+			c.Log.WarnContext(ctx, "the epoch cannot be opened or changed now; trying again", "error", err)
 			last = err.Error()
+		}
+		wait := interval
+		if err != nil || c.Me.RedisAway() || !c.Me.RedisWell() {
+			wait = min(interval, impatience)
 		}
 		if err == nil {
 			last = ""
@@ -56,130 +91,180 @@ func (c *Changer) Run(ctx context.Context, interval time.Duration, kick <-chan s
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C:
-		case <-kick:
+		case <-time.After(wait):
+		case <-c.kick:
 		}
 	}
 }
 
 // look does whatever the row and Redis ask for.
 func (c *Changer) look(ctx context.Context) error {
-	row, err := pgledger.CurrentEpoch(ctx, c.pool)
+	row, err := c.Store.Current(ctx)
 	if errors.Is(err, pgledger.ErrNoEpoch) {
-		row, err = c.begin(ctx)
+		if err := c.Store.Begin(ctx); err != nil {
+			return fmt.Errorf("epoch: begin: %w", err)
+		}
+		row, err = c.Store.Current(ctx)
 	}
 	if err != nil {
 		return err
 	}
-	if row.State == stateOpen {
-		lost, err := c.lost(ctx, row)
-		if err != nil || !lost {
+	switch {
+	case row.State == stateOpen && row.Mode == string(Postgres):
+		return c.back(ctx, row)
+	case row.State == stateOpen:
+		reason, err := c.whyEnd(ctx, row)
+		if err != nil {
 			return err
 		}
-		c.log.WarnContext(ctx, "Redis lost the epoch's state", "epoch", row.Number)
-		if err := c.end(ctx, row, "Redis lost its state"); err != nil {
+		if reason == "" {
+			c.sweep(ctx, row)
+			return nil
+		}
+		if err := c.end(ctx, row, reason); err != nil {
 			return err
 		}
+		row.State = stateEnding
 	}
-	defer c.changed()
 	return c.change(ctx, row)
 }
 
-// begin writes the first row: an epoch in which nothing ever happened is ending. Its number is the time, so that records
-// of an earlier life of the topic, with another Postgres, are of epochs that are over.
-func (c *Changer) begin(ctx context.Context) (pgledger.Epoch, error) {
-	_, err := c.pool.Exec(ctx, `
-		INSERT INTO ledger_epoch (epoch, mode, state, ns, replid, replicated, reason)
-		VALUES (extract(epoch FROM now())::bigint, 'redis', 'ending', '', '', false, 'none was ever open') ON CONFLICT DO NOTHING`)
-	if err != nil {
-		return pgledger.Epoch{}, fmt.Errorf("epoch: begin: %w", err)
+// whyEnd returns why the open epoch in Redis must end; empty if it need not.
+func (c *Changer) whyEnd(ctx context.Context, row pgledger.Epoch) (string, error) {
+	if row.Held {
+		return "held by an operator", nil
 	}
-	return pgledger.CurrentEpoch(ctx, c.pool)
+	if c.Me.RedisAway() {
+		return c.confirmAway(ctx)
+	}
+	if !c.Me.RedisWell() {
+		return "", nil
+	}
+	return c.lost(ctx, row)
 }
 
-// lost says whether Redis answers, but no longer as the epoch's ledger.
-func (c *Changer) lost(ctx context.Context, row pgledger.Epoch) (bool, error) {
-	ballots, err := c.ballotsOf(ctx, row.Number)
+// confirmAway asks the other processes that use the ledger, if any is alive: one alone may just be cut off itself.
+func (c *Changer) confirmAway(ctx context.Context) (string, error) {
+	alive, missing, err := c.Store.Witnesses(ctx, c.Me.cfg.ID, witnessAge(c.Me.cfg.Heartbeat))
 	if err != nil {
-		return false, err
+		return "", fmt.Errorf("epoch: witnesses: %w", err)
 	}
-	for _, b := range ballots {
-		err := c.ledger.Alive(ctx, fenceOf(row), b)
-		if errors.Is(err, redisledger.ErrWrongEpoch) {
-			return true, nil
-		}
-		if err != nil {
-			return false, fmt.Errorf("epoch: Redis does not answer: %w", err)
-		}
+	if alive > 0 && missing == 0 {
+		return "", errors.New("epoch: Redis does not answer this process, but others")
 	}
-	return false, nil
+	return "Redis is away", nil
 }
 
-func (c *Changer) ballotsOf(ctx context.Context, epoch int64) ([]string, error) {
-	rows, err := c.pool.Query(ctx, "SELECT ballot FROM ballot_ns WHERE epoch = $1 ORDER BY ballot", epoch)
+// witnessAge is how fresh a heartbeat must be to make its process a witness.
+func witnessAge(heartbeat time.Duration) time.Duration { return max(3*heartbeat, 2*time.Second) }
+
+// lost says why Redis, which answers, is no longer the epoch's ledger.
+func (c *Changer) lost(ctx context.Context, row pgledger.Epoch) (string, error) {
+	gone, err := c.gone(ctx, row)
+	if err != nil || len(gone) == 0 {
+		return "", err
+	}
+	// A ballot that was just made has its row before it has its marker.
+	if err := pause(ctx, 100*time.Millisecond); err != nil {
+		return "", err
+	}
+	gone, err = c.gone(ctx, row)
+	if err != nil || len(gone) == 0 {
+		return "", err
+	}
+	return fmt.Sprintf("Redis lost the state of %q", gone), nil
+}
+
+// gone lists the ballots whose keys are not the epoch's any more.
+func (c *Changer) gone(ctx context.Context, row pgledger.Epoch) ([]string, error) {
+	ballots, err := c.Store.Ballots(ctx, row.Number)
 	if err != nil {
 		return nil, fmt.Errorf("epoch: ballots: %w", err)
 	}
-	return pgx.CollectRows(rows, pgx.RowTo[string])
+	var gone []string
+	for _, b := range ballots {
+		err := c.Redis.Alive(ctx, ledgerOf(row).Fence(), b)
+		if errors.Is(err, redisledger.ErrWrongEpoch) {
+			gone = append(gone, b)
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("epoch: Redis does not answer: %w", err)
+		}
+	}
+	return gone, nil
 }
 
 // end marks the epoch as ending, unless somebody has already done that or more.
 func (c *Changer) end(ctx context.Context, row pgledger.Epoch, reason string) error {
-	err := locked(ctx, c.pool, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `
-			UPDATE ledger_epoch SET state = 'ending', reason = $2, changed_at = now()
-			WHERE epoch = $1 AND state = 'open'`, row.Number, reason)
-		return err
-	})
-	if err != nil {
+	c.Log.WarnContext(ctx, "the epoch ends", "epoch", row.Number, "reason", reason)
+	if err := c.Store.End(ctx, row.Number, reason); err != nil {
 		return fmt.Errorf("epoch: end %d: %w", row.Number, err)
 	}
+	faultpoint.Hit("epoch.ending")
+	c.Me.Suspect()
+	c.Kick()
 	return nil
 }
 
-// change carries the ledger from an ending epoch to the next.
+// change carries the ledger from an ending epoch to the next: in Redis if that is well, else in Postgres.
 func (c *Changer) change(ctx context.Context, row pgledger.Epoch) error {
 	started := time.Now()
 	if err := c.barrier(ctx, row); err != nil {
 		return err
 	}
+	faultpoint.Hit("epoch.barrier-passed")
 	if err := c.drain(ctx); err != nil {
 		return err
 	}
-	next, err := c.open(ctx, row)
-	if err != nil || next.Number == 0 {
-		return err
-	}
-	c.log.InfoContext(ctx, "epoch is loaded", "epoch", next.Number, "took", time.Since(started))
-	if row.NS != "" {
-		if err := c.ledger.Unlink(ctx, row.NS); err != nil {
-			c.log.WarnContext(ctx, "the old epoch's keys stay", "ns", row.NS, "error", err)
+	if row.Held || c.Me.RedisAway() {
+		reason := "Redis is away"
+		if row.Held {
+			reason = "held by an operator"
 		}
+		return c.openPostgres(ctx, row, reason, started)
+	}
+	return c.openRedis(ctx, row, started)
+}
+
+func (c *Changer) openPostgres(ctx context.Context, row pgledger.Epoch, reason string, started time.Time) error {
+	next, err := c.Store.OpenPostgres(ctx, row, reason)
+	if err != nil {
+		return fmt.Errorf("epoch: open %d in Postgres: %w", row.Number+1, err)
+	}
+	c.Me.Suspect()
+	if next.Number != 0 {
+		c.Log.WarnContext(ctx, "votes are decided in Postgres from now on", "epoch", next.Number, "took", time.Since(started))
 	}
 	return nil
 }
 
+// back returns from Postgres to Redis, once that is well, nobody holds the epoch, and it has lasted a while.
+func (c *Changer) back(ctx context.Context, row pgledger.Epoch) error {
+	if row.Held || !row.Rested || !c.Me.RedisWell() || c.Me.RedisAway() {
+		return nil
+	}
+	return c.openRedis(ctx, row, time.Now())
+}
+
 // barrier waits until nobody can acknowledge in the ending epoch any more.
 func (c *Changer) barrier(ctx context.Context, row pgledger.Epoch) error {
+	if faultpoint.Mutant("no-barrier") {
+		return nil
+	}
 	for told := false; ; {
-		var waiting []string
-		rows, err := c.pool.Query(ctx, `
-			SELECT service || ' ' || id FROM participants
-			WHERE epoch = $1 AND NOT stopped AND lease_until > now()`, row.Number)
-		if err == nil {
-			waiting, err = pgx.CollectRows(rows, pgx.RowTo[string])
-		}
+		waiting, err := c.Store.Waiting(ctx, row.Number)
 		if err != nil {
 			return fmt.Errorf("epoch: barrier: %w", err)
 		}
 		if len(waiting) == 0 {
 			return nil
 		}
-		if sealed, err := c.sealedOff(ctx, row); err != nil || sealed {
-			return err
+		if c.sealedOff(ctx, row) {
+			return nil
 		}
 		if !told {
-			c.log.InfoContext(ctx, "waiting for participants to stop or lose their lease", "participants", waiting)
+			c.Log.InfoContext(ctx, "waiting for participants to stop or lose their lease", "participants", waiting)
 			told = true
 		}
 		if err := pause(ctx, 50*time.Millisecond); err != nil {
@@ -190,73 +275,49 @@ func (c *Changer) barrier(ctx context.Context, row pgledger.Epoch) error {
 
 // sealedOff is the short way through the barrier, for a Redis without replicas: once the only node that ever held the
 // epoch says that it does not, nobody gets anything else from it. With a replica an old primary may still serve somebody.
-func (c *Changer) sealedOff(ctx context.Context, row pgledger.Epoch) (bool, error) {
-	if c.replicated || row.Replicated {
-		return false, nil
+func (c *Changer) sealedOff(ctx context.Context, row pgledger.Epoch) bool {
+	if c.Replicated || row.Replicated || !c.Me.RedisWell() {
+		return false
 	}
-	r, err := c.ledger.Replication(ctx)
+	r, err := c.Redis.Replication(ctx)
+	if err != nil || !r.Master {
+		return false
+	}
+	ballots, err := c.Store.Ballots(ctx, row.Number)
 	if err != nil {
-		return false, fmt.Errorf("epoch: Redis does not answer: %w", err)
-	}
-	if row.ReplID != "" && r.ReplID != row.ReplID {
-		return true, nil
-	}
-	ballots, err := c.ballotsOf(ctx, row.Number)
-	if err != nil {
-		return false, err
+		return false
 	}
 	for _, b := range ballots {
-		if err := c.ledger.Seal(ctx, fenceOf(row), b); err != nil {
-			return false, fmt.Errorf("epoch: seal %s: %w", b, err)
+		if c.Redis.Seal(ctx, ledgerOf(row).Fence(), b) != nil {
+			return false
 		}
 	}
-	return true, nil
+	return true
 }
 
 // drain waits until Postgres holds every record that stands in the log now.
 func (c *Changer) drain(ctx context.Context) error {
-	topic, ends, err := c.topic.EndOffsets(ctx)
+	if faultpoint.Mutant("no-drain") {
+		return nil
+	}
+	topic, ends, err := c.Topic.EndOffsets(ctx)
 	if err != nil {
 		return fmt.Errorf("epoch: end offsets: %w", err)
 	}
 	for told := false; ; {
-		behind, err := c.behind(ctx, topic, ends)
+		behind, err := c.Store.Behind(ctx, topic, ends)
 		if err != nil {
-			return err
+			return fmt.Errorf("epoch: offsets: %w", err)
 		}
 		if behind == 0 {
 			return nil
 		}
 		if !told {
-			c.log.InfoContext(ctx, "waiting for the persister", "records", behind)
+			c.Log.InfoContext(ctx, "waiting for the persister", "records", behind)
 			told = true
 		}
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
+		if err := pause(ctx, 20*time.Millisecond); err != nil {
 			return err
 		}
 	}
-}
-
-// behind returns how many records up to ends are not applied yet.
-func (c *Changer) behind(ctx context.Context, topic uuid.UUID, ends map[int32]int64) (int64, error) {
-	rows, err := c.pool.Query(ctx, "SELECT partition, next FROM offsets WHERE topic_id = $1", topic)
-	if err != nil {
-		return 0, fmt.Errorf("epoch: offsets: %w", err)
-	}
-	next := map[int32]int64{}
-	var (
-		partition int32
-		offset    int64
-	)
-	if _, err := pgx.ForEachRow(rows, []any{&partition, &offset}, func() error {
-		next[partition] = offset
-		return nil
-	}); err != nil {
-		return 0, fmt.Errorf("epoch: offsets: %w", err)
-	}
-	var behind int64
-	for p, end := range ends {
-		behind += max(0, end-next[p])
-	}
-	return behind, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,12 +34,43 @@ func (l *topic) EndOffsets(context.Context) (uuid.UUID, map[int32]int64, error) 
 	return l.id, l.ends, l.err
 }
 
+// gate is Redis as one process sees it; the test can shut it.
+type gate struct {
+	*redisledger.Ledger
+
+	shut atomic.Bool
+}
+
+var errShut = errors.New("no way to Redis")
+
+func (g *gate) Ping(ctx context.Context) error {
+	if g.shut.Load() {
+		return errShut
+	}
+	return ctx.Err()
+}
+
+func (g *gate) Replication(ctx context.Context) (redisledger.Replication, error) {
+	if g.shut.Load() {
+		return redisledger.Replication{}, errShut
+	}
+	return g.Ledger.Replication(ctx)
+}
+
+func (g *gate) Load(ctx context.Context, f redisledger.Fence, b redisledger.Ballot, fresh bool) error {
+	if g.shut.Load() {
+		return errShut
+	}
+	return g.Ledger.Load(ctx, f, b, fresh)
+}
+
 // world is one Postgres, one Redis and a log.
 type world struct {
 	t      *testing.T
 	url    string
 	pool   *pgxpool.Pool
 	ledger *redisledger.Ledger
+	redis  *gate
 	topic  *topic
 	base   int64 // the number before the first epoch's
 }
@@ -56,6 +88,7 @@ func newWorld(t *testing.T) *world {
 	}
 	t.Cleanup(func() { _ = rdb.Close() })
 	w.ledger = redisledger.New(rdb)
+	w.redis = &gate{Ledger: w.ledger}
 	t.Cleanup(func() { _ = w.ledger.Unlink(context.WithoutCancel(t.Context()), w.row().NS) })
 	return w
 }
@@ -94,20 +127,30 @@ func (w *world) run(f func(ctx context.Context) error) (stop func()) {
 }
 
 func (w *world) participant(pool *pgxpool.Pool, lease time.Duration) (*epoch.Participant, func()) {
-	p := epoch.NewParticipant(pool, epoch.Config{
+	return w.participantBehind(w.redis, pool, lease)
+}
+
+// participantBehind has a way to Redis of its own.
+func (w *world) participantBehind(redis *gate, pool *pgxpool.Pool, lease time.Duration) (*epoch.Participant, func()) {
+	p := epoch.NewParticipant(epoch.NewStore(pool), redis, epoch.Config{
 		ID: uuid.NewString(), Service: "test", Lease: lease, Heartbeat: 20 * time.Millisecond,
 	}, slog.New(slog.DiscardHandler))
 	return p, w.run(p.Run)
 }
 
 func (w *world) changer(replicated bool) (stop func()) {
-	c := epoch.NewChanger(w.pool, w.ledger, w.topic, replicated, func() {}, slog.New(slog.DiscardHandler))
-	return w.run(func(ctx context.Context) error { return c.Run(ctx, 20*time.Millisecond, nil) })
+	me, leave := w.participant(w.pool, time.Minute)
+	c := epoch.NewChanger(epoch.ChangerConfig{
+		Store: epoch.NewStore(w.pool), Redis: w.redis, Topic: w.topic, Me: me, Replicated: replicated,
+		Log: slog.New(slog.DiscardHandler),
+	})
+	run := w.run(func(ctx context.Context) error { return c.Run(ctx, 20*time.Millisecond) })
+	return func() { run(); leave() }
 }
 
-func (w *world) awaitEpoch(p *epoch.Participant, number int64) redisledger.Fence {
+func (w *world) awaitEpoch(p *epoch.Participant, number int64) epoch.Ledger {
 	w.t.Helper()
-	var fence redisledger.Fence
+	var fence epoch.Ledger
 	testenv.Eventually(w.t, 20*time.Second, func() error {
 		f, ok := p.Current()
 		if ok && w.base == 0 {
@@ -123,7 +166,7 @@ func (w *world) awaitEpoch(p *epoch.Participant, number int64) redisledger.Fence
 }
 
 // lose takes the state out of Redis.
-func (w *world) lose(f redisledger.Fence) {
+func (w *world) lose(f epoch.Ledger) {
 	w.t.Helper()
 	if err := w.ledger.Unlink(w.t.Context(), f.NS); err != nil {
 		w.t.Fatal(err)
@@ -146,7 +189,7 @@ func TestFirstEpochOpensAndCarriesTheLedger(t *testing.T) {
 	}
 	w.changer(false)
 	fence := w.awaitEpoch(p, 1)
-	counts, _, err := w.ledger.Tally(t.Context(), fence, "main", []string{"A", "B"})
+	counts, _, err := w.ledger.Tally(t.Context(), fence.Fence(), "main", []string{"A", "B"})
 	if err != nil || counts[0].Votes != 42 || counts[1].Votes != 0 {
 		t.Fatalf("%v %v", counts, err)
 	}
@@ -190,7 +233,7 @@ func TestBarrierWaitsForParticipants(t *testing.T) {
 	p, _ := w.participant(w.pool, time.Minute)
 	first := w.awaitEpoch(p, 1)
 	// One that died without a word: its lease must run out.
-	w.exec("INSERT INTO participants VALUES ('dead', 'test', $1, false, now() + interval '700 milliseconds')", first.Epoch)
+	w.exec("INSERT INTO participants (id, service, epoch, stopped, lease_until) VALUES ('dead', 'test', $1, false, now() + interval '700 milliseconds')", first.Epoch)
 	started := time.Now()
 	w.lose(first)
 	testenv.Eventually(t, 20*time.Second, func() error {
@@ -211,10 +254,10 @@ func TestSealedRedisNeedsNoWait(t *testing.T) {
 	w.changer(false)
 	p, _ := w.participant(w.pool, time.Minute)
 	first := w.awaitEpoch(p, 1)
-	w.exec("INSERT INTO participants VALUES ('dead', 'test', $1, false, now() + interval '1 hour')", first.Epoch)
+	w.exec("INSERT INTO participants (id, service, epoch, stopped, lease_until) VALUES ('dead', 'test', $1, false, now() + interval '1 hour')", first.Epoch)
 	w.lose(first)
 	w.awaitEpoch(p, 2)
-	if err := w.ledger.Alive(t.Context(), first, "main"); !errors.Is(err, redisledger.ErrWrongEpoch) {
+	if err := w.ledger.Alive(t.Context(), first.Fence(), "main"); !errors.Is(err, redisledger.ErrWrongEpoch) {
 		t.Fatalf("the old ledger answers: %v", err)
 	}
 }
@@ -239,7 +282,7 @@ func TestNewEpochWaitsForThePersister(t *testing.T) {
 	w.exec("INSERT INTO user_votes VALUES ('main', 'A', 5, 5, now())") // what the persister does last
 	w.exec("UPDATE offsets SET next = 3")
 	second := w.awaitEpoch(p, 2)
-	counts, _, err := w.ledger.Tally(t.Context(), second, "main", []string{"A"})
+	counts, _, err := w.ledger.Tally(t.Context(), second.Fence(), "main", []string{"A"})
 	if err != nil || counts[0].Votes != 5 {
 		t.Fatalf("%v %v", counts, err)
 	}
@@ -289,11 +332,11 @@ func TestLeaseRunsOutWithoutPostgres(t *testing.T) {
 func TestStopGivesTheLeaseUp(t *testing.T) {
 	w := newWorld(t)
 	w.changer(false)
-	p, leave := w.participant(w.pool, time.Minute)
+	p, leave := w.participant(w.pool, 90*time.Second)
 	fence := w.awaitEpoch(p, 1)
 	leave()
 	var rows int
-	if err := w.pool.QueryRow(t.Context(), "SELECT count(*) FROM participants").Scan(&rows); err != nil || rows != 0 {
+	if err := w.pool.QueryRow(t.Context(), "SELECT count(*) FROM participants WHERE lease_until > now() + interval '70 seconds'").Scan(&rows); err != nil || rows != 0 {
 		t.Fatalf("%d participants, %v", rows, err)
 	}
 	if p.Live(fence) {
@@ -303,7 +346,7 @@ func TestStopGivesTheLeaseUp(t *testing.T) {
 
 func TestWatcherFollows(t *testing.T) {
 	w := newWorld(t)
-	watcher := epoch.NewWatcher(w.pool, 20*time.Millisecond, slog.New(slog.DiscardHandler))
+	watcher := epoch.NewWatcher(epoch.NewStore(w.pool), 20*time.Millisecond, slog.New(slog.DiscardHandler))
 	w.run(watcher.Run)
 	if _, ok := watcher.Current(); ok {
 		t.Fatal("an epoch is open before there is one")

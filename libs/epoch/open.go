@@ -6,127 +6,85 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
+	"github.com/littlevote/littlevote/libs/faultpoint"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 )
 
-// loadTimeout bounds how long the load may hold up everybody who wants to read the row.
+// loadTimeout bounds how long a load may hold up everybody who wants to read the row.
 const loadTimeout = 30 * time.Second
 
-// open loads the ledger into Redis under a fresh name and opens the next epoch on it, all in one transaction that holds
-// the row: until it commits, nothing can be applied to Postgres and nobody knows the name. A zero Epoch means that
-// somebody else was first.
-func (c *Changer) open(ctx context.Context, old pgledger.Epoch) (pgledger.Epoch, error) {
-	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
-	defer cancel()
-	var next pgledger.Epoch
-	err := locked(ctx, c.pool, func(tx pgx.Tx) error {
-		row, err := pgledger.CurrentEpoch(ctx, tx)
-		if err != nil {
-			return err
-		}
-		if row.Number != old.Number || row.State != stateEnding {
-			return nil
-		}
-		loaded, err := c.load(ctx, tx, old)
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `
-			UPDATE ledger_epoch SET epoch = $1, mode = 'redis', state = 'open', ns = $2, replid = $3, replicated = $4,
-				reason = 'loaded from Postgres', changed_at = now()`,
-			loaded.Number, loaded.NS, loaded.ReplID, loaded.Replicated)
-		next = loaded
-		return err
+// openRedis loads the ledger into Redis under a fresh name and opens the next epoch on it, all while the row is held:
+// until that is over nothing can be applied or decided in Postgres, and nobody knows the name. A load that fails, or
+// whose process dies, leaves the row as it was.
+func (c *Changer) openRedis(ctx context.Context, row pgledger.Epoch, started time.Time) error {
+	var loaded string
+	next, err := c.Store.OpenRedis(ctx, row, func(ctx context.Context, number int64, ballots []Loadable) (pgledger.Epoch, error) {
+		opened, err := c.load(ctx, number, ballots)
+		loaded = opened.NS
+		return opened, err
 	})
+	c.Me.Suspect()
 	if err != nil {
-		return pgledger.Epoch{}, fmt.Errorf("epoch: open %d: %w", old.Number+1, err)
+		if loaded != "" {
+			c.unnamed = append(c.unnamed, loaded)
+		}
+		return fmt.Errorf("epoch: open %d in Redis: %w", row.Number+1, err)
 	}
-	return next, nil
+	if next.Number == 0 {
+		return nil // somebody else was first
+	}
+	c.Log.InfoContext(ctx, "epoch is loaded", "epoch", next.Number, "took", time.Since(started))
+	if row.NS != "" {
+		c.forget(ctx, row.NS)
+	}
+	return nil
 }
 
-// load writes every ballot into Redis and returns the row that names it.
-func (c *Changer) load(ctx context.Context, tx pgx.Tx, old pgledger.Epoch) (pgledger.Epoch, error) {
-	before, err := c.ledger.Replication(ctx)
+// load writes every ballot into Redis and returns the row that names them.
+func (c *Changer) load(ctx context.Context, number int64, ballots []Loadable) (pgledger.Epoch, error) {
+	r, err := c.Redis.Replication(ctx)
 	if err != nil {
 		return pgledger.Epoch{}, err
 	}
-	if !before.Master {
+	if !r.Master {
 		return pgledger.Epoch{}, errors.New("this Redis is a replica")
 	}
 	next := pgledger.Epoch{
-		Number:     old.Number + 1,
-		Mode:       modeRedis,
+		Number:     number,
+		Mode:       string(Redis),
 		State:      stateOpen,
 		NS:         redisledger.NewNS(),
-		ReplID:     before.ReplID,
-		Replicated: before.Replicas,
+		Replicated: r.Replicas,
 	}
-	ballots, err := ballots(ctx, tx)
-	if err != nil {
-		return pgledger.Epoch{}, err
-	}
-	for _, b := range ballots {
-		if err := c.ledger.Load(ctx, fenceOf(next), b, old.NS == ""); err != nil {
-			return pgledger.Epoch{}, err
+	for i, b := range ballots {
+		if i == len(ballots)/2 {
+			faultpoint.Hit("epoch.loading")
 		}
-		if _, err := tx.Exec(ctx, "INSERT INTO ballot_ns (epoch, ballot) VALUES ($1, $2)", next.Number, b.Name); err != nil {
-			return pgledger.Epoch{}, err
+		if err := c.Redis.Load(ctx, ledgerOf(next).Fence(), b, b.Admissions == 0); err != nil {
+			return next, err
 		}
 	}
-	after, err := c.ledger.Replication(ctx)
-	if err != nil {
-		return pgledger.Epoch{}, err
-	}
-	if after.ReplID != before.ReplID {
-		return pgledger.Epoch{}, errors.New("a restart or failover of Redis came between")
-	}
+	faultpoint.Hit("epoch.loaded")
 	return next, nil
 }
 
-// ballots reads every ballot with its counts.
-func ballots(ctx context.Context, tx pgx.Tx) ([]redisledger.Ballot, error) {
-	rows, err := tx.Query(ctx, `
-		SELECT b.ballot, b.state, b.opens_at, b.closes_at, coalesce(max(v.version), 0)
-		FROM ballots b LEFT JOIN user_votes v USING (ballot) GROUP BY b.ballot ORDER BY b.ballot`)
-	if err != nil {
-		return nil, err
-	}
-	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (redisledger.Ballot, error) {
-		var (
-			b             redisledger.Ballot
-			opens, closes *time.Time
-		)
-		err := row.Scan(&b.Name, &b.State, &opens, &closes, &b.Admissions)
-		if opens != nil {
-			b.OpensAt = *opens
-		}
-		if closes != nil {
-			b.ClosesAt = *closes
-		}
-		return b, err
-	})
-	if err != nil {
-		return nil, err
-	}
-	for i := range list {
-		if list[i].Counts, err = counts(ctx, tx, list[i].Name); err != nil {
-			return nil, err
+// sweep deletes what earlier loads left that failed. Not at once: a COMMIT without an answer may still name them, but not
+// any more when another epoch has come after.
+func (c *Changer) sweep(ctx context.Context, open pgledger.Epoch) {
+	for _, ns := range c.unnamed {
+		if ns != open.NS {
+			c.forget(ctx, ns)
 		}
 	}
-	return list, nil
+	c.unnamed = nil
 }
 
-func counts(ctx context.Context, tx pgx.Tx, ballot string) ([]redisledger.Count, error) {
-	rows, err := tx.Query(ctx, "SELECT username, votes, updated_at FROM user_votes WHERE ballot = $1", ballot)
-	if err != nil {
-		return nil, err
+// forget deletes the keys of a name that no epoch has any more.
+func (c *Changer) forget(ctx context.Context, ns string) {
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
+	if err := c.Redis.Unlink(ctx, ns); err != nil {
+		c.Log.WarnContext(ctx, "the keys of an epoch that is over stay in Redis", "ns", ns, "error", err)
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (redisledger.Count, error) {
-		var c redisledger.Count
-		err := row.Scan(&c.Name, &c.Votes, &c.UpdatedAt)
-		return c, err
-	})
 }

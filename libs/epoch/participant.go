@@ -7,14 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
-
+	"github.com/littlevote/littlevote/libs/faultpoint"
 	"github.com/littlevote/littlevote/libs/pgledger"
-	"github.com/littlevote/littlevote/libs/redisledger"
 )
 
 // Config sets a participant up.
@@ -27,49 +25,61 @@ type Config struct {
 
 // belief is what a participant holds for true, and until when.
 type belief struct {
-	row   pgledger.Epoch
-	until time.Time // monotonic, counted from before the heartbeat was sent
+	ledger Ledger
+	until  time.Time // monotonic, counted from before the heartbeat was sent
 }
 
-// impatience is how often a process without an open epoch looks for one.
+// impatience is how often a process looks for an epoch while none is open, or while Redis is silent.
 const impatience = 100 * time.Millisecond
 
 // Participant is this process's part in the epochs. All methods may be called at once.
 type Participant struct {
 	cfg    Config
-	pool   *pgxpool.Pool
+	store  Store
+	probe  prober
 	log    *slog.Logger
 	belief atomic.Pointer[belief] // nil: takes part in nothing
 	kick   chan struct{}
 }
 
 // NewParticipant returns a participant that knows nothing yet; Run makes it take part.
-func NewParticipant(pool *pgxpool.Pool, cfg Config, log *slog.Logger) *Participant {
-	return &Participant{cfg: cfg, pool: pool, log: log, kick: make(chan struct{}, 1)}
+func NewParticipant(store Store, redis Pinger, cfg Config, log *slog.Logger) *Participant {
+	p := &Participant{cfg: cfg, store: store, log: log, kick: make(chan struct{}, 1)}
+	p.probe = prober{redis: redis, flipped: p.Suspect}
+	return p
 }
 
 // Current returns the ledger to work on; ok is false while none is open or the lease is over.
-func (p *Participant) Current() (f redisledger.Fence, ok bool) {
+func (p *Participant) Current() (l Ledger, ok bool) {
 	b := p.belief.Load()
 	if b == nil || !time.Now().Before(b.until) {
-		return redisledger.Fence{}, false
+		return Ledger{}, false
 	}
-	return fenceOf(b.row), true
+	return b.ledger, true
 }
 
-// Live is the lease check: whether what the ledger of f has just said may still be told to a client as true.
-func (p *Participant) Live(f redisledger.Fence) bool {
+// Live is the lease check: whether what the ledger l has just said may still be told to a client as true.
+func (p *Participant) Live(l Ledger) bool {
+	if faultpoint.Mutant("no-lease-check") {
+		return true
+	}
 	now, ok := p.Current()
-	return ok && now == f
+	return ok && now == l
 }
 
-// Suspect asks for a look at the row at once, since a script said that f is not the ledger.
+// Suspect asks for a look at the row at once, since a script said that the ledger is another one, or Redis is silent.
 func (p *Participant) Suspect() {
 	select {
 	case p.kick <- struct{}{}:
 	default:
 	}
 }
+
+// RedisAway says that Redis has not answered this process for a while.
+func (p *Participant) RedisAway() bool { return p.probe.away.Load() }
+
+// RedisWell says that Redis answered when it was last asked.
+func (p *Participant) RedisWell() bool { return p.probe.well.Load() }
 
 // Ready is a health check: nil while a ledger is open and the lease runs.
 func (p *Participant) Ready(context.Context) error {
@@ -79,8 +89,25 @@ func (p *Participant) Ready(context.Context) error {
 	return nil
 }
 
+// Degraded says in words what this process cannot do as usual now; empty if all is well.
+func (p *Participant) Degraded() string {
+	switch l, ok := p.Current(); {
+	case !ok:
+		return "no ledger is open: votes are refused, counts may be stale"
+	case l.Mode == Postgres:
+		return "votes are decided in Postgres, since Redis is away or held"
+	case p.RedisAway():
+		return "Redis does not answer this process"
+	default:
+		return ""
+	}
+}
+
 // Run beats until ctx ends, then says that it stopped. Stop acknowledging before you end ctx.
 func (p *Participant) Run(ctx context.Context) error {
+	var probing sync.WaitGroup
+	probing.Go(func() { p.probe.run(ctx) })
+	defer probing.Wait()
 	failed := false
 	for {
 		err := p.beat(ctx)
@@ -88,20 +115,25 @@ func (p *Participant) Run(ctx context.Context) error {
 			p.log.WarnContext(ctx, "no heartbeat: Postgres does not answer", "error", err)
 		}
 		failed = err != nil
-		select {
-		case <-ctx.Done():
+		// A kick may come with every vote that fails.
+		if pause(ctx, min(p.cfg.Heartbeat, impatience)/4) == nil {
+			select {
+			case <-ctx.Done():
+			case <-time.After(p.pause()):
+			case <-p.kick:
+			}
+		}
+		if ctx.Err() != nil {
 			p.belief.Store(nil)
 			p.leave(context.WithoutCancel(ctx))
 			return nil
-		case <-time.After(p.pause()):
-		case <-p.kick:
 		}
 	}
 }
 
-// pause is how long to wait for the next heartbeat: less while no epoch is open, so that a change is over soon.
+// pause is how long to wait for the next heartbeat: less while a change of epoch is on or near, so that it is over soon.
 func (p *Participant) pause() time.Duration {
-	if _, ok := p.Current(); ok {
+	if _, ok := p.Current(); ok && p.RedisWell() {
 		return p.cfg.Heartbeat
 	}
 	return min(p.cfg.Heartbeat, impatience)
@@ -113,8 +145,10 @@ func (p *Participant) beat(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.Lease/2)
 	defer cancel()
 	sent := time.Now()
-	row, err := p.renew(ctx)
-	if errors.Is(err, pgx.ErrNoRows) {
+	row, err := p.store.Renew(ctx, Beat{
+		ID: p.cfg.ID, Service: p.cfg.Service, Lease: p.cfg.Lease, RedisAway: p.RedisAway(),
+	})
+	if errors.Is(err, pgledger.ErrNoEpoch) {
 		p.belief.Store(nil)
 		return nil
 	}
@@ -123,8 +157,8 @@ func (p *Participant) beat(ctx context.Context) error {
 	}
 	before := p.belief.Load()
 	if isOpen(row) {
-		p.belief.Store(&belief{row: row, until: sent.Add(p.cfg.Lease)})
-		if before == nil || before.row.Number != row.Number {
+		p.belief.Store(&belief{ledger: ledgerOf(row), until: sent.Add(p.cfg.Lease)})
+		if before == nil || before.ledger.Epoch != row.Number {
 			p.log.InfoContext(ctx, "epoch is open", "epoch", row.Number, "mode", row.Mode)
 		}
 		return nil
@@ -133,32 +167,14 @@ func (p *Participant) beat(ctx context.Context) error {
 	if before != nil {
 		p.log.WarnContext(ctx, "epoch is ending", "epoch", row.Number)
 	}
-	_, err = p.pool.Exec(ctx, "UPDATE participants SET stopped = true WHERE id = $1 AND epoch <= $2", p.cfg.ID, row.Number)
-	return err
-}
-
-// renew reads the row under a share lock and, only while it is open, writes the lease, in one statement.
-func (p *Participant) renew(ctx context.Context) (pgledger.Epoch, error) {
-	var e pgledger.Epoch
-	err := p.pool.QueryRow(ctx, `
-		WITH e AS MATERIALIZED (SELECT * FROM ledger_epoch FOR SHARE),
-		lease AS (
-			INSERT INTO participants (id, service, epoch, stopped, lease_until)
-			SELECT $1, $2, epoch, false, now() + $3::interval FROM e WHERE state = 'open'
-			ON CONFLICT (id) DO UPDATE
-			SET epoch = excluded.epoch, stopped = false, lease_until = excluded.lease_until
-		)
-		SELECT epoch, mode, state, ns, replid, replicated FROM e`,
-		p.cfg.ID, p.cfg.Service, p.cfg.Lease,
-	).Scan(&e.Number, &e.Mode, &e.State, &e.NS, &e.ReplID, &e.Replicated)
-	return e, err
+	return p.store.Stop(ctx, p.cfg.ID, row.Number)
 }
 
 // leave gives the lease up, so that nobody has to wait for its end.
 func (p *Participant) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	if _, err := p.pool.Exec(ctx, "DELETE FROM participants WHERE id = $1", p.cfg.ID); err != nil {
+	if err := p.store.Leave(ctx, p.cfg.ID); err != nil {
 		p.log.WarnContext(ctx, "the lease could not be given up and runs out by itself", "error", err)
 	}
 }

@@ -7,16 +7,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/littlevote/littlevote/libs/pgledger"
-	"github.com/littlevote/littlevote/libs/redisledger"
 )
 
 // Watcher follows the row without taking part: for a process whose old belief does no harm, since the ledger that it
 // names refuses it.
 type Watcher struct {
-	pool      *pgxpool.Pool
+	store     Store
 	heartbeat time.Duration
 	log       *slog.Logger
 	row       atomic.Pointer[pgledger.Epoch]
@@ -24,17 +21,17 @@ type Watcher struct {
 }
 
 // NewWatcher returns a watcher that knows nothing until Run has read the row.
-func NewWatcher(pool *pgxpool.Pool, heartbeat time.Duration, log *slog.Logger) *Watcher {
-	return &Watcher{pool: pool, heartbeat: heartbeat, log: log, kick: make(chan struct{}, 1)}
+func NewWatcher(store Store, heartbeat time.Duration, log *slog.Logger) *Watcher {
+	return &Watcher{store: store, heartbeat: heartbeat, log: log, kick: make(chan struct{}, 1)}
 }
 
 // Current returns the ledger of the open epoch; ok is false if none is known to be open.
-func (w *Watcher) Current() (f redisledger.Fence, ok bool) {
+func (w *Watcher) Current() (l Ledger, ok bool) {
 	r := w.row.Load()
 	if r == nil || !isOpen(*r) {
-		return redisledger.Fence{}, false
+		return Ledger{}, false
 	}
-	return fenceOf(*r), true
+	return ledgerOf(*r), true
 }
 
 // Suspect asks for a look at the row at once.
@@ -45,13 +42,11 @@ func (w *Watcher) Suspect() {
 	}
 }
 
-// Run follows the row until ctx ends. While Postgres is away the last row stays.
+// Run follows the row until ctx ends, closely while no epoch is open. While Postgres is away the last row stays.
 func (w *Watcher) Run(ctx context.Context) error {
-	ticker := time.NewTicker(w.heartbeat)
-	defer ticker.Stop()
 	failed := false
 	for {
-		row, err := pgledger.CurrentEpoch(ctx, w.pool)
+		row, err := w.store.Current(ctx)
 		switch {
 		case errors.Is(err, pgledger.ErrNoEpoch):
 		case err == nil:
@@ -60,11 +55,22 @@ func (w *Watcher) Run(ctx context.Context) error {
 			w.log.WarnContext(ctx, "the epoch could not be read", "error", err)
 		}
 		failed = err != nil
+		// A kick may come with every call that fails.
+		if pause(ctx, min(w.heartbeat, impatience)/4) != nil {
+			return nil
+		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C:
+		case <-time.After(w.pause()):
 		case <-w.kick:
 		}
 	}
+}
+
+func (w *Watcher) pause() time.Duration {
+	if _, ok := w.Current(); ok {
+		return w.heartbeat
+	}
+	return min(w.heartbeat, impatience)
 }

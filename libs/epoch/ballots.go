@@ -1,0 +1,67 @@
+package epoch
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/littlevote/littlevote/libs/redisledger"
+)
+
+// Loadable is a ballot as it is loaded into Redis.
+type Loadable = redisledger.Ballot
+
+func names(ballots []Loadable) []string {
+	list := make([]string, len(ballots))
+	for i, b := range ballots {
+		list[i] = b.Name
+	}
+	return list
+}
+
+// loadables reads every ballot with its counts.
+func loadables(ctx context.Context, tx pgx.Tx) ([]Loadable, error) {
+	rows, err := tx.Query(ctx, `
+		SELECT b.ballot, b.state, b.opens_at, b.closes_at, coalesce(b.votes_per_voter, 0), b.rules_version,
+			greatest(coalesce(max(v.version), 0), coalesce((SELECT max(admissions) FROM pg_ballots p WHERE p.ballot = b.ballot), 0))
+		FROM ballots b LEFT JOIN user_votes v USING (ballot) GROUP BY b.ballot ORDER BY b.ballot`)
+	if err != nil {
+		return nil, err
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Loadable, error) {
+		var (
+			b             Loadable
+			opens, closes *time.Time
+		)
+		err := row.Scan(&b.Name, &b.State, &opens, &closes, &b.VotesPerVoter, &b.Rules, &b.Admissions)
+		if opens != nil {
+			b.OpensAt = *opens
+		}
+		if closes != nil {
+			b.ClosesAt = *closes
+		}
+		return b, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		if list[i].Counts, err = counts(ctx, tx, list[i].Name); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+func counts(ctx context.Context, tx pgx.Tx, ballot string) ([]redisledger.Count, error) {
+	rows, err := tx.Query(ctx, "SELECT username, votes, updated_at FROM user_votes WHERE ballot = $1", ballot)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (redisledger.Count, error) {
+		var c redisledger.Count
+		err := row.Scan(&c.Name, &c.Votes, &c.UpdatedAt)
+		return c, err
+	})
+}
