@@ -2,31 +2,11 @@ package redisledger
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
-)
-
-// Code is what a script decided about a vote.
-type Code string
-
-// The codes of a verdict. Same and Pending name the batch that the vote's key was admitted with.
-const (
-	OK         Code = "ok"
-	Expired    Code = "expired"
-	Superseded Code = "superseded"
-	Exhausted  Code = "exhausted"
-	Closed     Code = "closed"
-	Overloaded Code = "overloaded"
-	Names      Code = "names"   // the open list has no room for the vote's new names
-	LookUp     Code = "lookup"  // the key must first be looked up in Postgres
-	Reused     Code = "reused"  // the key came before, with another body
-	Same       Code = "same"    // the key came before, and its batch is settled
-	Pending    Code = "pending" // the key came before, and its batch is not yet settled
 )
 
 // Batch is what admission needs to know of a batch; the votes themselves are only payload to it.
@@ -46,82 +26,30 @@ type Group struct {
 	Votes  int
 }
 
-// Entry is a vote with a key, or with names that may be new.
+// Entry is a vote with a key, with a voter, or with names that may be new; or a retraction, which takes no use of any
+// ticket. A batch holds votes, or it holds retractions and no tickets.
 type Entry struct {
-	Ticket   int
-	Key      []byte // 16 bytes, or empty
-	BodyHash []byte // 16 bytes, with a key
-	LookedUp bool   // Postgres does not know the key
-	NewNames []string
+	Ticket     int
+	Key        []byte // 16 bytes, or empty
+	BodyHash   []byte // 16 bytes, with a key
+	LookedUp   bool   // Postgres does not know the key
+	NewNames   []string
+	Voter      string      // as authenticated; empty if there is none
+	VoteID     uuid.UUID   // with a voter: what its vote is remembered as
+	Retracts   uuid.UUID   // the vote of that voter which this takes back; Nil: this is a vote
+	VoterState []uuid.UUID // the voter's votes that count, as Postgres knows them; nil: not looked up
 }
 
-// Verdict is what admission decided, in full: with the payload it is enough to finish the batch.
-type Verdict struct {
-	At            time.Time // Redis TIME
-	First         int64     // admission number of the first accepted vote
-	TicketVersion string    // of the newest ticket; empty if there is none
-	Groups        []GroupVerdict
-	Entries       []EntryVerdict
-}
+// MaxVoterVotes bounds the votes of one voter in one ballot where the ballot has no limit of its own.
+const MaxVoterVotes = 1000
 
-// GroupVerdict accepts the first votes of a group; Code says why not the rest.
-type GroupVerdict struct {
-	Accepted int
-	Code     Code
-}
-
-// EntryVerdict decides one vote.
-type EntryVerdict struct {
-	Code  Code
-	Batch uuid.UUID // with Same and Pending
-}
-
-// Accepted returns how many votes were accepted.
-func (v *Verdict) Accepted() int {
-	n := 0
-	for _, g := range v.Groups {
-		n += g.Accepted
-	}
-	for _, e := range v.Entries {
-		if e.Code == OK {
-			n++
-		}
-	}
-	return n
-}
+// ClockBound is how far the time in a batch's id may be from Redis TIME.
+const ClockBound = 5 * time.Minute
 
 // Admitted is the reply to an admission.
 type Admitted struct {
 	Verdict Verdict
 	Err     error
-}
-
-// Settlement asks to settle a batch.
-type Settlement struct {
-	Fence      Fence // of the epoch it was admitted in
-	ID         uuid.UUID
-	Ballot     string
-	AdmittedAt time.Time
-	Names      []string // the candidates …
-	Counts     []int64  // … and what they get
-}
-
-// How says what became of a batch.
-type How string
-
-// The ends of a batch.
-const (
-	Settled  How = "S"
-	Refunded How = "R"
-	Unknown  How = "" // Redis remembers neither
-)
-
-// Settlements's reply: Totals stand in the order of Names, read after the batch was in.
-type SettleReply struct {
-	How    How
-	ByThis bool // this very call settled it, so Totals include exactly what was admitted before it
-	Totals []int64
-	Err    error
 }
 
 // Admit decides a batch, in the same round trip in which it settles an earlier one; either may be nil. An admission
@@ -161,19 +89,53 @@ func admitCall(f Fence, b *Batch, outboxBound int) call {
 	for _, g := range b.Groups {
 		args = append(args, g.Ticket+1, g.Votes)
 	}
-	for _, e := range b.Entries {
-		args = append(args, e.Ticket+1, e.Key, e.BodyHash, e.LookedUp, len(e.NewNames))
+	for i := range b.Entries {
+		e := &b.Entries[i]
+		args = append(args, e.Ticket+1, e.Key, e.BodyHash, e.flags(), len(e.NewNames))
 		for _, n := range e.NewNames {
 			args = append(args, n)
+		}
+		if e.Voter != "" {
+			args = append(args, e.Voter, e.VoteID[:], e.retracts(), e.voterState())
 		}
 	}
 	return call{
 		script: admitScript,
 		keys: []string{
 			k.marker(), k.ticket(), k.newest(), k.outbox(), k.outboxTimes(), k.done(b.ID), k.names(), k.seen(),
+			k.voters(),
 		},
 		args: args,
 	}
+}
+
+func (e *Entry) flags() int {
+	flags := 0
+	if e.LookedUp {
+		flags |= 1
+	}
+	if e.Voter != "" {
+		flags |= 2
+	}
+	return flags
+}
+
+func (e *Entry) retracts() []byte {
+	if e.Retracts == uuid.Nil {
+		return nil
+	}
+	return e.Retracts[:]
+}
+
+func (e *Entry) voterState() []byte {
+	if e.VoterState == nil {
+		return []byte("-")
+	}
+	ids := make([]byte, 0, 16*len(e.VoterState))
+	for _, id := range e.VoterState {
+		ids = append(ids, id[:]...)
+	}
+	return ids
 }
 
 func admitReply(r reply) Admitted {
@@ -197,105 +159,4 @@ func (l *Ledger) Known(ctx context.Context, f Fence, ballot string, id uuid.UUID
 	}
 	a := admitReply(r)
 	return a.Verdict, a.Err == nil
-}
-
-// Settle settles one batch by itself.
-func (l *Ledger) Settle(ctx context.Context, s *Settlement) SettleReply {
-	return settleReply(l.one(ctx, settleCall(s)))
-}
-
-func settleCall(s *Settlement) call {
-	k := s.Fence.Keys(s.Ballot)
-	args := make([]any, 0, 6+2*len(s.Names))
-	args = append(args, s.Fence.Epoch, s.ID[:], doneTTL.Milliseconds(), s.AdmittedAt.UnixMilli(), len(s.Names))
-	for _, n := range s.Names {
-		args = append(args, n)
-	}
-	for _, n := range s.Counts {
-		args = append(args, n)
-	}
-	return call{
-		script: settleScript,
-		keys: []string{
-			k.marker(), k.outbox(), k.outboxTimes(), k.claims(), k.done(s.ID), k.tally(), k.updated(),
-		},
-		args: args,
-	}
-}
-
-func settleReply(r reply) SettleReply {
-	if r.err != nil {
-		return SettleReply{Err: r.err}
-	}
-	s := SettleReply{How: Settled, ByThis: true}
-	if r.word == "DONE" {
-		s = SettleReply{How: How(r.rest[0].(string))}
-		r.rest = r.rest[1:]
-	}
-	s.Totals = make([]int64, len(r.rest))
-	for i, v := range r.rest {
-		if v == nil {
-			continue
-		}
-		n, err := strconv.ParseInt(v.(string), 10, 64)
-		if err != nil {
-			return SettleReply{Err: fmt.Errorf("redisledger: total: %w", err)}
-		}
-		s.Totals[i] = n
-	}
-	return s
-}
-
-var errVerdict = errors.New("redisledger: a verdict does not parse")
-
-// parseVerdict reads "now first version|accepted:code,…|code,…".
-func parseVerdict(text string) (Verdict, error) {
-	parts := strings.Split(text, "|")
-	if len(parts) != 3 {
-		return Verdict{}, errVerdict
-	}
-	head := strings.Fields(parts[0])
-	if len(head) != 3 {
-		return Verdict{}, errVerdict
-	}
-	now, err1 := strconv.ParseInt(head[0], 10, 64)
-	first, err2 := strconv.ParseInt(head[1], 10, 64)
-	if err1 != nil || err2 != nil {
-		return Verdict{}, errVerdict
-	}
-	v := Verdict{At: time.UnixMilli(now), First: first}
-	if head[2] != "-" {
-		v.TicketVersion = head[2]
-	}
-	for g := range split(parts[1]) {
-		n, code, ok := strings.Cut(g, ":")
-		accepted, err := strconv.Atoi(n)
-		if !ok || err != nil {
-			return Verdict{}, errVerdict
-		}
-		v.Groups = append(v.Groups, GroupVerdict{Accepted: accepted, Code: Code(code)})
-	}
-	for e := range split(parts[2]) {
-		code, batch, named := strings.Cut(e, ":")
-		ev := EntryVerdict{Code: Code(code)}
-		if named {
-			id, err := uuid.Parse(batch)
-			if err != nil {
-				return Verdict{}, errVerdict
-			}
-			ev.Batch = id
-		}
-		v.Entries = append(v.Entries, ev)
-	}
-	return v, nil
-}
-
-// split yields the parts of a comma-separated list; none for the empty list.
-func split(s string) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		if s == "" {
-			return
-		}
-		strings.SplitSeq(s, ",")(yield)
-	}
 }

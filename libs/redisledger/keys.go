@@ -27,6 +27,7 @@ func (k Keys) claims() string      { return k.prefix + "claims" }
 func (k Keys) tally() string       { return k.prefix + "tally" }
 func (k Keys) updated() string     { return k.prefix + "updated" }
 func (k Keys) names() string       { return k.prefix + "names" }
+func (k Keys) voters() string      { return k.prefix + "voters" }
 func (k Keys) seen() string        { return k.prefix + "seen:" }
 
 // done is one hash per stretch of batch ids, so that old ones expire together.

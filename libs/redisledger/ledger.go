@@ -74,6 +74,15 @@ var beginSource string
 //go:embed lua/finish.lua
 var finishSource string
 
+//go:embed lua/rules.lua
+var rulesSource string
+
+//go:embed lua/cut.lua
+var cutSource string
+
+//go:embed lua/key.lua
+var keySource string
+
 //go:embed lua/known.lua
 var knownSource string
 
@@ -108,6 +117,9 @@ var (
 	admitScript    = script(admitSource)
 	beginScript    = script(beginSource)
 	finishScript   = script(finishSource)
+	rulesScript    = script(rulesSource)
+	cutScript      = script(cutSource)
+	keyScript      = script(keySource)
 	knownScript    = script(knownSource)
 	settleScript   = script(settleSource)
 	claimScript    = script(claimSource)

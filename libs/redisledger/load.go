@@ -47,13 +47,32 @@ func (l *Ledger) Load(ctx context.Context, f Fence, b Ballot, fresh bool) error 
 }
 
 func beginCall(f Fence, b Ballot, fresh bool) call {
-	perVoter := ""
+	return call{beginScript, []string{f.Keys(b.Name).marker()}, append([]any{f.Epoch, fresh, b.Admissions}, b.rules()...)}
+}
+
+// rules are what a marker holds of a ballot's rules.
+func (b *Ballot) rules() []any {
+	limit := ""
 	if b.VotesPerVoter > 0 {
-		perVoter = strconv.FormatInt(b.VotesPerVoter, 10)
+		limit = strconv.FormatInt(b.VotesPerVoter, 10)
 	}
-	return call{beginScript, []string{f.Keys(b.Name).marker()}, []any{
-		f.Epoch, fresh, b.Admissions, b.Rules, b.State, millis(b.OpensAt), millis(b.ClosesAt), perVoter,
-	}}
+	return []any{b.Rules, b.State, millis(b.OpensAt), millis(b.ClosesAt), limit}
+}
+
+// EnsureBallot makes the marker of a ballot that is new in this epoch, if nobody has made it yet, and brings it the
+// newest rules. Call it only for a ballot that no epoch has ever held a vote of: a marker that is missing for another
+// reason means that the epoch's ledger is lost.
+func (l *Ledger) EnsureBallot(ctx context.Context, f Fence, b Ballot) error {
+	return l.putRules(ctx, f, b, true)
+}
+
+// PutRules brings a ballot's marker newer rules: state, times, limit of votes. Older ones than it has change nothing.
+func (l *Ledger) PutRules(ctx context.Context, f Fence, b Ballot) error {
+	return l.putRules(ctx, f, b, false)
+}
+
+func (l *Ledger) putRules(ctx context.Context, f Fence, b Ballot, anew bool) error {
+	return l.one(ctx, call{rulesScript, []string{f.Keys(b.Name).marker()}, append([]any{f.Epoch, anew}, b.rules()...)}).err
 }
 
 func (l *Ledger) loadCounts(ctx context.Context, k Keys, counts []Count) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,19 +58,31 @@ func (l *Ledger) Remember(ctx context.Context, f Fence, ballot string, id uuid.U
 // settled the batch: then it may count.
 func (l *Ledger) Refund(ctx context.Context, f Fence, b *Batch, v *Verdict) (ok bool, err error) {
 	k := f.Keys(b.Ballot)
-	args := []any{
-		f.Epoch, b.ID[:], doneTTL.Milliseconds(), v.TicketVersion, v.Accepted(),
-		v.At.UnixMilli() / keySlice.Milliseconds(),
-	}
-	for i, e := range b.Entries {
-		if v.Entries[i].Code == OK && len(e.Key) > 0 {
-			args = append(args, e.Key)
+	uses := v.Accepted()
+	var keys, voters []any
+	for i := range b.Entries {
+		e := &b.Entries[i]
+		if v.Entries[i].Code != OK {
+			continue
+		}
+		if len(e.Key) > 0 {
+			keys = append(keys, e.Key)
+		}
+		if e.Voter != "" {
+			voters = append(voters, e.Voter, e.VoteID[:], e.retracts())
+		}
+		if e.Retracts != uuid.Nil {
+			uses--
 		}
 	}
+	args := slices.Concat([]any{
+		f.Epoch, b.ID[:], doneTTL.Milliseconds(), v.TicketVersion, uses,
+		v.At.UnixMilli() / keySlice.Milliseconds(), len(keys),
+	}, keys, voters)
 	r := l.one(ctx, call{
 		refundScript,
 		[]string{
-			k.marker(), k.outbox(), k.outboxTimes(), k.claims(), k.done(b.ID), k.ticket(), k.newest(), k.seen(),
+			k.marker(), k.outbox(), k.outboxTimes(), k.claims(), k.done(b.ID), k.ticket(), k.seen(), k.voters(),
 		},
 		args,
 	})

@@ -1,26 +1,31 @@
--- Decides every vote of a batch and, if it accepts any, takes their uses and puts the batch into the outbox.
--- KEYS: 1 marker, 2 ticket, 3 newestTicketVersion, 4 outbox, 5 outbox times, 6 done, 7 names, 8 seen keys (prefix)
+-- Decides every vote of a batch and, if it accepts any, takes their uses and puts the batch into the outbox. A batch of
+-- retractions has entries only, and no ticket.
+-- KEYS: 1 marker, 2 ticket, 3 newestTicketVersion, 4 outbox, 5 outbox times, 6 done, 7 names, 8 seen keys (prefix),
+--   9 voters
 -- ARGV: 1 epoch, 2 batch id, 3 payload, 4 bound of the outbox in batches, 5 most names of an open list
 --   (0: the list is closed), 6 how old a young key may be and 7 how far ahead of TIME, 8 length of a key slice,
 --   9 TTL of a key slice (all in ms), 10 number of tickets, 11 of groups, 12 of entries, then
 --   per ticket: value ('' stands for the newest);
 --   per group: ticket index (from 1), votes;
---   per entry: ticket index, key (16 bytes or ''), body hash, '1' if the key was looked up, number of names that may
---   be new, these names.
+--   per entry: ticket index, key (16 bytes or ''), body hash, flags (1: the key was looked up, 2: there is a voter),
+--   number of names that may be new, these names, and if there is a voter: the voter, the vote's id, the id of the vote
+--   that it retracts (''  if it is a vote), the ids of the voter's votes as looked up ('-' if they were not).
 -- Replies {'WRONG_EPOCH'}, {'KNOWN', entry}, {'DONE', how} or {'VERDICT', verdict}; verdict is text:
---   "now first version|accepted:code,…|code,…", one part per group, one per entry; version is '-' if there is none.
+--   "now first version|accepted:code,…|code,…", one part per group, one per entry; version is '-' if there is none, or
+--   the batch takes no use of it.
 -- A reply other than VERDICT had no effect. The checks stand in an order that matters: what is already decided (batch,
 -- then key) comes before what time changes (ballot, ticket, limits).
 
-local m = fenced('state', 'opens', 'closes', 'loaded')
+local m = fenced('state', 'opens', 'closes', 'loaded', 'voter_votes')
 if not m then
   return { 'WRONG_EPOCH' }
 end
 local known = redis.call('HGET', KEYS[4], ARGV[2])
+local done = not known and redis.call('HGET', KEYS[6], ARGV[2])
+-- mutant admit-forgets-batch: known, done = false, false
 if known then
   return { 'KNOWN', known }
 end
-local done = redis.call('HGET', KEYS[6], ARGV[2])
 if done then
   return { 'DONE', done }
 end
@@ -29,10 +34,15 @@ local now = now_ms()
 local batch, max_names = ARGV[2], tonumber(ARGV[5])
 local tickets, groups, entries = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local slice_ms = tonumber(ARGV[8])
+local loaded, voter_votes = tonumber(m[4]), tonumber(m[5])
 local at = 12
 
--- What speaks against every new vote of the batch; nil if nothing does.
+-- What speaks against every new vote of the batch; nil if nothing does. A batch's id tells its age to those who keep
+-- what belongs to it, so it must not tell another time than Redis does.
 local function closed_by()
+  if math.abs(made_ms(batch) - now) > 300000 then
+    return 'clock'
+  end
   if m[1] ~= 'open' or (m[2] and m[2] ~= '' and now < tonumber(m[2])) or (m[3] and m[3] ~= '' and now >= tonumber(m[3])) then
     return 'closed'
   end
@@ -43,8 +53,9 @@ local function closed_by()
 end
 local refused_all = closed_by()
 
-local t = current(KEYS[2], now)
+local t = tickets > 0 and current(KEYS[2], now) or nil
 local left = t and t.left or 0
+-- mutant no-cap: left = -1
 local ticket_code = {}
 for i = 1, tickets do
   local value = ARGV[at + i]
@@ -64,6 +75,9 @@ at = at + tickets
 local taken = 0
 local function take(ticket, n)
   local code = refused_all or ticket_code[ticket]
+  if code == 'ok' and voter_votes then
+    code = 'novoter'
+  end
   if code ~= 'ok' then
     return 0, code
   end
@@ -77,49 +91,42 @@ local function take(ticket, n)
   return got, got == n and 'ok' or 'exhausted'
 end
 
+local accepted = 0
 local group_verdicts = {}
 for i = 1, groups do
   local got, code = take(tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]))
+  accepted = accepted + got
   group_verdicts[i] = got .. ':' .. code
   at = at + 2
 end
 
-local function hex(s)
-  return (string.gsub(s, '.', function(c) return string.format('%02x', string.byte(c)) end))
-end
-
 -- seen says whether the key was admitted in this epoch within the window, and as what.
-local this_slice = math.floor(now / slice_ms)
 local function seen(key, hash)
-  for slice = this_slice, this_slice - math.floor(tonumber(ARGV[9]) / slice_ms), -1 do
-    local v = redis.call('HGET', slice_key(KEYS[8], slice, key), key)
-    if v then
-      if string.sub(v, 17) ~= hash then
-        return 'reused'
-      end
-      local b = string.sub(v, 1, 16)
-      if redis.call('HEXISTS', KEYS[4], b) == 1 then
-        return 'pending:' .. hex(b)
-      end
-      return 'same:' .. hex(b)
-    end
+  local v = find_key(KEYS[8], key, now, slice_ms, tonumber(ARGV[9]))
+  if not v then
+    return nil
   end
-  return nil
+  if string.sub(v, 17) ~= hash then
+    return 'reused'
+  end
+  local b = string.sub(v, 1, 16)
+  -- mutant pending-is-same: do return 'same:' .. hex(b) end
+  if redis.call('HEXISTS', KEYS[4], b) == 1 then
+    return 'pending:' .. hex(b)
+  end
+  return 'same:' .. hex(b)
 end
 
 -- young says that the key cannot have been used before this window, nor in an epoch that this Redis does not know: a
 -- UUIDv7 tells its time, and one that is too far ahead or too old tells nothing.
-local loaded = tonumber(m[4])
 local function young(key)
   if math.floor(string.byte(key, 7) / 16) ~= 7 then
     return false
   end
-  local made = 0
-  for i = 1, 6 do
-    made = made * 256 + string.byte(key, i)
-  end
-  local ahead = tonumber(ARGV[7])
-  return now - made < tonumber(ARGV[6]) and made - now < ahead and made - ahead > loaded
+  local made, bound = made_ms(key), tonumber(ARGV[7])
+  local ahead = made - now >= bound
+  -- mutant no-future-bound: ahead = false
+  return now - made < tonumber(ARGV[6]) and not ahead and made - bound > loaded
 end
 
 local names = max_names > 0 and redis.call('SCARD', KEYS[7]) or 0
@@ -145,56 +152,130 @@ local function room(from, to)
   return true
 end
 
+-- state_of returns what is known of a voter, this batch's votes included; nil if Postgres must be asked. What Redis has
+-- learnt in this epoch goes before what was looked up.
+local voters = {}
+local function state_of(voter, looked_up)
+  local s = voters[voter]
+  if s then
+    return s
+  end
+  local v = redis.call('HGET', KEYS[9], voter)
+  if v then
+    s = { last = string.sub(v, 1, 16), ids = string.sub(v, 17) }
+  elseif looked_up ~= '-' then
+    s = { ids = looked_up }
+  elseif loaded == 0 then
+    s = { ids = '' }
+  else
+    return nil
+  end
+  voters[voter] = s
+  return s
+end
+
+-- says what the voter's votes have against one more, or against retracting one; and the voter's state. A voter whose
+-- last batch may still be lost has to wait for it: nothing may depend on it yet.
+local function says(voter, retracts, looked_up)
+  local s = state_of(voter, looked_up)
+  if not s then
+    return 'voter'
+  end
+  local waits = s.last and s.last ~= batch and redis.call('HEXISTS', KEYS[4], s.last) == 1
+  -- mutant no-busy: waits = false
+  if waits then
+    return 'busy:' .. hex(s.last)
+  end
+  local full = #s.ids / 16 >= (voter_votes or 1000)
+  -- mutant no-voter-limit: full = false
+  if retracts ~= '' then
+    if not place(s.ids, retracts) then
+      return 'novote'
+    end
+  elseif full then
+    return 'limit'
+  end
+  return 'ok', s
+end
+
 local entry_verdicts, keys = {}, {}
 for i = 1, entries do
   local ticket, key, hash = tonumber(ARGV[at + 1]), ARGV[at + 2], ARGV[at + 3]
-  local looked_up, count = ARGV[at + 4] == '1', tonumber(ARGV[at + 5])
+  local flags, count = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
+  local after = at + 5 + count
+  local voter, retracts, state
+  if flags >= 2 then
+    voter, retracts = ARGV[after + 1], ARGV[after + 3]
+  end
+  local retraction = voter and retracts ~= ''
   local code = key ~= '' and seen(key, hash) or nil
-  if not code and key ~= '' and not looked_up and not young(key) then
+  -- mutant limits-before-key: code = refused_all or (left == 0 and 'exhausted') or code
+  if not code and key ~= '' and flags % 2 == 0 and not young(key) then
     code = 'lookup'
   end
   if not code then
-    code = refused_all or ticket_code[ticket]
-    if code == 'ok' and left == 0 then
+    code = refused_all or (retraction and 'ok') or ticket_code[ticket]
+    if code == 'ok' and not retraction and left == 0 then
       code = 'exhausted'
     end
-    if code == 'ok' and count > 0 and not room(at + 6, at + 5 + count) then
+    if code == 'ok' and voter then
+      code, state = says(voter, retracts, ARGV[after + 4])
+    elseif code == 'ok' and voter_votes then
+      code = 'novoter'
+    end
+    if code == 'ok' and count > 0 and not room(at + 6, after) then
       code = 'names'
     end
     if code == 'ok' then
-      take(ticket, 1)
+      accepted = accepted + 1
+      if not retraction then
+        taken = taken + 1
+        left = left == -1 and -1 or left - 1
+      end
       if key ~= '' then
         keys[#keys + 1] = { key, hash }
+      end
+      if retraction then
+        state.ids, state.changed = without(state.ids, retracts), true
+      elseif voter then
+        state.ids, state.changed = state.ids .. ARGV[after + 2], true
       end
     end
   end
   entry_verdicts[i] = code
-  at = at + 5 + count
+  at = voter and after + 4 or after
 end
 
 local function verdict(first)
   return now .. ' ' .. first .. ' ' .. (t and t.version or '-') .. '|' .. table.concat(group_verdicts, ',')
     .. '|' .. table.concat(entry_verdicts, ',')
 end
-if taken == 0 then
+if accepted == 0 then
   return { 'VERDICT', verdict(0) }
 end
 
 -- From here on only writes. A Redis that is out of memory refuses the first of them, and then nothing happened.
-local last = redis.call('HINCRBY', KEYS[1], 'admissions', taken)
-local text = verdict(string.format('%.0f', last - taken + 1))
+local last = redis.call('HINCRBY', KEYS[1], 'admissions', accepted)
+local text = verdict(string.format('%.0f', last - accepted + 1))
 redis.call('HSET', KEYS[4], batch, text .. '\n' .. ARGV[3])
 redis.call('ZADD', KEYS[5], now, batch)
-promote(KEYS[2], KEYS[3], t)
-if left ~= -1 then
-  redis.call('HINCRBY', KEYS[2], 'left', -taken)
+if t then
+  promote(KEYS[2], KEYS[3], t)
+  if left ~= -1 then
+    redis.call('HINCRBY', KEYS[2], 'left', -taken)
+  end
 end
 for _, k in ipairs(keys) do
-  local sk = slice_key(KEYS[8], this_slice, k[1])
+  local sk = slice_key(KEYS[8], math.floor(now / slice_ms), k[1])
   redis.call('HSET', sk, k[1], batch .. k[2])
   redis.call('PEXPIRE', sk, ARGV[9])
 end
 for _, name in ipairs(new_names) do
   redis.call('SADD', KEYS[7], name)
+end
+for voter, s in pairs(voters) do
+  if s.changed then
+    redis.call('HSET', KEYS[9], voter, batch .. s.ids)
+  end
 end
 return { 'VERDICT', text }

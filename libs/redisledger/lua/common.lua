@@ -79,6 +79,43 @@ local function slice_key(prefix, slice, key)
   return prefix .. slice .. ':' .. (a * 256 + b) % 4096
 end
 
+-- find_key returns what is remembered of a key, batch id and body hash; nil if it was not admitted within the window.
+local function find_key(prefix, key, now, slice_ms, ttl_ms)
+  local this = math.floor(now / slice_ms)
+  for slice = this, this - math.floor(ttl_ms / slice_ms), -1 do
+    local v = redis.call('HGET', slice_key(prefix, slice, key), key)
+    if v then
+      return v
+    end
+  end
+  return nil
+end
+
+-- made_ms is the time that a UUIDv7 tells.
+local function made_ms(id)
+  local a, b, c, d, e, f = string.byte(id, 1, 6)
+  return ((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f
+end
+
+local function hex(s)
+  return (string.gsub(s, '.', function(c) return string.format('%02x', string.byte(c)) end))
+end
+
+-- place is where an id stands in a string of ids of 16 bytes, nil if it does not.
+local function place(ids, id)
+  for i = 1, #ids, 16 do
+    if string.sub(ids, i, i + 15) == id then
+      return i
+    end
+  end
+  return nil
+end
+
+local function without(ids, id)
+  local i = place(ids, id)
+  return i and string.sub(ids, 1, i - 1) .. string.sub(ids, i + 16) or ids
+end
+
 -- hmget reads any number of fields; unpack takes some thousands only.
 local function hmget(key, fields, from)
   local values = {}

@@ -13,7 +13,9 @@ local names = {}
 for i = 1, n do
   names[i] = ARGV[5 + i]
 end
-if redis.call('HEXISTS', KEYS[2], ARGV[2]) == 0 then
+local waits = redis.call('HEXISTS', KEYS[2], ARGV[2]) == 1
+-- mutant settle-twice: waits = true
+if not waits then
   return { 'DONE', redis.call('HGET', KEYS[5], ARGV[2]) or '', unpack(hmget(KEYS[6], names, 1)) }
 end
 -- PERSIST changes nothing, but it is a write that Redis never refuses for memory, and after it none is refused.
