@@ -1,6 +1,7 @@
 package events
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -13,15 +14,28 @@ import (
 	eventv1 "github.com/littlevote/littlevote/proto/gen/littlevote/event/v1"
 )
 
-// Format is the version of the record that this code writes and reads.
-const Format = 1
+// Format is the latest version of the record that this code reads. A batch is written in the version that it needs:
+// see FormatFor.
+const Format = 2
+
+// FormatFor returns the version that a batch needs: 2 if a vote in it has an authenticated voter or takes one back,
+// else 1, which readers understand that know of neither.
+func FormatFor(b *eventv1.VoteBatch) uint32 {
+	for _, v := range b.GetVotes() {
+		if v.GetVoterId() != "" || len(v.GetRetracts()) > 0 {
+			return 2
+		}
+	}
+	return 1
+}
 
 // Bounds of a record.
 const (
 	MaxVotes       = 1000
 	MaxChoices     = 64        // per vote
 	MaxDelta       = 1 << 40   // either way, per choice: 64 choices of 2^31-1 votes each, summed up, fit
-	MaxNameBytes   = 1024      // a candidate, a voter, a ticket version
+	MaxNameBytes   = 1024      // a candidate, a claimed voter, a ticket version
+	MaxVoterBytes  = 128       // an authenticated voter
 	MaxRecordBytes = 1_000_000 // below the 1 MiB that brokers take by default
 )
 
@@ -73,7 +87,7 @@ func Decode(value []byte) (*eventv1.VoteBatch, error) {
 // Validate checks everything about a batch that can be told from the batch alone.
 func Validate(b *eventv1.VoteBatch) error {
 	switch {
-	case b.GetFormat() != Format:
+	case b.GetFormat() < FormatFor(b) || b.GetFormat() > Format:
 		return fmt.Errorf("format is %d", b.GetFormat())
 	case !isUUID(b.GetBatchId(), 7):
 		return errors.New("batch id is not a UUIDv7")
@@ -83,8 +97,8 @@ func Validate(b *eventv1.VoteBatch) error {
 		return errors.New("ballot name is malformed")
 	case b.GetAdmittedAtMs() < 1 || b.GetAdmittedAtMs() > maxTime.UnixMilli():
 		return fmt.Errorf("time of admission is %d", b.GetAdmittedAtMs())
-	case !isText(b.GetTicketVersion(), 1):
-		return errors.New("ticket version is empty, too long or has a NUL")
+	case !isText(b.GetTicketVersion(), 0):
+		return errors.New("ticket version is too long or has a NUL")
 	case len(b.GetVotes()) < 1 || len(b.GetVotes()) > MaxVotes:
 		return fmt.Errorf("%d votes", len(b.GetVotes()))
 	case b.GetFirstAdmissionNumber() < 1 || b.GetFirstAdmissionNumber() > math.MaxInt64-MaxVotes:
@@ -96,7 +110,11 @@ func Validate(b *eventv1.VoteBatch) error {
 		}
 	}
 	for i, v := range b.GetVotes() {
-		if err := validateVote(v, len(b.GetCandidates())); err != nil {
+		err := validateVote(v, len(b.GetCandidates()))
+		if err == nil {
+			err = validateKind(v, b.GetTicketVersion() == "")
+		}
+		if err != nil {
 			return fmt.Errorf("vote %d: %w", i, err)
 		}
 	}
@@ -119,6 +137,8 @@ func validateVote(v *eventv1.VoteEvent, candidates int) error {
 		return fmt.Errorf("body hash of %d bytes", len(v.GetBodyHash()))
 	case !isText(v.GetVoter(), 0):
 		return errors.New("voter is too long or has a NUL")
+	case !isText(v.GetVoterId(), 0) || len(v.GetVoterId()) > MaxVoterBytes:
+		return errors.New("voter id is too long or has a NUL")
 	}
 	for i, c := range choices {
 		if int64(c) >= int64(candidates) {
@@ -126,6 +146,32 @@ func validateVote(v *eventv1.VoteEvent, candidates int) error {
 		}
 		if d := v.GetDeltas()[i]; d == 0 || d > MaxDelta || d < -MaxDelta {
 			return fmt.Errorf("choice %d adds %d", i, d)
+		}
+	}
+	return nil
+}
+
+// validateKind holds votes and retractions apart: a batch is of one kind, and only votes take uses of a ticket.
+func validateKind(v *eventv1.VoteEvent, retractions bool) error {
+	if !retractions {
+		if len(v.GetRetracts()) > 0 {
+			return errors.New("a retraction in a batch with a ticket")
+		}
+		return nil
+	}
+	switch {
+	case len(v.GetRetracts()) == 0:
+		return errors.New("a vote in a batch without a ticket version")
+	case !isUUID(v.GetRetracts(), 0):
+		return errors.New("the id of the retracted vote is not a UUID")
+	case bytes.Equal(v.GetRetracts(), v.GetVoteId()):
+		return errors.New("a retraction of itself")
+	case v.GetVoterId() == "":
+		return errors.New("a retraction without a voter")
+	}
+	for i, d := range v.GetDeltas() {
+		if d > 0 {
+			return fmt.Errorf("choice %d of a retraction adds %d", i, d)
 		}
 	}
 	return nil

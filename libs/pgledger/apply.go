@@ -2,8 +2,6 @@ package pgledger
 
 import (
 	"context"
-	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
@@ -56,41 +54,18 @@ type Result struct {
 	Rows     int       // ledger rows inserted
 }
 
-// maxAttempts bounds how often one Apply begins again after a deadlock or a serialisation failure.
-const maxAttempts = 5
-
 // Apply gives batches their effect and moves offsets, in one transaction: "Applying" in libs/PROTOCOL.md. It is the one code for
 // the fallback of the vote-service and for the persister.
 func Apply(ctx context.Context, pool *pgxpool.Pool, b Batch) (Result, error) {
-	for attempt := 1; ; attempt++ {
-		result, err := applyOnce(ctx, pool, b)
-		if err == nil || !retriable(err) || attempt == maxAttempts {
-			return result, err
-		}
-		// Jitter, or the same two transactions meet again.
-		pause := rand.N(time.Duration(attempt) * 10 * time.Millisecond)
-		select {
-		case <-ctx.Done():
-			return Result{}, fmt.Errorf("%w after: %w", ctx.Err(), err)
-		case <-time.After(pause):
-		}
-	}
-}
-
-func applyOnce(ctx context.Context, pool *pgxpool.Pool, b Batch) (Result, error) {
-	conn, err := pool.Acquire(ctx)
+	var result Result
+	err := retry(ctx, func() error {
+		t := &transaction{batch: b}
+		err := onConnection(ctx, pool, t)
+		result = t.result
+		return err
+	})
 	if err != nil {
-		return Result{}, fmt.Errorf("connect: %w", err)
-	}
-	// A connection that is still inside a transaction is closed by Release, so an early return undoes everything.
-	defer conn.Release()
-	t := &transaction{conn: conn.Conn(), batch: b}
-	if err := t.run(ctx); err != nil {
-		t.rollback(ctx)
 		return Result{}, err
 	}
-	if err := commit(ctx, t.conn); err != nil {
-		return Result{}, err
-	}
-	return t.result, nil
+	return result, nil
 }

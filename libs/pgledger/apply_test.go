@@ -21,6 +21,8 @@ func TestApplyWritesTheWholeEffect(t *testing.T) {
 	batch.AdmittedAtMs = at.UnixMilli()
 	batch.TicketVersion = "1.9.2"
 	batch.Votes[0].Voter = "Zoë"
+	voter := "user-1"
+	batch.Votes[0].VoterId = voter
 	// B twice in one vote counts twice, in one row.
 	batch.Votes[1].Candidates, batch.Votes[1].Deltas = []uint32{1, 0, 1}, []int64{2, 1, 3}
 	batch.Votes[1].BodyHash = []byte("0123456789abcdef")
@@ -41,6 +43,8 @@ func TestApplyWritesTheWholeEffect(t *testing.T) {
 		Epoch         int64
 		Admission     int64
 		BatchID       uuid.UUID
+		Retracts      *uuid.UUID
+		VoterID       *string
 	}
 	rows, err := pool.Query(t.Context(), "SELECT * FROM vote_logs ORDER BY admission, username")
 	if err != nil {
@@ -52,9 +56,9 @@ func TestApplyWritesTheWholeEffect(t *testing.T) {
 	}
 	id, first, second := uuid.UUID(batch.GetBatchId()), uuid.UUID(batch.GetVotes()[0].GetVoteId()), uuid.UUID(batch.GetVotes()[1].GetVoteId())
 	want := []row{
-		{first, "main", "A", 1, "1.9.2", "Zoë", at, 1, 100, id},
-		{second, "main", "A", 1, "1.9.2", "", at, 1, 101, id},
-		{second, "main", "B", 5, "1.9.2", "", at, 1, 101, id},
+		{first, "main", "A", 1, "1.9.2", "Zoë", at, 1, 100, id, nil, &voter},
+		{second, "main", "A", 1, "1.9.2", "", at, 1, 101, id, nil, nil},
+		{second, "main", "B", 5, "1.9.2", "", at, 1, 101, id, nil, nil},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("ledger rows (-want +got):\n%s", diff)

@@ -10,7 +10,7 @@
 //   - An offset moves in the transaction of the effect of the records before it, by compare-and-set. Two owners of one
 //     partition can't both commit.
 //   - In every committed state user_votes is the sum of vote_logs, and tickets.used counts the votes of vote_logs.
-//   - Rows that many transactions touch are locked last and in one order: batch ids, keys, tallies, tickets, offsets, each
+//   - Rows that many transactions touch are locked last and in one order: batch ids, keys, voters, tallies, tickets, offsets, each
 //     sorted. A deadlock that happens nevertheless is retried here.
 //
 // What the caller of Apply learns from an error:

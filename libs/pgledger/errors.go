@@ -10,10 +10,12 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// Errors of Apply. None of them has had an effect.
+// Errors of Apply, Cast, MintTicket and Certify. None of them has had an effect.
 var (
 	// ErrNoEpoch: no epoch was ever opened. Wait.
 	ErrNoEpoch = errors.New("pgledger: no epoch is open yet")
+	// ErrNotOpen: the epoch that the caller believes in is not the open one, or not in the mode that the call needs.
+	ErrNotOpen = errors.New("pgledger: the epoch is not open")
 	// ErrSealed: the epoch is about to be replaced, in a moment. Retry.
 	ErrSealed = errors.New("pgledger: the epoch is sealed")
 	// ErrZombie: an offset is not where the caller believes it is, so another process moved it. Read the offsets again.

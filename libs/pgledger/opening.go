@@ -10,7 +10,7 @@ import (
 // WriteBase writes down what every count is at the beginning of an epoch, in the transaction that opens it. The bases of
 // epochs before the last one go.
 func WriteBase(ctx context.Context, tx pgx.Tx, epoch int64) error {
-	if _, err := tx.Exec(ctx, "DELETE FROM epoch_base WHERE epoch < $1 - 1", epoch); err != nil {
+	if _, err := tx.Exec(ctx, "DELETE FROM epoch_base WHERE epoch < $1::bigint - 1", epoch); err != nil {
 		return fmt.Errorf("drop old bases: %w", err)
 	}
 	_, err := tx.Exec(ctx, `
@@ -24,7 +24,7 @@ func WriteBase(ctx context.Context, tx pgx.Tx, epoch int64) error {
 
 // OpenPg makes what an epoch in Postgres needs of each ballot, in the transaction that opens it.
 func OpenPg(ctx context.Context, tx pgx.Tx, epoch int64) error {
-	if _, err := tx.Exec(ctx, "DELETE FROM pg_ballots WHERE epoch < $1 - 10", epoch); err != nil {
+	if _, err := tx.Exec(ctx, "DELETE FROM pg_ballots WHERE epoch < $1::bigint - 10", epoch); err != nil {
 		return fmt.Errorf("drop old ballots: %w", err)
 	}
 	_, err := tx.Exec(ctx, `

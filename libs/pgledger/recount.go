@@ -68,7 +68,8 @@ const recountTallies = `
 const recountTickets = `
 	SELECT ballot, version, coalesce(l.used, 0), coalesce(t.used, 0), t.cap
 	FROM (
-		SELECT ballot, ticket_version AS version, count(DISTINCT vote_id) AS used FROM vote_logs GROUP BY ballot, ticket_version
+		SELECT ballot, ticket_version AS version, count(DISTINCT vote_id) AS used FROM vote_logs
+		WHERE ticket_version <> '' GROUP BY ballot, ticket_version
 	) l
 	FULL JOIN tickets t USING (ballot, version)
 	WHERE coalesce(l.used, 0) <> coalesce(t.used, 0) OR l.used > t.cap

@@ -11,11 +11,12 @@ import (
 )
 
 // The columns that are the same for all rows of a batch stand first, so that they are encoded once a batch.
-const copyStatement = `COPY vote_logs (ballot, ticket_version, voted_at, epoch, batch_id, vote_id, voter, admission, username, delta)
+const copyStatement = `COPY vote_logs (ballot, ticket_version, voted_at, epoch, batch_id, vote_id, voter, admission,
+	voter_id, retracts, username, delta)
 	FROM STDIN (FORMAT binary)`
 
 const (
-	copyColumns = 10
+	copyColumns = 12
 
 	copyKeysStatement = "COPY vote_keys (ballot, key, body_hash, batch_id) FROM STDIN (FORMAT binary)"
 	copyKeysColumns   = 4
@@ -49,6 +50,8 @@ func encodeRows(batches []Event) (data []byte, rows int) {
 				data = appendField(data, v.GetVoteId())
 				data = appendField(data, v.GetVoter())
 				data = appendInt64(data, b.GetFirstAdmissionNumber()+int64(i))
+				data = appendNullable(data, v.GetVoterId())
+				data = appendNullable(data, v.GetRetracts())
 				data = append(data, names[candidate]...)
 				data = appendInt64(data, delta)
 				rows++
@@ -129,6 +132,14 @@ func estimate(batches []Event) int {
 func appendField[T string | []byte](to []byte, value T) []byte {
 	to = binary.BigEndian.AppendUint32(to, uint32(len(value)))
 	return append(to, value...)
+}
+
+// appendNullable writes NULL for nothing.
+func appendNullable[T string | []byte](to []byte, value T) []byte {
+	if len(value) == 0 {
+		return binary.BigEndian.AppendUint32(to, 0xffff_ffff)
+	}
+	return appendField(to, value)
 }
 
 func appendInt64(to []byte, value int64) []byte {

@@ -9,7 +9,33 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-func queueTallies(batch *pgx.Batch, tallies map[name]tally) {
+// queueVoters adds rows only ever in one direction, since a retraction may be applied before its vote.
+func queueVoters(batch *pgx.Batch, voters map[voterVote]bool) {
+	if len(voters) == 0 {
+		return
+	}
+	rows := sortedVoters(voters)
+	ballots, names := make([]string, len(rows)), make([]string, len(rows))
+	votes, retracted := make([][16]byte, len(rows)), make([]bool, len(rows))
+	for i, row := range rows {
+		ballots[i], names[i], votes[i], retracted[i] = row.ballot, row.voter, row.vote, voters[row]
+	}
+	batch.Queue(`
+		INSERT INTO voter_votes AS v (ballot, voter, vote_id, retracted)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[], $4::boolean[])
+		ON CONFLICT (ballot, voter, vote_id) DO UPDATE SET retracted = v.retracted OR excluded.retracted`,
+		ballots, names, votes, retracted)
+}
+
+const upsertTallies = `
+	INSERT INTO user_votes AS u (ballot, username, votes, version, updated_at)
+	SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::timestamptz[])
+	ON CONFLICT (ballot, username) DO UPDATE SET
+		votes = u.votes + excluded.votes,
+		version = greatest(u.version, excluded.version),
+		updated_at = greatest(u.updated_at, excluded.updated_at)`
+
+func queueTallies(batch *pgx.Batch, statement string, tallies map[name]tally) *pgx.QueuedQuery {
 	rows := sorted(tallies)
 	ballots, candidates := make([]string, len(rows)), make([]string, len(rows))
 	deltas, versions, times := make([]int64, len(rows)), make([]int64, len(rows)), make([]time.Time, len(rows))
@@ -18,17 +44,13 @@ func queueTallies(batch *pgx.Batch, tallies map[name]tally) {
 		t := tallies[row]
 		deltas[i], versions[i], times[i] = t.delta, t.version, t.at
 	}
-	batch.Queue(`
-		INSERT INTO user_votes AS u (ballot, username, votes, version, updated_at)
-		SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::timestamptz[])
-		ON CONFLICT (ballot, username) DO UPDATE SET
-			votes = u.votes + excluded.votes,
-			version = greatest(u.version, excluded.version),
-			updated_at = greatest(u.updated_at, excluded.updated_at)`,
-		ballots, candidates, deltas, versions, times)
+	return batch.Queue(statement, ballots, candidates, deltas, versions, times)
 }
 
 func queueTickets(batch *pgx.Batch, tickets map[name]int64) {
+	if len(tickets) == 0 {
+		return
+	}
 	rows := sorted(tickets)
 	ballots, versions, uses := make([]string, len(rows)), make([]string, len(rows)), make([]int64, len(rows))
 	for i, row := range rows {

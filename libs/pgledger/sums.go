@@ -1,10 +1,13 @@
 package pgledger
 
 import (
+	"bytes"
 	"cmp"
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // name is a row of user_votes or of tickets: a ballot with a candidate or with a ticket version.
@@ -17,19 +20,45 @@ type tally struct {
 	at      time.Time
 }
 
+// voterVote is a row of voter_votes.
+type voterVote struct {
+	ballot, voter string
+	vote          uuid.UUID
+}
+
 // sums are what all batches of a transaction add to the hot rows, each of which is then touched once.
 type sums struct {
 	tallies map[name]tally
 	tickets map[name]int64
+	voters  map[voterVote]bool // whether the vote is retracted
 }
 
 func sum(batches []Event) sums {
-	s := sums{tallies: map[name]tally{}, tickets: map[name]int64{}}
+	s := sums{tallies: map[name]tally{}, tickets: map[name]int64{}, voters: map[voterVote]bool{}}
 	for _, b := range batches {
-		s.tickets[name{b.GetBallot(), b.GetTicketVersion()}] += int64(len(b.GetVotes()))
+		if b.GetTicketVersion() != "" { // retractions take no use
+			s.tickets[name{b.GetBallot(), b.GetTicketVersion()}] += int64(len(b.GetVotes()))
+		}
 		s.add(b)
+		s.addVoters(b)
 	}
 	return s
+}
+
+// addVoters notes whose votes these are, and which of their votes are taken back.
+func (s sums) addVoters(b Event) {
+	for _, v := range b.GetVotes() {
+		if v.GetVoterId() == "" {
+			continue
+		}
+		row := voterVote{b.GetBallot(), v.GetVoterId(), uuid.UUID(v.GetVoteId())}
+		if len(v.GetRetracts()) > 0 {
+			row.vote = uuid.UUID(v.GetRetracts())
+			s.voters[row] = true
+		} else if !s.voters[row] {
+			s.voters[row] = false
+		}
+	}
 }
 
 // add sums up a batch by candidate index first: one look into the map per candidate, not per vote.
@@ -62,5 +91,11 @@ func (s sums) add(b Event) {
 func sorted[V any](rows map[name]V) []name {
 	return slices.SortedFunc(maps.Keys(rows), func(a, b name) int {
 		return cmp.Or(cmp.Compare(a.ballot, b.ballot), cmp.Compare(a.name, b.name))
+	})
+}
+
+func sortedVoters(rows map[voterVote]bool) []voterVote {
+	return slices.SortedFunc(maps.Keys(rows), func(a, b voterVote) int {
+		return cmp.Or(cmp.Compare(a.ballot, b.ballot), cmp.Compare(a.voter, b.voter), bytes.Compare(a.vote[:], b.vote[:]))
 	})
 }

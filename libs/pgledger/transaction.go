@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -22,7 +21,8 @@ type transaction struct {
 	states map[string]string
 }
 
-func (t *transaction) run(ctx context.Context) error {
+func (t *transaction) run(ctx context.Context, conn tx) error {
+	t.conn = conn
 	if err := t.begin(ctx); err != nil {
 		return err
 	}
@@ -38,9 +38,11 @@ func (t *transaction) run(ctx context.Context) error {
 		}
 	}
 	if len(t.fresh) > 0 {
-		if err := t.copyRows(ctx); err != nil {
+		rows, err := copyRows(ctx, t.conn, t.fresh)
+		if err != nil {
 			return err
 		}
+		t.result.Rows = rows
 	}
 	return t.hotRows(ctx)
 }
@@ -182,25 +184,25 @@ func (t *transaction) findApplied(ctx context.Context) error {
 	return nil
 }
 
-func (t *transaction) copyRows(ctx context.Context) error {
-	data, rows := encodeRows(t.fresh)
-	t.result.Rows = rows
-	if _, err := t.conn.PgConn().CopyFrom(ctx, bytes.NewReader(data), copyStatement); err != nil {
-		return fmt.Errorf("copy ledger rows: %w", err)
+// copyRows writes the ledger rows and the keys.
+func copyRows(ctx context.Context, conn tx, batches []Event) (rows int, err error) {
+	data, rows := encodeRows(batches)
+	if _, err := conn.PgConn().CopyFrom(ctx, bytes.NewReader(data), copyStatement); err != nil {
+		return 0, fmt.Errorf("copy ledger rows: %w", err)
 	}
-	keys := encodeKeys(t.fresh)
+	keys := encodeKeys(batches)
 	if keys == nil {
-		return nil
+		return rows, nil
 	}
-	_, err := t.conn.PgConn().CopyFrom(ctx, bytes.NewReader(keys), copyKeysStatement)
+	_, err = conn.PgConn().CopyFrom(ctx, bytes.NewReader(keys), copyKeysStatement)
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "23505" {
-		return fmt.Errorf("%w: %s", ErrKeyConflict, pg.Detail)
+		return 0, fmt.Errorf("%w: %s", ErrKeyConflict, pg.Detail)
 	}
 	if err != nil {
-		return fmt.Errorf("copy keys: %w", err)
+		return 0, fmt.Errorf("copy keys: %w", err)
 	}
-	return nil
+	return rows, nil
 }
 
 // hotRows does everything that other transactions wait for, in one round trip, right before COMMIT.
@@ -208,7 +210,8 @@ func (t *transaction) hotRows(ctx context.Context) error {
 	batch := &pgx.Batch{}
 	if len(t.fresh) > 0 {
 		s := sum(t.fresh)
-		queueTallies(batch, s.tallies)
+		queueVoters(batch, s.voters)
+		queueTallies(batch, upsertTallies, s.tallies)
 		queueTickets(batch, s.tickets)
 	}
 	queueLost(batch, t.lost, t.result.Epoch.Number)
@@ -220,15 +223,4 @@ func (t *transaction) hotRows(ctx context.Context) error {
 		return fmt.Errorf("update: %w", err)
 	}
 	return nil
-}
-
-// rollback leaves the connection usable, for a caller that retries soon.
-func (t *transaction) rollback(ctx context.Context) {
-	if t.conn.IsClosed() {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	// A failure is of no concern: the server rolls back when the connection is closed.
-	_, _ = t.conn.Exec(ctx, "rollback")
 }

@@ -31,8 +31,9 @@ CREATE TABLE pg_ballots (
 -- The newest ticket by time, in an epoch in Postgres.
 CREATE INDEX tickets_newest ON tickets (ballot, created_at);
 
--- Retractions: what they take back. Null in a vote's own rows.
-ALTER TABLE vote_logs ADD COLUMN retracts uuid;
+ALTER TABLE vote_logs
+    ADD COLUMN retracts uuid, -- in a retraction's rows the vote that it takes back; null in a vote's own
+    ADD COLUMN voter_id text; -- who voted, as authenticated; null where nobody was. The column voter is what was claimed
 
 -- The votes of authenticated voters. A retraction may be applied before its vote, so both only ever add.
 CREATE TABLE voter_votes (
@@ -73,7 +74,7 @@ CREATE TABLE dead_letters (
 -- +goose Down
 DROP TABLE dead_letters, results, epoch_base, voter_votes, pg_ballots;
 DROP INDEX tickets_newest;
-ALTER TABLE vote_logs DROP COLUMN retracts;
+ALTER TABLE vote_logs DROP COLUMN retracts, DROP COLUMN voter_id;
 ALTER TABLE ballots DROP COLUMN votes_per_voter, DROP COLUMN rules_version;
 ALTER TABLE participants DROP COLUMN redis_away_since, DROP COLUMN beat_at;
 ALTER TABLE ledger_epoch DROP COLUMN held, DROP COLUMN opened_at, DROP COLUMN stay, ALTER COLUMN replid DROP DEFAULT;

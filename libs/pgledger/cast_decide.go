@@ -1,0 +1,115 @@
+package pgledger
+
+import (
+	"slices"
+	"time"
+
+	"github.com/littlevote/littlevote/libs/faultpoint"
+)
+
+// decide gives every vote its verdict. What is decided already (the key) comes before what time changes (ballot, ticket, limits),
+// or a retry would be told that it is too late for a vote that counts.
+func (c *cast) decide() {
+	c.result.Verdicts = make([]CastVerdict, len(c.Votes))
+	if c.seen.ticket != nil {
+		c.result.TicketVersion = c.seen.ticket.version
+	}
+	for i := range c.Votes {
+		v := &c.Votes[i]
+		verdict := &c.result.Verdicts[i]
+		if *verdict = c.byKey(v); verdict.Code != "" {
+			continue
+		}
+		if verdict.Code = c.judge(v); verdict.Code != CastOK {
+			continue
+		}
+		c.take(v)
+		c.accepted = append(c.accepted, i)
+		verdict.Admission = c.held.admissions + int64(len(c.accepted))
+	}
+}
+
+// byKey answers for a key that came before.
+func (c *cast) byKey(v *CastVote) CastVerdict {
+	if !v.Keyed {
+		return CastVerdict{}
+	}
+	key, found := c.seen.keys[v.ID]
+	switch {
+	case !found:
+		return CastVerdict{}
+	case key.BodyHash != v.BodyHash:
+		return CastVerdict{Code: CastReused}
+	default:
+		return CastVerdict{Code: CastSame, Batch: key.BatchID}
+	}
+}
+
+func (c *cast) judge(v *CastVote) CastCode {
+	if !c.held.open() {
+		return CastClosed
+	}
+	if c.retractions {
+		if voter, counts := c.seen.votes[v.Retracts]; !counts || voter != v.Voter {
+			return CastNoVote
+		}
+		return CastOK
+	}
+	if code := c.seen.ticket.admits(v.Ticket, c.held.now); code != CastOK {
+		return code
+	}
+	if c.MaxNames > 0 && c.newNames(v) > c.seen.room {
+		return CastNames
+	}
+	// A vote without a voter is nobody's: where votes are limited there is none left for it.
+	if limit := c.held.votesPerVoter; limit > 0 && (v.Voter == "" || c.seen.counts[v.Voter] >= limit) &&
+		!faultpoint.Mutant("no-voter-limit") {
+		return CastLimit
+	}
+	return CastOK
+}
+
+func (t *castTicket) admits(value string, now time.Time) CastCode {
+	switch {
+	case t == nil:
+		return CastExpired
+	case value != "" && value != t.value:
+		return CastSuperseded
+	case !now.Before(t.expires):
+		return CastExpired
+	case t.left == 0 && !faultpoint.Mutant("no-cap"):
+		return CastExhausted
+	default:
+		return CastOK
+	}
+}
+
+func (c *cast) newNames(v *CastVote) int64 {
+	var n int64
+	for i, name := range v.Candidates {
+		if !c.seen.names[name] && !slices.Contains(v.Candidates[:i], name) {
+			n++
+		}
+	}
+	return n
+}
+
+// take counts an accepted vote in for the votes after it.
+func (c *cast) take(v *CastVote) {
+	if c.retractions {
+		delete(c.seen.votes, v.Retracts)
+		return
+	}
+	if c.seen.ticket.left > 0 {
+		c.seen.ticket.left--
+	}
+	if c.MaxNames > 0 {
+		c.seen.room -= c.newNames(v)
+		for _, name := range v.Candidates {
+			c.seen.names[name] = true
+		}
+	}
+	if c.held.votesPerVoter > 0 {
+		c.seen.counts[v.Voter]++
+	}
+}

@@ -1,0 +1,92 @@
+package pgledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	modePg    = "pg"
+	stateOpen = "open"
+
+	// openLate makes the row of a ballot that was made after OpenPg.
+	openLate = `
+		INSERT INTO pg_ballots (epoch, ballot, admissions, last_number, fence)
+		SELECT $1, b.ballot, coalesce((SELECT max(version) FROM user_votes u WHERE u.ballot = b.ballot), 0), 0, 0
+		FROM ballots b WHERE b.ballot = $2
+		ON CONFLICT DO NOTHING`
+)
+
+// pgHeld is a ballot in an epoch in Postgres, locked: nobody else decides votes or mints tickets there until COMMIT,
+// and neither the epoch nor the ballot's rules change.
+type pgHeld struct {
+	now           time.Time // the clock, read with all locks held, in whole milliseconds
+	admissions    int64
+	lastNumber    int64
+	fence         int64
+	state         string
+	opens, closes *time.Time
+	votesPerVoter int // 0: no limit
+}
+
+// take begins the transaction and locks, in one round trip.
+func (h *pgHeld) take(ctx context.Context, t tx, epoch int64, ballot string) error {
+	batch := &pgx.Batch{}
+	batch.Queue("begin isolation level read committed")
+	batch.Queue("SELECT " + epochColumns + " FROM ledger_epoch e FOR SHARE").QueryRow(func(row pgx.Row) error {
+		var e Epoch
+		err := row.Scan(e.targets()...)
+		if errors.Is(err, pgx.ErrNoRows) || err == nil && (e.Number != epoch || e.Mode != modePg || e.State != stateOpen) {
+			return ErrNotOpen
+		}
+		return err
+	})
+	found := h.queue(batch, epoch, ballot)
+	if err := t.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	if *found {
+		return nil
+	}
+	// A ballot that was made after the epoch began.
+	batch = &pgx.Batch{}
+	batch.Queue(openLate, epoch, ballot)
+	found = h.queue(batch, epoch, ballot)
+	if err := t.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	if !*found {
+		return fmt.Errorf("%w: %q", ErrUnknownBallot, ballot)
+	}
+	return nil
+}
+
+// queue locks the ballot's row for one writer, then its rules against change, and reads the clock after that: statements of a
+// batch run one after the other.
+func (h *pgHeld) queue(batch *pgx.Batch, epoch int64, ballot string) (found *bool) {
+	found = new(bool)
+	batch.Queue("SELECT admissions, last_number, fence FROM pg_ballots WHERE epoch = $1 AND ballot = $2 FOR UPDATE", epoch, ballot).
+		Query(func(rows pgx.Rows) error {
+			_, err := pgx.ForEachRow(rows, []any{&h.admissions, &h.lastNumber, &h.fence}, func() error {
+				*found = true
+				return nil
+			})
+			return err
+		})
+	batch.Queue("SELECT state, opens_at, closes_at, coalesce(votes_per_voter, 0) FROM ballots WHERE ballot = $1 FOR SHARE", ballot).
+		Query(func(rows pgx.Rows) error {
+			_, err := pgx.ForEachRow(rows, []any{&h.state, &h.opens, &h.closes, &h.votesPerVoter}, func() error { return nil })
+			return err
+		})
+	batch.Queue("SELECT date_trunc('milliseconds', clock_timestamp())").QueryRow(func(row pgx.Row) error { return row.Scan(&h.now) })
+	return found
+}
+
+// open says whether the ballot takes votes.
+func (h *pgHeld) open() bool {
+	return h.state == stateOpen && (h.opens == nil || !h.now.Before(*h.opens)) && (h.closes == nil || h.now.Before(*h.closes))
+}
