@@ -22,7 +22,7 @@ import (
 // broken panics where it reads a count.
 type broken struct{ *constant }
 
-func (broken) One(context.Context, string, string) (*model.UserVote, error) { panic("secret") }
+func (broken) One(context.Context, string, string, string) (*model.UserVote, error) { panic("secret") }
 
 // A panic is the internal error of one field, wherever it happens, and the process lives.
 func TestAPanicIsAnInternalError(t *testing.T) {

@@ -36,8 +36,14 @@ type services struct {
 	votes   func(ctx context.Context, request *votev1.CastVotesRequest) (*votev1.CastVotesResponse, error)
 	tally   func(read *queryv1.TallyRead) *queryv1.Tally
 	tallies func(ctx context.Context, request *queryv1.GetTalliesRequest) (*queryv1.GetTalliesResponse, error)
+	status  func(request *votev1.GetVoteStatusRequest) (*votev1.GetVoteStatusResponse, error)
 
-	ticketCalls, voteCalls, queryCalls atomic.Int64
+	ticketCalls, voteCalls, queryCalls, statusCalls atomic.Int64
+}
+
+func (s *services) GetVoteStatus(_ context.Context, request *votev1.GetVoteStatusRequest) (*votev1.GetVoteStatusResponse, error) {
+	s.statusCalls.Add(1)
+	return s.status(request)
 }
 
 func (s *services) GetTicket(ctx context.Context, request *ticketv1.GetTicketRequest) (*ticketv1.GetTicketResponse, error) {
@@ -86,6 +92,9 @@ func devKeys(t testing.TB) *ticket.Keys {
 // The moments that the fakes know.
 func decidedAt() time.Time { return time.Date(2026, 11, 21, 8, 0, 0, 123_000_000, time.UTC) }
 
+// aToken has the form of a consistency token.
+const aToken = "1.42.0193f2a45b6c7d8e9f00112233445566"
+
 const decided = "2026-11-21T08:00:00.123Z"
 
 // newServices returns fakes that say yes.
@@ -116,7 +125,7 @@ func counted(vote *votev1.Vote) *votev1.Verdict {
 		id = vote.GetVoteId()
 	}
 	verdict := &votev1.Verdict{
-		Code: statusv1.Code_CODE_OK, Outcome: statusv1.Outcome_OUTCOME_COUNTED, VoteId: id, Token: "1.42",
+		Code: statusv1.Code_CODE_OK, Outcome: statusv1.Outcome_OUTCOME_COUNTED, VoteId: id, Token: aToken,
 		DecidedAt: timestamppb.New(decidedAt()),
 	}
 	for _, choice := range vote.GetChoices() {

@@ -177,28 +177,6 @@ func TestCountOverInt32IsAFieldError(t *testing.T) {
 	}
 }
 
-func TestStaleCountsSaySoAndNeverMeetAToken(t *testing.T) {
-	behind := newServices(t)
-	gateway := behind.start(t)
-	const document = `query($t: String) {
-		getUserVotes(username: "A", atLeast: $t) { stale asOf } getAllUserVotes(atLeast: $t) { stale } }`
-	if got := gateway.ask(document, variables{"t": "1.42"}); got.Errors != nil {
-		t.Fatalf("fresh counts meet every token: %+v", got)
-	}
-	behind.tally = func(read *queryv1.TallyRead) *queryv1.Tally {
-		tally := tallyOf(read)
-		tally.Stale, tally.Source = true, queryv1.Source_SOURCE_POSTGRES_REPLICA
-		return tally
-	}
-	if got := gateway.ask(document, nil); got.field(t, "getUserVotes")["stale"] != true {
-		t.Errorf("%+v", got)
-	}
-	answer := gateway.ask(document, variables{"t": "1.42"})
-	if len(answer.Errors) == 0 || answer.Errors[0].Extensions["code"] != "UNAVAILABLE" || answer.Errors[0].Extensions["retryable"] != true {
-		t.Errorf("%+v", answer)
-	}
-}
-
 func TestReadsSurviveADyingReplica(t *testing.T) {
 	behind := newServices(t)
 	gateway := behind.start(t)

@@ -73,14 +73,16 @@ func (s *Service) connect(host service.Host) (http.Handler, error) {
 	host.Health.Check("services", s.backends.check)
 	s.tickets = reads.NewTickets(ticketv1.NewTicketServiceClient(s.backends.ticket), s.cfg.Gateway.Reads.config())
 	s.tallies = reads.NewTallies(queryv1.NewQueryServiceClient(s.backends.query), s.cfg.Gateway.Reads.config())
-	s.voter = votes.New(votev1.NewVoteServiceClient(s.backends.vote), s.cfg.Gateway.Votes.config(), host.Log)
+	voting := votev1.NewVoteServiceClient(s.backends.vote)
+	s.voter = votes.New(voting, s.cfg.Gateway.Votes.config(), host.Log)
 	sdl, err := graph.SDL()
 	if err != nil {
 		return nil, err
 	}
 	texts := answer.NewTexts()
 	schema := exec.New(resolver.New(resolver.Config{
-		Tickets: s.tickets, Tallies: s.tallies, Voter: s.voter, Keys: keys, Texts: texts, Language: language, SDL: sdl, Now: time.Now,
+		Tickets: s.tickets, Tallies: s.tallies, Statuses: reads.NewStatuses(voting, s.cfg.Gateway.Reads.config()), Voter: s.voter,
+		Keys: keys, Texts: texts, Language: language, SDL: sdl, Now: time.Now,
 	}))
 	metrics, err := newRequestMetrics(host.Meter)
 	if err != nil {

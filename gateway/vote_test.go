@@ -40,7 +40,7 @@ func TestS3S7Vote(t *testing.T) {
 	}
 	want := map[string]any{
 		"success": true, "message": "投票成功", "usernames": []any{"B", "A", "A"}, "timestamp": decided, "code": "OK", "outcome": "COUNTED",
-		"retryable": false, "retryAfterMs": nil, "voteId": id, "token": "1.42",
+		"retryable": false, "retryAfterMs": nil, "voteId": id, "token": aToken,
 		"totals": []any{
 			map[string]any{"ballot": "main", "username": "B", "votes": 66.0},
 			map[string]any{"ballot": "main", "username": "A", "votes": 65.0},

@@ -50,6 +50,7 @@ type QueryResolver interface {
 	GetTicket(ctx context.Context, ballot *string) (*model.Ticket, error)
 	GetUserVotes(ctx context.Context, username string, ballot *string, atLeast *string) (*model.UserVote, error)
 	GetAllUserVotes(ctx context.Context, ballot *string, atLeast *string) ([]*model.UserVote, error)
+	Vote(ctx context.Context, id string, ballot *string) (*model.VoteStatus, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -172,7 +173,8 @@ type Mutation {
 
   """
   Takes a use of whichever ticket is the newest and votes with it, in one step: each named candidate gets one vote, all or
-  none. A rotation in between is retried inside for a bounded time (1 second; a setting); a ticket without uses left is not: TICKET_EXHAUSTED.
+  none. A rotation in between, and a system that can't take votes for a moment, are waited for inside (2 seconds at most; a setting); a
+  ticket without uses left is not: TICKET_EXHAUSTED.
 
   Every business answer is data: see ` + "`" + `VoteResponse.code` + "`" + `.
   """
@@ -229,7 +231,7 @@ type VoteResponse {
   """
   What happened, for programs: OK, or INVALID_ARGUMENT, TICKET_INVALID, TICKET_EXPIRED, TICKET_SUPERSEDED, TICKET_EXHAUSTED,
   BALLOT_CLOSED, BALLOT_NOT_FOUND, VOTER_LIMIT, KEY_REUSED, ALREADY_LIKED, NOT_LIKED, UNAUTHENTICATED, PERMISSION_DENIED,
-  RATE_LIMITED, OVERLOADED, UNAVAILABLE, OUTCOME_UNKNOWN, INTERNAL. New codes may be added: go by ` + "`" + `outcome` + "`" + ` and ` + "`" + `retryable` + "`" + ` where a
+  RATE_LIMITED, OVERLOADED, UNAVAILABLE, OUTCOME_UNKNOWN, VOTE_NOT_FOUND, INTERNAL. New codes may be added: go by ` + "`" + `outcome` + "`" + ` and ` + "`" + `retryable` + "`" + ` where a
   code is not known.
   """
   code: String!
@@ -243,7 +245,7 @@ type VoteResponse {
   retryAfterMs: Int
   "The vote's id, the receipt: the idempotency key in lower case where one was given. Null where the vote was refused before it got one."
   voteId: ID
-  "On success a consistency token for ` + "`" + `atLeast` + "`" + `, opaque, at most 256 characters."
+  "On success a consistency token for ` + "`" + `atLeast` + "`" + `, opaque, at most 128 characters."
   token: String
   "On success the running total after each choice, in the order of ` + "`" + `usernames` + "`" + `; empty otherwise."
   totals: [UserVote!]!
@@ -261,7 +263,7 @@ enum Outcome {
 `, BuiltIn: false},
 	{Name: "../schema/query.graphqls", Input: `"""
 Reads. Each has a bounded time; an answer that can't be given is an error whose extensions.code says why, with
-extensions.retryable and, in milliseconds, extensions.retryAfterMs.
+extensions.retryable, extensions.outcome (NONE: a read changes nothing) and, in milliseconds, extensions.retryAfterMs.
 """
 type Query {
   """
@@ -289,8 +291,9 @@ type Query {
     "The ballot's name, 1 to 64 of a-z, 0-9 and the hyphen."
     ballot: ID = "main"
     """
-    A consistency token from ` + "`" + `VoteResponse.token` + "`" + `: the answer is not older than that vote, or it is UNAVAILABLE. A plain
-    read after an acknowledgement shows the vote too, unless it says ` + "`" + `stale` + "`" + `. At most 256 of A-Z, a-z, 0-9, ` + "`" + `.` + "`" + `, ` + "`" + `_` + "`" + `, ` + "`" + `~` + "`" + `, ` + "`" + `:` + "`" + `, ` + "`" + `=` + "`" + ` and the hyphen, else INVALID_ARGUMENT.
+    A consistency token from ` + "`" + `VoteResponse.token` + "`" + `: the answer is not older than that vote. The read waits for a store that
+    has seen it (3 seconds at most; a setting), and then is UNAVAILABLE. A plain read after an acknowledgement shows the vote too, unless it
+    says ` + "`" + `stale` + "`" + `. What is no token of ours is INVALID_ARGUMENT.
     """
     atLeast: String
   ): UserVote!
@@ -307,6 +310,60 @@ type Query {
     "A consistency token from ` + "`" + `VoteResponse.token` + "`" + `, as for ` + "`" + `getUserVotes` + "`" + `."
     atLeast: String
   ): [UserVote!]!
+
+  """
+  What became of a vote: asked by its id, which is the idempotency key where one was given. A vote that nobody knows is ABSENT,
+  not an error.
+
+  Errors (extensions.code): INVALID_ARGUMENT for an id that is no UUID of 36 characters or a malformed ballot name,
+  BALLOT_NOT_FOUND, OVERLOADED, UNAVAILABLE.
+  """
+  vote(
+    "The vote's id: ` + "`" + `VoteResponse.voteId` + "`" + `."
+    id: ID!
+    "The ballot's name, 1 to 64 of a-z, 0-9 and the hyphen."
+    ballot: ID = "main"
+  ): VoteStatus!
+}
+
+"What became of a vote."
+type VoteStatus {
+  "The vote's id, in lower case."
+  id: ID!
+  "The ballot that was asked about."
+  ballot: ID!
+  "How far the vote has come."
+  state: VoteState!
+  "When it was admitted, RFC 3339 in UTC, by the clock that decided; null until it is in the ledger."
+  admittedAt: String
+  "What it counts for; empty until it is in the ledger."
+  choices: [VoteChoice!]!
+}
+
+"What a vote adds to one candidate's count."
+type VoteChoice {
+  "The candidate's name."
+  username: String!
+  "How many votes. Over 2147483647 it is a field error with extensions.code COUNT_OVERFLOW; ` + "`" + `votesExact` + "`" + ` has no such bound."
+  votes: Int!
+  "How many votes, in decimal digits, without a bound."
+  votesExact: String!
+}
+
+"How far a vote has come."
+enum VoteState {
+  "No trace of it. It does not count now; an attempt that is still on its way may change that."
+  ABSENT
+  "Its use of the ticket is taken. It is on its way into the log and will count, or the use is given back."
+  ADMITTED
+  "It is in the ledger, and not yet in every count."
+  DURABLE
+  "It counts."
+  COUNTED
+  "It counted, and was retracted."
+  RETRACTED
+  "It does not count and never will: it came after the end of its ballot, or of the period in which it was admitted."
+  REFUSED
 }
 
 "A candidate's count."
@@ -438,6 +495,18 @@ func (ec *executionContext) childFields_UserVote(ctx context.Context, field grap
 	return nil, fmt.Errorf("no field named %q was found under type UserVote", field.Name)
 }
 
+func (ec *executionContext) childFields_VoteChoice(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "username":
+		return ec.fieldContext_VoteChoice_username(ctx, field)
+	case "votes":
+		return ec.fieldContext_VoteChoice_votes(ctx, field)
+	case "votesExact":
+		return ec.fieldContext_VoteChoice_votesExact(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type VoteChoice", field.Name)
+}
+
 func (ec *executionContext) childFields_VoteResponse(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "success":
@@ -464,6 +533,22 @@ func (ec *executionContext) childFields_VoteResponse(ctx context.Context, field 
 		return ec.fieldContext_VoteResponse_totals(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type VoteResponse", field.Name)
+}
+
+func (ec *executionContext) childFields_VoteStatus(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_VoteStatus_id(ctx, field)
+	case "ballot":
+		return ec.fieldContext_VoteStatus_ballot(ctx, field)
+	case "state":
+		return ec.fieldContext_VoteStatus_state(ctx, field)
+	case "admittedAt":
+		return ec.fieldContext_VoteStatus_admittedAt(ctx, field)
+	case "choices":
+		return ec.fieldContext_VoteStatus_choices(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type VoteStatus", field.Name)
 }
 
 func (ec *executionContext) childFields__Service(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -733,6 +818,28 @@ func (ec *executionContext) field_Query_getUserVotes_args(ctx context.Context, r
 		return nil, err
 	}
 	args["atLeast"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_vote_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "ballot",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOID2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["ballot"] = arg1
 	return args, nil
 }
 
@@ -1010,6 +1117,50 @@ func (ec *executionContext) fieldContext_Query_getAllUserVotes(ctx context.Conte
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Query_getAllUserVotes_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_vote(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_vote(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().Vote(ctx, fc.Args["id"].(string), fc.Args["ballot"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.VoteStatus) graphql.Marshaler {
+			return ec.marshalNVoteStatus2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐVoteStatus(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_vote(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_VoteStatus(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_vote_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -1444,6 +1595,75 @@ func (ec *executionContext) fieldContext_UserVote_asOf(_ context.Context, field 
 	return graphql.NewScalarFieldContext("UserVote", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
+func (ec *executionContext) _VoteChoice_username(ctx context.Context, field graphql.CollectedField, obj *model.VoteChoice) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_VoteChoice_username(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Username, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_VoteChoice_username(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("VoteChoice", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _VoteChoice_votes(ctx context.Context, field graphql.CollectedField, obj *model.VoteChoice) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_VoteChoice_votes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Votes()
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
+			return ec.marshalNInt2int32(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_VoteChoice_votes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("VoteChoice", field, true, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _VoteChoice_votesExact(ctx context.Context, field graphql.CollectedField, obj *model.VoteChoice) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_VoteChoice_votesExact(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.VotesExact(), nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_VoteChoice_votesExact(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("VoteChoice", field, true, false, errors.New("field of type String does not have child fields"))
+}
+
 func (ec *executionContext) _VoteResponse_success(ctx context.Context, field graphql.CollectedField, obj *model.VoteResponse) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1701,6 +1921,130 @@ func (ec *executionContext) fieldContext_VoteResponse_totals(_ context.Context, 
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_UserVote(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _VoteStatus_id(ctx context.Context, field graphql.CollectedField, obj *model.VoteStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_VoteStatus_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_VoteStatus_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("VoteStatus", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _VoteStatus_ballot(ctx context.Context, field graphql.CollectedField, obj *model.VoteStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_VoteStatus_ballot(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Ballot, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_VoteStatus_ballot(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("VoteStatus", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _VoteStatus_state(ctx context.Context, field graphql.CollectedField, obj *model.VoteStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_VoteStatus_state(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.State, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.VoteState) graphql.Marshaler {
+			return ec.marshalNVoteState2githubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐVoteState(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_VoteStatus_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("VoteStatus", field, false, false, errors.New("field of type VoteState does not have child fields"))
+}
+
+func (ec *executionContext) _VoteStatus_admittedAt(ctx context.Context, field graphql.CollectedField, obj *model.VoteStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_VoteStatus_admittedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AdmittedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_VoteStatus_admittedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("VoteStatus", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _VoteStatus_choices(ctx context.Context, field graphql.CollectedField, obj *model.VoteStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_VoteStatus_choices(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Choices, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.VoteChoice) graphql.Marshaler {
+			return ec.marshalNVoteChoice2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐVoteChoiceᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_VoteStatus_choices(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "VoteStatus",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_VoteChoice(ctx, field)
 		},
 	}
 	return fc, nil
@@ -3066,6 +3410,28 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "vote":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_vote(ctx, field)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
 		case "_entities":
 			field := field
 
@@ -3271,6 +3637,54 @@ func (ec *executionContext) generated_UserVote(ctx context.Context, sel ast.Sele
 	return out
 }
 
+var voteChoiceImplementors = []string{"VoteChoice"}
+
+func (ec *executionContext) _VoteChoice(ctx context.Context, sel ast.SelectionSet, obj *model.VoteChoice) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, voteChoiceImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("VoteChoice")
+		case "username":
+			out.Values[i] = ec._VoteChoice_username(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "votes":
+			out.Values[i] = ec._VoteChoice_votes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "votesExact":
+			out.Values[i] = ec._VoteChoice_votesExact(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var voteResponseImplementors = []string{"VoteResponse"}
 
 func (ec *executionContext) generated_VoteResponse(ctx context.Context, sel ast.SelectionSet, obj *model.VoteResponse) graphql.Marshaler {
@@ -3335,6 +3749,64 @@ func (ec *executionContext) generated_VoteResponse(ctx context.Context, sel ast.
 			}
 		case "totals":
 			out.Values[i] = ec._VoteResponse_totals(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var voteStatusImplementors = []string{"VoteStatus"}
+
+func (ec *executionContext) _VoteStatus(ctx context.Context, sel ast.SelectionSet, obj *model.VoteStatus) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, voteStatusImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("VoteStatus")
+		case "id":
+			out.Values[i] = ec._VoteStatus_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "ballot":
+			out.Values[i] = ec._VoteStatus_ballot(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "state":
+			out.Values[i] = ec._VoteStatus_state(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "admittedAt":
+			out.Values[i] = ec._VoteStatus_admittedAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "choices":
+			out.Values[i] = ec._VoteStatus_choices(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -3933,6 +4405,32 @@ func (ec *executionContext) marshalNUserVote2ᚖgithubᚗcomᚋlittlevoteᚋlitt
 	return ec._UserVote(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalNVoteChoice2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐVoteChoiceᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.VoteChoice) graphql.Marshaler {
+	ret := marshalSlice(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNVoteChoice2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐVoteChoice(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNVoteChoice2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐVoteChoice(ctx context.Context, sel ast.SelectionSet, v *model.VoteChoice) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._VoteChoice(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalNVoteInput2githubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐVoteInput(ctx context.Context, v any) (model.VoteInput, error) {
 	res, err := ec.unmarshalInputVoteInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -3946,6 +4444,26 @@ func (ec *executionContext) marshalNVoteResponse2ᚖgithubᚗcomᚋlittlevoteᚋ
 		return graphql.Null
 	}
 	return ec._VoteResponse(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNVoteState2githubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐVoteState(ctx context.Context, v any) (model.VoteState, error) {
+	var res model.VoteState
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNVoteState2githubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐVoteState(ctx context.Context, sel ast.SelectionSet, v model.VoteState) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNVoteStatus2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐVoteStatus(ctx context.Context, sel ast.SelectionSet, v *model.VoteStatus) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._VoteStatus(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalN_Any2map(ctx context.Context, v any) (map[string]any, error) {

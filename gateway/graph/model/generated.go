@@ -93,6 +93,62 @@ func (e Outcome) MarshalGQL(w io.Writer) {
 	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
 }
 
+// How far a vote has come.
+type VoteState string
+
+const (
+	// No trace of it. It does not count now; an attempt that is still on its way may change that.
+	VoteStateAbsent VoteState = "ABSENT"
+	// Its use of the ticket is taken. It is on its way into the log and will count, or the use is given back.
+	VoteStateAdmitted VoteState = "ADMITTED"
+	// It is in the ledger, and not yet in every count.
+	VoteStateDurable VoteState = "DURABLE"
+	// It counts.
+	VoteStateCounted VoteState = "COUNTED"
+	// It counted, and was retracted.
+	VoteStateRetracted VoteState = "RETRACTED"
+	// It does not count and never will: it came after the end of its ballot, or of the period in which it was admitted.
+	VoteStateRefused VoteState = "REFUSED"
+)
+
+var AllVoteState = []VoteState{
+	VoteStateAbsent,
+	VoteStateAdmitted,
+	VoteStateDurable,
+	VoteStateCounted,
+	VoteStateRetracted,
+	VoteStateRefused,
+}
+
+func (e VoteState) IsValid() bool {
+	switch e {
+	case VoteStateAbsent, VoteStateAdmitted, VoteStateDurable, VoteStateCounted, VoteStateRetracted, VoteStateRefused:
+		return true
+	}
+	return false
+}
+
+func (e VoteState) String() string {
+	return string(e)
+}
+
+func (e *VoteState) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = VoteState(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid VoteState", str)
+	}
+	return nil
+}
+
+func (e VoteState) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
 // Why a specification is linked.
 type LinkPurpose string
 

@@ -19,15 +19,38 @@ type UserVote struct {
 }
 
 // Votes is the count as a GraphQL Int, which has 32 bits.
-func (u *UserVote) Votes() (int32, error) {
-	if u.Count > math.MaxInt32 || u.Count < math.MinInt32 {
-		return 0, &CountOverflowError{Username: u.Username, Count: u.Count}
-	}
-	return int32(u.Count), nil
-}
+func (u *UserVote) Votes() (int32, error) { return asInt(u.Username, u.Count) }
 
 // VotesExact is the count in decimal digits.
 func (u *UserVote) VotesExact() string { return strconv.FormatInt(u.Count, 10) }
+
+// VoteChoice is what a vote adds to one candidate's count.
+type VoteChoice struct {
+	Username string
+	Count    int64
+}
+
+// Votes is the count as a GraphQL Int, which has 32 bits.
+func (c *VoteChoice) Votes() (int32, error) { return asInt(c.Username, c.Count) }
+
+// VotesExact is the count in decimal digits.
+func (c *VoteChoice) VotesExact() string { return strconv.FormatInt(c.Count, 10) }
+
+// VoteStatus is what became of a vote.
+type VoteStatus struct {
+	ID         string
+	Ballot     string
+	State      VoteState
+	AdmittedAt *string
+	Choices    []*VoteChoice
+}
+
+func asInt(username string, count int64) (int32, error) {
+	if count > math.MaxInt32 || count < math.MinInt32 {
+		return 0, &CountOverflowError{Username: username, Count: count}
+	}
+	return int32(count), nil
+}
 
 // CountOverflowError says that a count has no place in a GraphQL Int.
 type CountOverflowError struct {

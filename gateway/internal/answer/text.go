@@ -38,6 +38,8 @@ const (
 	BallotConflict
 	TokenFormat
 	TokenNotReached
+	VoteIDFormat
+	VoteNotFound
 	DateFormat
 	EntityFormat
 	EntityType
@@ -78,6 +80,8 @@ func table() [texts][languages]string {
 		BallotConflict:        {"两处投票名称不一致", "The two names of the ballot differ"},
 		TokenFormat:           {"一致性令牌格式不正确", "The consistency token is not valid"},
 		TokenNotReached:       {"暂时无法满足一致性令牌，请稍后重试", "No count as new as the token can be read now: try again later"},
+		VoteIDFormat:          {"投票编号格式不正确（必须为UUID）", "The vote's id must be a UUID of 36 characters"},
+		VoteNotFound:          {"投票记录不存在", "There is no such vote, or it was retracted before"},
 		DateFormat:            {"票据日期格式不正确（必须为RFC 3339）", "A date of the ticket does not parse as RFC 3339"},
 		EntityFormat:          {"实体表示缺少键字段", "The representation lacks a key field"},
 		EntityType:            {"未知的实体类型", "There is no entity of this type"},
@@ -134,6 +138,7 @@ func ForCode(code statusv1.Code) Text {
 		statusv1.Code_CODE_UNAVAILABLE:       Unavailable,
 		statusv1.Code_CODE_OUTCOME_UNKNOWN:   OutcomeUnknown,
 		statusv1.Code_CODE_INTERNAL:          Internal,
+		statusv1.Code_CODE_VOTE_NOT_FOUND:    VoteNotFound,
 	}
 	if code < 0 || int(code) >= len(byCode) {
 		return Internal

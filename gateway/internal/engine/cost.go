@@ -40,6 +40,7 @@ func weights() map[string]weight {
 		"vote":            {own: 100, times: 1},
 		"ticketAndVote":   {own: 100, times: 1},
 		"usernames":       {own: 4, times: 1},
+		"choices":         {own: 1, times: 4},
 		"totals":          {own: 1, times: 4},
 		"_entities":       {own: 10, times: 100},
 		"_service":        {own: 100, times: 1},

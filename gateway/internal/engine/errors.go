@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/littlevote/littlevote/gateway/graph/model"
@@ -28,11 +29,14 @@ const (
 	codeOverflow      = "COUNT_OVERFLOW"
 )
 
+// setCode makes a definite refusal of an error: sent again it fails again, and nothing happened.
 func setCode(err *gqlerror.Error, code string) {
 	if err.Extensions == nil {
-		err.Extensions = make(map[string]any, 1)
+		err.Extensions = make(map[string]any, 4)
 	}
 	err.Extensions["code"] = code
+	err.Extensions["retryable"] = false
+	err.Extensions["outcome"] = model.OutcomeNone.String()
 }
 
 const (
@@ -95,6 +99,9 @@ func (p *presenter) present(ctx context.Context, err error) *gqlerror.Error {
 	case errors.As(err, &overflow):
 		shown.Message = p.texts.Say(answer.CountOverflow, language)
 		setCode(shown, codeOverflow)
+		if mutates(ctx) { // a vote has totals only where it counts
+			shown.Extensions["outcome"] = model.OutcomeCounted.String()
+		}
 	case errors.As(err, &refusal):
 		p.refuse(ctx, shown, refusal, language)
 	default:
@@ -113,9 +120,16 @@ func (p *presenter) refuse(ctx context.Context, shown *gqlerror.Error, refusal *
 	shown.Message = p.texts.Say(refusal.Text, language)
 	setCode(shown, p.texts.Name(refusal.Code))
 	shown.Extensions["retryable"] = refusal.Retryable
+	if refusal.Code == statusv1.Code_CODE_INTERNAL && mutates(ctx) { // nobody knows how far it came
+		shown.Extensions["outcome"] = model.OutcomeUnknown.String()
+	}
 	if refusal.RetryAfter > 0 {
 		shown.Extensions["retryAfterMs"] = int64((refusal.RetryAfter + time.Millisecond - 1) / time.Millisecond)
 	}
+}
+
+func mutates(ctx context.Context) bool {
+	return graphql.GetOperationContext(ctx).Operation.Operation == ast.Mutation
 }
 
 // recovered logs a panic, and makes an internal error of it.

@@ -15,6 +15,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
+	"github.com/littlevote/littlevote/gateway/graph/model"
 	"github.com/littlevote/littlevote/gateway/internal/engine"
 )
 
@@ -72,14 +73,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			h.log.ErrorContext(r.Context(), "panic", "panic", cause, "stack", string(debug.Stack()))
-			status = h.refuse(w, legacy, memory, &problem{status: status, code: "INTERNAL", message: "internal error"})
+			status = h.refuse(w, legacy, memory, panicked())
 		}
 		h.observer.Request(r.Context(), kind, status, time.Since(started))
 	}()
 	as, acceptable := negotiate(r.Header["Accept"])
 	if h.running.Add(1) > int64(h.cfg.MaxAtOnce) {
 		h.running.Add(-1)
-		w.Header().Set("Retry-After", "1")
 		status = h.refuse(w, as, memory, overloaded())
 		return
 	}
@@ -155,6 +155,11 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, as format, reque
 	return kind, h.write(w, as, http.StatusOK, h.engine.Execute(ctx, operation, r.Header), memory)
 }
 
+// refusalOf is what an error says that nothing happened before.
+func refusalOf(code string) map[string]any {
+	return map[string]any{"code": code, "retryable": false, "outcome": model.OutcomeNone.String()}
+}
+
 // documentStatus is the status of a document that can't be executed.
 func documentStatus(as format) int {
 	if as == legacy {
@@ -166,14 +171,20 @@ func documentStatus(as format) int {
 // noPersistedQueries tells a client that tried one to send the document, in the words it knows.
 func noPersistedQueries() *graphql.Response {
 	return &graphql.Response{Errors: gqlerror.List{{
-		Message: "PersistedQueryNotSupported", Extensions: map[string]any{"code": "PERSISTED_QUERY_NOT_SUPPORTED"},
+		Message: "PersistedQueryNotSupported", Extensions: refusalOf("PERSISTED_QUERY_NOT_SUPPORTED"),
 	}}}
 }
 
 func (h *Handler) refuse(w http.ResponseWriter, as format, memory *scratch, why *problem) int {
-	return h.write(w, as, why.status, &graphql.Response{Errors: gqlerror.List{{
-		Message: why.message, Extensions: map[string]any{"code": why.code},
-	}}}, memory)
+	extensions := refusalOf(why.code)
+	if why.retryAfter > 0 {
+		extensions["retryable"], extensions["retryAfterMs"] = true, why.retryAfter.Milliseconds()
+		w.Header().Set("Retry-After", strconv.Itoa(int((why.retryAfter+time.Second-1)/time.Second)))
+	}
+	if why.unknown {
+		extensions["outcome"] = model.OutcomeUnknown.String()
+	}
+	return h.write(w, as, why.status, &graphql.Response{Errors: gqlerror.List{{Message: why.message, Extensions: extensions}}}, memory)
 }
 
 // write sends an answer in one piece. Without data there is no member "data": the operation was not executed.

@@ -1,12 +1,18 @@
 package httpapi
 
-import "net/http"
+import (
+	"net/http"
+	"time"
+)
 
 // problem is why a request is not executed, before its document was looked at.
 type problem struct {
 	status  int
 	code    string // extensions.code
 	message string
+
+	retryAfter time.Duration // how long to wait before the same request may succeed; 0: it never will
+	unknown    bool          // something may have happened
 }
 
 func badRequest(message string) *problem {
@@ -36,5 +42,12 @@ func notAcceptable() *problem {
 }
 
 func overloaded() *problem {
-	return &problem{status: http.StatusTooManyRequests, code: "OVERLOADED", message: "too many requests at once: try again later"}
+	return &problem{
+		status: http.StatusTooManyRequests, code: "OVERLOADED", message: "too many requests at once: try again later",
+		retryAfter: time.Second,
+	}
+}
+
+func panicked() *problem {
+	return &problem{status: http.StatusInternalServerError, code: "INTERNAL", message: "internal error", unknown: true}
 }

@@ -22,6 +22,7 @@ type Tallies struct {
 	client   queryv1.QueryServiceClient
 	maxBatch int
 	reads    *shared[tallyKey, []*model.UserVote]
+	exact    *alone // reads with a consistency token: each may wait until its deadline
 }
 
 // tallyKey is one question; all candidates where none is named.
@@ -33,23 +34,51 @@ type tallyKey struct {
 
 // NewTallies starts a reader; Close ends it.
 func NewTallies(client queryv1.QueryServiceClient, cfg Config) *Tallies {
-	t := &Tallies{client: client, maxBatch: cfg.MaxBatch}
+	t := &Tallies{client: client, maxBatch: cfg.MaxBatch, exact: newAlone(cfg)}
 	t.reads = newShared(cfg, t.fetch)
 	return t
 }
 
-// One returns the count of one candidate, or an answer.Refusal.
-func (t *Tallies) One(ctx context.Context, ballot, candidate string) (*model.UserVote, error) {
-	votes, err := t.reads.get(ctx, tallyKey{ballot: ballot, candidate: candidate})
+// One returns the count of one candidate, or an answer.Refusal. Where atLeast is not empty the count is not older than
+// the vote that this token came with.
+func (t *Tallies) One(ctx context.Context, ballot, candidate, atLeast string) (*model.UserVote, error) {
+	votes, err := t.find(ctx, tallyKey{ballot: ballot, candidate: candidate}, atLeast)
 	if err != nil {
 		return nil, err
 	}
 	return votes[0], nil
 }
 
-// All returns the counts of all candidates of a ballot by name, or an answer.Refusal.
-func (t *Tallies) All(ctx context.Context, ballot string) ([]*model.UserVote, error) {
-	return t.reads.get(ctx, tallyKey{ballot: ballot, all: true})
+// All returns the counts of all candidates of a ballot by name, or an answer.Refusal; atLeast is as for One.
+func (t *Tallies) All(ctx context.Context, ballot, atLeast string) ([]*model.UserVote, error) {
+	return t.find(ctx, tallyKey{ballot: ballot, all: true}, atLeast)
+}
+
+func (t *Tallies) find(ctx context.Context, key tallyKey, atLeast string) ([]*model.UserVote, error) {
+	if atLeast == "" {
+		return t.reads.get(ctx, key)
+	}
+	var votes []*model.UserVote
+	var err error
+	if refused := t.exact.do(ctx, func(ctx context.Context) { votes, err = t.notOlder(ctx, key, atLeast) }); refused != nil {
+		return nil, refused
+	}
+	var refused *answer.Refusal
+	if !errors.As(err, &refused) {
+		return votes, err
+	}
+	switch refused.Code {
+	case statusv1.Code_CODE_UNAVAILABLE:
+		return nil, notReached(err)
+	case statusv1.Code_CODE_INVALID_ARGUMENT:
+		// Either the name or the token: a read without the token tells which.
+		if _, err := t.reads.get(ctx, key); err != nil {
+			return nil, err
+		}
+		return nil, answer.NotValid(answer.TokenFormat)
+	default:
+		return nil, refused
+	}
 }
 
 // Candidate names one count.
@@ -106,16 +135,9 @@ func (k tallyKey) weight() int {
 func (t *Tallies) call(ctx context.Context, keys []tallyKey, answerTo func(i int, votes []*model.UserVote, err error)) {
 	request := &queryv1.GetTalliesRequest{Reads: make([]*queryv1.TallyRead, len(keys))}
 	for i, key := range keys {
-		request.Reads[i] = &queryv1.TallyRead{Ballot: key.ballot}
-		if !key.all {
-			request.Reads[i].Candidates = []string{key.candidate}
-		}
+		request.Reads[i] = key.message()
 	}
-	response, err := twice(ctx, func() (*queryv1.GetTalliesResponse, error) { return t.client.GetTallies(ctx, request) })
-	tallies := response.GetTallies()
-	if err == nil && len(tallies) != len(keys) {
-		err = errors.New("wrong number of tallies")
-	}
+	tallies, err := t.send(ctx, request)
 	for i, key := range keys {
 		if err != nil {
 			answerTo(i, nil, refusal(err))
@@ -124,6 +146,33 @@ func (t *Tallies) call(ctx context.Context, keys []tallyKey, answerTo func(i int
 		votes, err := key.votes(tallies[i])
 		answerTo(i, votes, err)
 	}
+}
+
+// notOlder makes a call for one read with a token.
+func (t *Tallies) notOlder(ctx context.Context, key tallyKey, atLeast string) ([]*model.UserVote, error) {
+	read := key.message()
+	read.AtLeast = atLeast
+	tallies, err := t.send(ctx, &queryv1.GetTalliesRequest{Reads: []*queryv1.TallyRead{read}})
+	if err != nil {
+		return nil, refusal(err)
+	}
+	return key.votes(tallies[0])
+}
+
+func (t *Tallies) send(ctx context.Context, request *queryv1.GetTalliesRequest) ([]*queryv1.Tally, error) {
+	response, err := twice(ctx, func() (*queryv1.GetTalliesResponse, error) { return t.client.GetTallies(ctx, request) })
+	if err == nil && len(response.GetTallies()) != len(request.GetReads()) {
+		return nil, errors.New("wrong number of tallies")
+	}
+	return response.GetTallies(), err
+}
+
+func (k tallyKey) message() *queryv1.TallyRead {
+	read := &queryv1.TallyRead{Ballot: k.ballot}
+	if !k.all {
+		read.Candidates = []string{k.candidate}
+	}
+	return read
 }
 
 // votes turns a tally into what clients see.

@@ -19,13 +19,11 @@ const (
 	maxBallot     = 64  // characters
 	maxNames      = 64  // of one vote
 	maxName       = 256 // bytes; the ballot's rules are stricter
-	maxToken      = 256 // bytes
+	maxToken      = 128 // bytes, as the query-service has it
 	maxVersion    = 64  // bytes; three numbers
 
 	// ticketMargin is how far a ticket's time and the clock here may differ before the gateway refuses by itself.
 	ticketMargin = 10 * time.Minute
-	// staleRetry is when to ask again for a count that is not stale.
-	staleRetry = time.Second
 )
 
 // ballotName returns the name, the default for none, and whether it is well formed.
@@ -66,15 +64,20 @@ func validToken(token string) bool {
 
 // idempotencyKey returns the key in lower case, empty for none, and whether it is a UUID of 36 characters.
 func idempotencyKey(given *string) (string, bool) {
-	const length = 36
 	if given == nil {
 		return "", true
 	}
-	key, err := uuid.Parse(*given)
-	if err != nil || len(*given) != length {
+	return canonicalUUID(*given)
+}
+
+// canonicalUUID returns a UUID of 36 characters in lower case, and whether it is one.
+func canonicalUUID(given string) (string, bool) {
+	const length = 36
+	id, err := uuid.Parse(given)
+	if err != nil || len(given) != length {
 		return "", false
 	}
-	return key.String(), true
+	return id.String(), true
 }
 
 // names returns what is wrong with a list of candidates.

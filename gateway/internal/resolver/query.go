@@ -5,7 +5,6 @@ import (
 
 	"github.com/littlevote/littlevote/gateway/graph/model"
 	"github.com/littlevote/littlevote/gateway/internal/answer"
-	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 )
 
 type query struct{ *Resolver }
@@ -19,53 +18,48 @@ func (q query) GetTicket(ctx context.Context, ballot *string) (*model.Ticket, er
 }
 
 func (q query) GetUserVotes(ctx context.Context, username string, ballot, atLeast *string) (*model.UserVote, error) {
-	name, refusal := readable(ballot, atLeast)
+	name, token, refusal := readable(ballot, atLeast)
 	if refusal != nil {
 		return nil, refusal
 	}
 	if !validName(username) {
 		return nil, answer.NotValid(answer.NameRule(name))
 	}
-	vote, err := q.cfg.Tallies.One(ctx, name, username)
-	if err != nil {
-		return nil, err
-	}
-	if atLeast != nil && vote.Stale {
-		return nil, notReached()
-	}
-	return vote, nil
+	return q.cfg.Tallies.One(ctx, name, username, token)
 }
 
 func (q query) GetAllUserVotes(ctx context.Context, ballot, atLeast *string) ([]*model.UserVote, error) {
-	name, refusal := readable(ballot, atLeast)
+	name, token, refusal := readable(ballot, atLeast)
 	if refusal != nil {
 		return nil, refusal
 	}
-	all, err := q.cfg.Tallies.All(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	if atLeast != nil && len(all) > 0 && all[0].Stale {
-		return nil, notReached()
-	}
-	return all, nil
+	return q.cfg.Tallies.All(ctx, name, token)
 }
 
-// readable checks what the reads of counts have in common. A token needs no more than its form: a count that is not
-// stale shows every acknowledged vote, and a stale one is refused where there is a token.
-func readable(ballot, atLeast *string) (string, error) {
+func (q query) Vote(ctx context.Context, id string, ballot *string) (*model.VoteStatus, error) {
 	name, ok := ballotName(ballot)
 	if !ok {
-		return "", answer.NotValid(answer.BallotFormat)
+		return nil, answer.NotValid(answer.BallotFormat)
 	}
-	if atLeast != nil && !validToken(*atLeast) {
-		return "", answer.NotValid(answer.TokenFormat)
+	canonical, ok := canonicalUUID(id)
+	if !ok {
+		return nil, answer.NotValid(answer.VoteIDFormat)
 	}
-	return name, nil
+	return q.cfg.Statuses.Status(ctx, name, canonical)
 }
 
-func notReached() error {
-	return &answer.Refusal{
-		Code: statusv1.Code_CODE_UNAVAILABLE, Text: answer.TokenNotReached, Retryable: true, RetryAfter: staleRetry,
+// readable checks what the reads of counts have in common. Of a token only the form is checked: what it means is for
+// the query-service to know.
+func readable(ballot, atLeast *string) (name, token string, err error) {
+	name, ok := ballotName(ballot)
+	if !ok {
+		return "", "", answer.NotValid(answer.BallotFormat)
 	}
+	if atLeast == nil {
+		return name, "", nil
+	}
+	if !validToken(*atLeast) {
+		return "", "", answer.NotValid(answer.TokenFormat)
+	}
+	return name, *atLeast, nil
 }

@@ -24,9 +24,14 @@ type TicketReader interface {
 
 // TallyReader finds counts.
 type TallyReader interface {
-	One(ctx context.Context, ballot, candidate string) (*model.UserVote, error)
-	All(ctx context.Context, ballot string) ([]*model.UserVote, error)
+	One(ctx context.Context, ballot, candidate, atLeast string) (*model.UserVote, error)
+	All(ctx context.Context, ballot, atLeast string) ([]*model.UserVote, error)
 	Many(ctx context.Context, candidates []reads.Candidate, found func(i int, vote *model.UserVote, err error))
+}
+
+// StatusReader finds out what became of a vote.
+type StatusReader interface {
+	Status(ctx context.Context, ballot, id string) (*model.VoteStatus, error)
 }
 
 // Voter decides votes.
@@ -38,6 +43,7 @@ type Voter interface {
 type Config struct {
 	Tickets  TicketReader
 	Tallies  TallyReader
+	Statuses StatusReader
 	Voter    Voter
 	Keys     *ticket.Keys
 	Texts    *answer.Texts

@@ -12,6 +12,7 @@ type resolver struct {
 	count  *generated.UserVote
 	counts []*generated.UserVote
 	voted  *generated.VoteResponse
+	status *generated.VoteStatus
 }
 
 func newResolver() *resolver {
@@ -38,23 +39,31 @@ func newResolver() *resolver {
 		Success: true, Message: "投票成功", Usernames: []string{"A"}, Timestamp: begin, Code: "OK",
 		Outcome: generated.OutcomeCounted, VoteID: &id, Token: &tok, Totals: []*generated.UserVote{r.count},
 	}
+	r.status = &generated.VoteStatus{ID: id, Ballot: "main", State: generated.VoteStateCounted, Choices: []*generated.VoteChoice{}}
 	return r
 }
 
-func (r *resolver) Query() generated.QueryResolver       { return r }
+func (r *resolver) Query() generated.QueryResolver       { return query{r} }
 func (r *resolver) Mutation() generated.MutationResolver { return r }
 func (r *resolver) Entity() generated.EntityResolver     { return r }
 
-func (r *resolver) GetTicket(context.Context, *string) (*generated.Ticket, error) {
-	return r.ticket, nil
+// query is apart, since both roots have a field named vote.
+type query struct{ *resolver }
+
+func (q query) GetTicket(context.Context, *string) (*generated.Ticket, error) {
+	return q.ticket, nil
 }
 
-func (r *resolver) GetUserVotes(context.Context, string, *string, *string) (*generated.UserVote, error) {
-	return r.count, nil
+func (q query) GetUserVotes(context.Context, string, *string, *string) (*generated.UserVote, error) {
+	return q.count, nil
 }
 
-func (r *resolver) GetAllUserVotes(context.Context, *string, *string) ([]*generated.UserVote, error) {
-	return r.counts, nil
+func (q query) GetAllUserVotes(context.Context, *string, *string) ([]*generated.UserVote, error) {
+	return q.counts, nil
+}
+
+func (q query) Vote(context.Context, string, *string) (*generated.VoteStatus, error) {
+	return q.status, nil
 }
 
 func (r *resolver) Vote(context.Context, generated.VoteInput, *string) (*generated.VoteResponse, error) {

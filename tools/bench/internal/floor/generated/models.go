@@ -14,7 +14,7 @@ type Mutation struct {
 }
 
 // Reads. Each has a bounded time; an answer that can't be given is an error whose extensions.code says why, with
-// extensions.retryable and, in milliseconds, extensions.retryAfterMs.
+// extensions.retryable, extensions.outcome (NONE: a read changes nothing) and, in milliseconds, extensions.retryAfterMs.
 type Query struct {
 }
 
@@ -74,6 +74,16 @@ type UserVoteByBallotAndUsernamesInput struct {
 	Username string `json:"Username"`
 }
 
+// What a vote adds to one candidate's count.
+type VoteChoice struct {
+	// The candidate's name.
+	Username string `json:"username"`
+	// How many votes. Over 2147483647 it is a field error with extensions.code COUNT_OVERFLOW; `votesExact` has no such bound.
+	Votes int `json:"votes"`
+	// How many votes, in decimal digits, without a bound.
+	VotesExact string `json:"votesExact"`
+}
+
 // What `vote` needs.
 type VoteInput struct {
 	// The candidates, 1 to 64 names. The same name twice counts twice. On `main` each is one letter, A to Z.
@@ -100,7 +110,7 @@ type VoteResponse struct {
 	Timestamp string `json:"timestamp"`
 	// What happened, for programs: OK, or INVALID_ARGUMENT, TICKET_INVALID, TICKET_EXPIRED, TICKET_SUPERSEDED, TICKET_EXHAUSTED,
 	// BALLOT_CLOSED, BALLOT_NOT_FOUND, VOTER_LIMIT, KEY_REUSED, ALREADY_LIKED, NOT_LIKED, UNAUTHENTICATED, PERMISSION_DENIED,
-	// RATE_LIMITED, OVERLOADED, UNAVAILABLE, OUTCOME_UNKNOWN, INTERNAL. New codes may be added: go by `outcome` and `retryable` where a
+	// RATE_LIMITED, OVERLOADED, UNAVAILABLE, OUTCOME_UNKNOWN, VOTE_NOT_FOUND, INTERNAL. New codes may be added: go by `outcome` and `retryable` where a
 	// code is not known.
 	Code string `json:"code"`
 	// Whether the vote counts.
@@ -111,10 +121,24 @@ type VoteResponse struct {
 	RetryAfterMs *int `json:"retryAfterMs,omitempty"`
 	// The vote's id, the receipt: the idempotency key in lower case where one was given. Null where the vote was refused before it got one.
 	VoteID *string `json:"voteId,omitempty"`
-	// On success a consistency token for `atLeast`, opaque, at most 256 characters.
+	// On success a consistency token for `atLeast`, opaque, at most 128 characters.
 	Token *string `json:"token,omitempty"`
 	// On success the running total after each choice, in the order of `usernames`; empty otherwise.
 	Totals []*UserVote `json:"totals"`
+}
+
+// What became of a vote.
+type VoteStatus struct {
+	// The vote's id, in lower case.
+	ID string `json:"id"`
+	// The ballot that was asked about.
+	Ballot string `json:"ballot"`
+	// How far the vote has come.
+	State VoteState `json:"state"`
+	// When it was admitted, RFC 3339 in UTC, by the clock that decided; null until it is in the ledger.
+	AdmittedAt *string `json:"admittedAt,omitempty"`
+	// What it counts for; empty until it is in the ledger.
+	Choices []*VoteChoice `json:"choices"`
 }
 
 // Whether anything happened.
@@ -173,6 +197,76 @@ func (e *Outcome) UnmarshalJSON(b []byte) error {
 }
 
 func (e Outcome) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// How far a vote has come.
+type VoteState string
+
+const (
+	// No trace of it. It does not count now; an attempt that is still on its way may change that.
+	VoteStateAbsent VoteState = "ABSENT"
+	// Its use of the ticket is taken. It is on its way into the log and will count, or the use is given back.
+	VoteStateAdmitted VoteState = "ADMITTED"
+	// It is in the ledger, and not yet in every count.
+	VoteStateDurable VoteState = "DURABLE"
+	// It counts.
+	VoteStateCounted VoteState = "COUNTED"
+	// It counted, and was retracted.
+	VoteStateRetracted VoteState = "RETRACTED"
+	// It does not count and never will: it came after the end of its ballot, or of the period in which it was admitted.
+	VoteStateRefused VoteState = "REFUSED"
+)
+
+var AllVoteState = []VoteState{
+	VoteStateAbsent,
+	VoteStateAdmitted,
+	VoteStateDurable,
+	VoteStateCounted,
+	VoteStateRetracted,
+	VoteStateRefused,
+}
+
+func (e VoteState) IsValid() bool {
+	switch e {
+	case VoteStateAbsent, VoteStateAdmitted, VoteStateDurable, VoteStateCounted, VoteStateRetracted, VoteStateRefused:
+		return true
+	}
+	return false
+}
+
+func (e VoteState) String() string {
+	return string(e)
+}
+
+func (e *VoteState) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = VoteState(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid VoteState", str)
+	}
+	return nil
+}
+
+func (e VoteState) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *VoteState) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e VoteState) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
