@@ -16,6 +16,7 @@ import (
 	"github.com/littlevote/littlevote/libs/config"
 	"github.com/littlevote/littlevote/tools/internal/deps"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/client"
+	"github.com/littlevote/littlevote/tools/littlevote/internal/dlq"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/ops"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/up"
 )
@@ -49,7 +50,7 @@ func run(ctx context.Context) int {
 	}
 	root.AddCommand(
 		up.Command(), client.TicketCommand(), client.VoteCommand(), client.ResultsCommand(),
-		ops.MigrateCommand(), ops.RecountCommand(), deps.Command(), versionCommand(),
+		ops.MigrateCommand(), ops.RecountCommand(), dlq.Command(), deps.Command(), versionCommand(),
 	)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	err := root.ExecuteContext(ctx)
