@@ -36,3 +36,16 @@ func OpenPg(ctx context.Context, tx pgx.Tx, epoch int64) error {
 	}
 	return nil
 }
+
+// NameBallots gives ballots that were made after their epoch in Redis began their row in ballot_ns, and returns those that had
+// none. Their markers may be made once this has returned, and only by this caller.
+func NameBallots(ctx context.Context, db DB, epoch int64, ballots []string) ([]string, error) {
+	rows, err := db.Query(ctx, `
+		WITH e AS MATERIALIZED (SELECT epoch FROM ledger_epoch WHERE epoch = $1 AND mode = 'redis' AND state = 'open' FOR SHARE)
+		INSERT INTO ballot_ns (epoch, ballot) SELECT e.epoch, b FROM e, unnest($2::text[]) b
+		ON CONFLICT DO NOTHING RETURNING ballot`, epoch, ballots)
+	if err != nil {
+		return nil, fmt.Errorf("name ballots: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}

@@ -36,12 +36,7 @@ func (r Report) OK() bool { return len(r.Tallies) == 0 && len(r.Tickets) == 0 }
 // whole ledger.
 func Recount(ctx context.Context, pool *pgxpool.Pool) (Report, error) {
 	var report Report
-	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	err := pgx.BeginTxFunc(ctx, pool, options, func(tx pgx.Tx) error {
-		// The time a recount takes grows with the ledger.
-		if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = 0"); err != nil {
-			return err
-		}
+	err := snapshot(ctx, pool, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, "SELECT count(*), coalesce(sum(delta), 0)::bigint FROM vote_logs").Scan(&report.Rows, &report.Votes)
 		if err != nil {
 			return err

@@ -1,0 +1,200 @@
+package pgledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Why a ballot can't be certified.
+var (
+	// ErrNotClosed: it still takes votes, or may again.
+	ErrNotClosed = errors.New("pgledger: the ballot is not closed")
+	// ErrDrift: its counts are not the sum of its ledger. A person has to look, with `littlevote fsck`.
+	ErrDrift = errors.New("pgledger: the counts are not the sum of the ledger")
+)
+
+// BallotResult is a result that never changes.
+type BallotResult struct {
+	Ballot string
+	Counts map[string]int64 // by candidate, from a recount of the ledger
+	Votes  int64            // votes that count, retracted ones left out
+	At     time.Time
+}
+
+// certifyLock bounds the wait for the table of ballots: whoever waits for it queues up everybody behind.
+const certifyLock = 2 * time.Second
+
+// ChangeBallots runs a change of rows in ballots, with the epoch held as it is. It takes the table lock, since a lock on a row
+// alone starves behind those who share it: it waits for the votes that are being decided or applied, and keeps others waiting
+// until f is done. Whoever changes what a ballot admits adds one to rules_version.
+func ChangeBallots(ctx context.Context, pool *pgxpool.Pool, f func(tx pgx.Tx, epoch Epoch) error) error {
+	for {
+		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+			if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", certifyLock.Milliseconds())); err != nil {
+				return err
+			}
+			// The epoch comes first, as everywhere.
+			var epoch Epoch
+			err := tx.QueryRow(ctx, "SELECT "+epochColumns+" FROM ledger_epoch e FOR SHARE").Scan(epoch.targets()...)
+			if errors.Is(err, pgx.ErrNoRows) {
+				return ErrNoEpoch
+			}
+			if err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, "LOCK TABLE ballots IN EXCLUSIVE MODE"); err != nil {
+				return err
+			}
+			return f(tx, epoch)
+		})
+		var pg *pgconn.PgError
+		if !errors.As(err, &pg) || pg.Code != "55P03" { // lock_not_available
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w after: %w", ctx.Err(), err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// Certify recounts a closed ballot and fixes its result; later records for it have no effect. It may be called only when, in
+// the given epoch, nothing admitted is left that is not applied: the outbox was empty, and the persister has passed the end
+// offsets read after that. ErrNotOpen says that the epoch is over: all that has to be done again. A ballot that is
+// certified already answers with its result.
+func Certify(ctx context.Context, pool *pgxpool.Pool, epoch int64, ballot string) (BallotResult, error) {
+	if result, err := ResultOf(ctx, pool, ballot); err == nil || !errors.Is(err, ErrNotCertified) {
+		return result, err
+	}
+	for {
+		count, err := recountBallot(ctx, pool, ballot)
+		if err != nil {
+			return BallotResult{}, fmt.Errorf("certify %s: %w", ballot, err)
+		}
+		result, err := count.fix(ctx, pool, epoch)
+		if errors.Is(err, errMoved) {
+			continue
+		}
+		if err != nil {
+			return BallotResult{}, fmt.Errorf("certify %s: %w", ballot, err)
+		}
+		return result, nil
+	}
+}
+
+// errMoved says that a batch was applied between the recount and the lock.
+var errMoved = errors.New("pgledger: the counts have moved")
+
+// ballotCount is a recount, done before anything is locked: it reads the ballot's whole ledger.
+type ballotCount struct {
+	ballot  string
+	counts  map[string]int64
+	votes   int64
+	tallies []Tally // as they were at that moment
+}
+
+func recountBallot(ctx context.Context, pool *pgxpool.Pool, ballot string) (ballotCount, error) {
+	c := ballotCount{ballot: ballot, counts: map[string]int64{}}
+	err := snapshot(ctx, pool, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, "SELECT username, sum(delta)::bigint FROM vote_logs WHERE ballot = $1 GROUP BY username", ballot)
+		if err != nil {
+			return err
+		}
+		var (
+			username string
+			votes    int64
+		)
+		if _, err := pgx.ForEachRow(rows, []any{&username, &votes}, func() error {
+			c.counts[username] = votes
+			return nil
+		}); err != nil {
+			return err
+		}
+		// Both kinds are told apart by retracts; each has a vote id of its own.
+		if err := tx.QueryRow(ctx, `
+			SELECT count(DISTINCT vote_id) FILTER (WHERE retracts IS NULL) - count(DISTINCT retracts)
+			FROM vote_logs WHERE ballot = $1`, ballot).Scan(&c.votes); err != nil {
+			return err
+		}
+		c.tallies, err = Tallies(ctx, tx, ballot, nil)
+		return err
+	})
+	if err != nil {
+		return ballotCount{}, err
+	}
+	for _, t := range c.tallies {
+		if c.counts[t.Username] != t.Votes {
+			return ballotCount{}, fmt.Errorf("%w: %q has %d, the ledger says %d", ErrDrift, t.Username, t.Votes, c.counts[t.Username])
+		}
+	}
+	if len(c.tallies) < len(c.counts) {
+		return ballotCount{}, fmt.Errorf("%w: candidates of the ledger have no count", ErrDrift)
+	}
+	return c, nil
+}
+
+// fix writes the result down, if nothing was applied since the recount.
+func (c ballotCount) fix(ctx context.Context, pool *pgxpool.Pool, epoch int64) (BallotResult, error) {
+	var result BallotResult
+	err := ChangeBallots(ctx, pool, func(tx pgx.Tx, now Epoch) error {
+		var state string
+		err := tx.QueryRow(ctx, "SELECT state FROM ballots WHERE ballot = $1 FOR UPDATE", c.ballot).Scan(&state)
+		switch {
+		case errors.Is(err, pgx.ErrNoRows):
+			return ErrUnknownBallot
+		case err != nil:
+			return err
+		case state == "certified":
+			result, err = ResultOf(ctx, tx, c.ballot)
+			return err
+		case state != "closed":
+			return ErrNotClosed
+		case now.Number != epoch || now.State != stateOpen:
+			return ErrNotOpen
+		}
+		tallies, err := Tallies(ctx, tx, c.ballot, nil)
+		if err != nil {
+			return err
+		}
+		// A version only grows, so what is the same in both was never touched.
+		if !slices.EqualFunc(tallies, c.tallies, func(a, b Tally) bool {
+			return a.Username == b.Username && a.Votes == b.Votes && a.Version == b.Version
+		}) {
+			return errMoved
+		}
+		result = BallotResult{Ballot: c.ballot, Counts: maps.Clone(c.counts), Votes: c.votes}
+		if err := tx.QueryRow(ctx, `
+			INSERT INTO results (ballot, counts, votes, certified_at) VALUES ($1, $2, $3, clock_timestamp())
+			RETURNING certified_at`, c.ballot, c.counts, c.votes).Scan(&result.At); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, "UPDATE ballots SET state = 'certified', rules_version = rules_version + 1 WHERE ballot = $1", c.ballot)
+		return err
+	})
+	return result, err
+}
+
+// ErrNotCertified says that a ballot has no result yet.
+var ErrNotCertified = errors.New("pgledger: the ballot is not certified")
+
+// ResultOf reads the result of a certified ballot.
+func ResultOf(ctx context.Context, db DB, ballot string) (BallotResult, error) {
+	c := BallotResult{Ballot: ballot}
+	err := db.QueryRow(ctx, "SELECT counts, votes, certified_at FROM results WHERE ballot = $1", ballot).Scan(&c.Counts, &c.Votes, &c.At)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return BallotResult{}, ErrNotCertified
+	}
+	if err != nil {
+		return BallotResult{}, fmt.Errorf("read the result: %w", err)
+	}
+	return c, nil
+}
