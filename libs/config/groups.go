@@ -30,7 +30,7 @@ func (a Admin) Validate() error { return Address("listen", a.Listen) }
 
 // Redis is the group "redis".
 type Redis struct {
-	URL        string        `key:"url" help:"redis://user:password@host:port/db, or rediss:// for TLS"`
+	URL        string        `key:"url" help:"redis://user:password@host:port/db, or rediss:// for TLS; a Redis Cluster: redis+cluster://user:password@host:port,host:port; Sentinels: redis+sentinel://user:password@host:port,host:port/master-name"`
 	Replicated bool          `key:"replicated" help:"this Redis has replicas that may be promoted: a change of epoch then waits for every participant's stop or lease"`
 	PoolSize   int           `key:"pool-size" help:"most connections of this process, 1 to 100000"`
 	Timeout    time.Duration `key:"timeout" help:"longest wait for one answer, and for a connection, 10ms to 1m"`
@@ -44,7 +44,7 @@ func DefaultRedis() Redis {
 // Validate checks the limits. An empty URL passes: whoever needs one asks with Required, and the all-in-one brings its own.
 func (r Redis) Validate() error {
 	return errors.Join(
-		hasScheme("url", r.URL, "redis", "rediss", "unix"),
+		hasScheme("url", r.URL, "redis", "rediss", "unix", "redis+cluster", "redis+sentinel"),
 		Between("pool-size", r.PoolSize, 1, 100_000),
 		Between("timeout", r.Timeout, 10*time.Millisecond, time.Minute),
 	)

@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"strings"
 	"time"
@@ -35,33 +34,6 @@ type Ledger struct{ rdb redis.UniversalClient }
 // New returns a ledger over a client that must not retry by itself (see Options).
 func New(rdb redis.UniversalClient) *Ledger { return &Ledger{rdb: rdb} }
 
-// Open connects to a Redis with the settings that scripts need: no retries by the library, and every call bounded by
-// timeout.
-func Open(url string, poolSize int, timeout time.Duration) (redis.UniversalClient, error) {
-	redis.SetLogger(libraryLog{})
-	opts, err := redis.ParseURL(url)
-	if err != nil {
-		return nil, fmt.Errorf("redis.url: %w", err)
-	}
-	opts.MaxRetries = -1
-	opts.DialerRetries = 1
-	opts.PoolSize = poolSize
-	opts.DialTimeout = timeout
-	opts.ReadTimeout = timeout
-	opts.WriteTimeout = timeout
-	opts.PoolTimeout = timeout
-	opts.ContextTimeoutEnabled = true
-	opts.DisableIdentity = true
-	return redis.NewClient(opts), nil
-}
-
-// libraryLog keeps the client library's own lines out of the way: it tells every failed dial, and so does every caller.
-type libraryLog struct{}
-
-func (libraryLog) Printf(ctx context.Context, format string, args ...any) {
-	slog.DebugContext(ctx, fmt.Sprintf(format, args...)) //nolint:sloglint // the library's text is all there is
-}
-
 //go:embed lua/common.lua
 var common string
 
@@ -70,6 +42,9 @@ var admitSource string
 
 //go:embed lua/begin.lua
 var beginSource string
+
+//go:embed lua/counts.lua
+var countsSource string
 
 //go:embed lua/finish.lua
 var finishSource string
@@ -114,27 +89,28 @@ var ticketSource string
 var mintSource string
 
 var (
-	admitScript    = script(admitSource)
-	beginScript    = script(beginSource)
-	finishScript   = script(finishSource)
-	rulesScript    = script(rulesSource)
-	cutScript      = script(cutSource)
-	keyScript      = script(keySource)
-	knownScript    = script(knownSource)
-	settleScript   = script(settleSource)
-	claimScript    = script(claimSource)
-	rememberScript = script(rememberSource)
-	refundScript   = script(refundSource)
-	sealScript     = script(sealSource)
-	dueScript      = script(dueSource)
-	readScript     = script(readSource)
-	ticketScript   = script(ticketSource)
-	mintScript     = script(mintSource)
+	admitScript    = newScript(admitSource)
+	beginScript    = newScript(beginSource)
+	countsScript   = newScript(countsSource)
+	finishScript   = newScript(finishSource)
+	rulesScript    = newScript(rulesSource)
+	cutScript      = newScript(cutSource)
+	keyScript      = newScript(keySource)
+	knownScript    = newScript(knownSource)
+	settleScript   = newScript(settleSource)
+	claimScript    = newScript(claimSource)
+	rememberScript = newScript(rememberSource)
+	refundScript   = newScript(refundSource)
+	sealScript     = newScript(sealSource)
+	dueScript      = newScript(dueSource)
+	readScript     = newScript(readSource)
+	ticketScript   = newScript(ticketSource)
+	mintScript     = newScript(mintSource)
 )
 
-// script puts what is common in front. A line that begins with "-- mutant NAME: " is a comment, unless this binary was
+// newScript puts what is common in front. A line that begins with "-- mutant NAME: " is a comment, unless this binary was
 // built for faults and runs as that known-wrong variant: then it is code.
-func script(source string) *redis.Script {
+func newScript(source string) *script {
 	source = common + source
 	if faultpoint.Enabled {
 		for _, v := range faultpoint.Mutants {
@@ -143,12 +119,19 @@ func script(source string) *redis.Script {
 			}
 		}
 	}
-	return redis.NewScript(source)
+	return &script{source: source, Script: redis.NewScript(source)}
+}
+
+// script is the text of a script, and what the library makes of it.
+type script struct {
+	*redis.Script
+
+	source string
 }
 
 // call is one script with its keys and arguments.
 type call struct {
-	script *redis.Script
+	script *script
 	keys   []string
 	args   []any
 }
@@ -160,24 +143,47 @@ type reply struct {
 	err  error
 }
 
-// run sends calls in one pipeline. A script that Redis does not know yet had no effect, so it is loaded and sent again.
+// once is a command that the client library must not send again when it got no answer: the first one may still be on
+// its way. A redirection to another node of a cluster is followed, since the node that says so ran nothing.
+type once struct{ *redis.Cmd }
+
+// NoRetry is asked by the library.
+func (once) NoRetry() bool { return true }
+
+// command is a call by the script's hash, or by its text.
+func (c call) command(ctx context.Context, name, script string) once {
+	args := make([]any, 0, 3+len(c.keys)+len(c.args))
+	args = append(args, name, script, len(c.keys))
+	for _, k := range c.keys {
+		args = append(args, k)
+	}
+	cmd := redis.NewCmd(ctx, append(args, c.args...)...)
+	cmd.SetFirstKeyPos(3)
+	return once{cmd}
+}
+
+// run sends calls in one pipeline. A script that the node does not know yet had no effect, so it is sent again in full.
 func (l *Ledger) run(ctx context.Context, calls ...call) []reply {
-	cmds := make([]*redis.Cmd, len(calls))
+	cmds := make([]once, len(calls))
+	for i, c := range calls {
+		cmds[i] = c.command(ctx, "evalsha", c.script.Hash())
+	}
 	if len(calls) == 1 {
-		cmds[0] = l.rdb.EvalSha(ctx, calls[0].script.Hash(), calls[0].keys, calls[0].args...)
+		_ = l.rdb.Process(ctx, cmds[0]) // the command carries its own error
 	} else {
 		pipe := l.rdb.Pipeline()
-		for i, c := range calls {
-			cmds[i] = pipe.EvalSha(ctx, c.script.Hash(), c.keys, c.args...)
+		for _, cmd := range cmds {
+			_ = pipe.Process(ctx, cmd)
 		}
-		_, _ = pipe.Exec(ctx) // each command carries its own error
+		_, _ = pipe.Exec(ctx)
 	}
 	replies := make([]reply, len(calls))
 	for i, cmd := range cmds {
 		if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
-			cmd = calls[i].script.Eval(ctx, l.rdb, calls[i].keys, calls[i].args...)
+			cmd = calls[i].command(ctx, "eval", calls[i].script.source)
+			_ = l.rdb.Process(ctx, cmd)
 		}
-		replies[i] = read(cmd)
+		replies[i] = read(cmd.Cmd)
 	}
 	return replies
 }
@@ -218,7 +224,7 @@ func Refused(err error) bool {
 	if !errors.As(err, &re) {
 		return false
 	}
-	for _, prefix := range []string{"OOM ", "BUSY ", "LOADING ", "READONLY ", "MASTERDOWN ", "NOAUTH ", "NOSCRIPT ", "CLUSTERDOWN "} {
+	for _, prefix := range []string{"OOM ", "BUSY ", "LOADING ", "READONLY ", "MASTERDOWN ", "NOAUTH ", "NOSCRIPT ", "CLUSTERDOWN ", "TRYAGAIN ", "MOVED ", "ASK ", "NOREPLICAS ", "ERR max number of clients"} {
 		if strings.HasPrefix(re.Error(), prefix) {
 			return true
 		}

@@ -3,9 +3,11 @@ package redisledger
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -36,7 +38,7 @@ func (l *Ledger) Load(ctx context.Context, f Fence, b Ballot, fresh bool) error 
 	}
 	const chunk = 500
 	for from := 0; from < len(b.Counts); from += chunk {
-		if err := l.loadCounts(ctx, k, b.Counts[from:min(from+chunk, len(b.Counts))]); err != nil {
+		if err := l.loadCounts(ctx, f, k, b.Counts[from:min(from+chunk, len(b.Counts))]); err != nil {
 			return fmt.Errorf("redisledger: load %s: %w", b.Name, err)
 		}
 	}
@@ -75,22 +77,13 @@ func (l *Ledger) putRules(ctx context.Context, f Fence, b Ballot, anew bool) err
 	return l.one(ctx, call{rulesScript, []string{f.Keys(b.Name).marker()}, append([]any{f.Epoch, anew}, b.rules()...)}).err
 }
 
-func (l *Ledger) loadCounts(ctx context.Context, k Keys, counts []Count) error {
-	tally := make([]any, 0, 2*len(counts))
-	updated := make([]any, 0, 2*len(counts))
-	names := make([]any, 0, len(counts))
+func (l *Ledger) loadCounts(ctx context.Context, f Fence, k Keys, counts []Count) error {
+	args := make([]any, 0, 1+3*len(counts))
+	args = append(args, f.Epoch)
 	for _, c := range counts {
-		tally = append(tally, c.Name, c.Votes)
-		updated = append(updated, c.Name, c.UpdatedAt.UnixMilli())
-		names = append(names, c.Name)
+		args = append(args, c.Name, c.Votes, c.UpdatedAt.UnixMilli())
 	}
-	_, err := l.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-		p.HSet(ctx, k.tally(), tally...)
-		p.HSet(ctx, k.updated(), updated...)
-		p.SAdd(ctx, k.names(), names...)
-		return nil
-	})
-	return err
+	return l.one(ctx, call{countsScript, []string{k.marker(), k.tally(), k.updated(), k.names()}, args}).err
 }
 
 func millis(t time.Time) string {
@@ -112,26 +105,40 @@ func (l *Ledger) Alive(ctx context.Context, f Fence, ballot string) error {
 	return err
 }
 
-// Replication is what a Redis says of its role.
+// Replication is what a Redis says of its role, or all masters of a cluster.
 type Replication struct {
 	Master   bool
-	Replicas bool // at least one is connected
+	Replicas bool // at least one is connected to one of them
 }
 
 // Replication asks the Redis for its role; one without replication is a master.
 func (l *Ledger) Replication(ctx context.Context) (Replication, error) {
-	info, err := l.rdb.Info(ctx, "replication").Result()
+	all := Replication{Master: true}
+	var mu sync.Mutex
+	err := l.eachMaster(ctx, func(ctx context.Context, node redis.UniversalClient) error {
+		r, err := role(ctx, node)
+		mu.Lock()
+		defer mu.Unlock()
+		all.Master = all.Master && r.Master
+		all.Replicas = all.Replicas || r.Replicas
+		return err
+	})
+	return all, err
+}
+
+// role asks one node.
+func role(ctx context.Context, node redis.UniversalClient) (Replication, error) {
+	info, err := node.Info(ctx, "replication").Result()
+	var refused redis.Error
+	if errors.As(err, &refused) {
+		return Replication{Master: true}, nil
+	}
 	if err != nil {
-		if _, ok := err.(redis.Error); ok { //nolint:errorlint // a reply of the server itself, never wrapped
-			return Replication{Master: true}, nil
-		}
 		return Replication{}, err
 	}
 	r := Replication{Master: !strings.Contains(info, "role:slave")}
 	for line := range strings.Lines(info) {
-		key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-		switch key {
-		case "connected_slaves":
+		if key, value, _ := strings.Cut(strings.TrimSpace(line), ":"); key == "connected_slaves" {
 			r.Replicas = value != "0"
 		}
 	}
@@ -140,11 +147,13 @@ func (l *Ledger) Replication(ctx context.Context) (Replication, error) {
 
 // Unlink deletes every key of a name that no epoch uses any more.
 func (l *Ledger) Unlink(ctx context.Context, ns string) error {
-	iter := l.rdb.Scan(ctx, 0, Pattern(ns), 1000).Iterator()
-	for iter.Next(ctx) {
-		if err := l.rdb.Unlink(ctx, iter.Val()).Err(); err != nil {
-			return fmt.Errorf("redisledger: unlink %s: %w", ns, err)
+	return l.eachMaster(ctx, func(ctx context.Context, node redis.UniversalClient) error {
+		iter := node.Scan(ctx, 0, Pattern(ns), 1000).Iterator()
+		for iter.Next(ctx) {
+			if err := node.Unlink(ctx, iter.Val()).Err(); err != nil {
+				return fmt.Errorf("redisledger: unlink %s: %w", ns, err)
+			}
 		}
-	}
-	return iter.Err()
+		return iter.Err()
+	})
 }

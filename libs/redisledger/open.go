@@ -1,0 +1,152 @@
+package redisledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// The schemes of the URLs that Open takes beside those of a single Redis (redis, rediss, unix).
+const (
+	clusterScheme  = "redis+cluster"
+	sentinelScheme = "redis+sentinel"
+)
+
+// Open connects to a Redis, a Redis Cluster (redis+cluster://host:port,host:port) or to the master that Sentinels name
+// (redis+sentinel://host:port,host:port/master-name), with the settings that scripts need: no retries by the library, and
+// every call bounded by timeout. User and password are those of the Redis itself.
+func Open(url string, poolSize int, timeout time.Duration) (redis.UniversalClient, error) {
+	redis.SetLogger(libraryLog{})
+	t, err := parse(url)
+	if err != nil {
+		return nil, fmt.Errorf("redis.url: %w", err)
+	}
+	switch {
+	case t.cluster:
+		return redis.NewClusterClient(&redis.ClusterOptions{
+			Addrs: t.hosts, Username: t.user, Password: t.password,
+			MaxRetries: -1, DialerRetries: 1, PoolSize: poolSize,
+			DialTimeout: timeout, ReadTimeout: timeout, WriteTimeout: timeout, PoolTimeout: timeout,
+			ContextTimeoutEnabled: true, DisableIdentity: true,
+			// Redirections are followed; what else would be sent again is kept from it call by call (see run).
+			MaxRedirects: 3, DisableRoutingPolicies: true,
+			// A node that died tells nobody that it did.
+			ClusterStateReloadInterval: time.Second,
+		}), nil
+	case t.master != "":
+		return redis.NewFailoverClient(&redis.FailoverOptions{
+			MasterName: t.master, SentinelAddrs: t.hosts, Username: t.user, Password: t.password,
+			MaxRetries: -1, DialerRetries: 1, PoolSize: poolSize,
+			DialTimeout: timeout, ReadTimeout: timeout, WriteTimeout: timeout, PoolTimeout: timeout,
+			ContextTimeoutEnabled: true, DisableIdentity: true,
+		}), nil
+	}
+	opts, err := redis.ParseURL(url)
+	if err != nil {
+		return nil, fmt.Errorf("redis.url: %w", err)
+	}
+	opts.MaxRetries = -1
+	opts.DialerRetries = 1
+	opts.PoolSize = poolSize
+	opts.DialTimeout = timeout
+	opts.ReadTimeout = timeout
+	opts.WriteTimeout = timeout
+	opts.PoolTimeout = timeout
+	opts.ContextTimeoutEnabled = true
+	opts.DisableIdentity = true
+	return redis.NewClient(opts), nil
+}
+
+// target is what a URL names that is not of a single Redis.
+type target struct {
+	cluster        bool
+	master         string
+	hosts          []string
+	user, password string
+}
+
+// parse reads the URL of a cluster or of Sentinels; the target of any other is empty. Its errors do not repeat the URL:
+// there may be a password in it.
+func parse(text string) (target, error) {
+	scheme, _, _ := strings.Cut(text, "://")
+	if scheme != clusterScheme && scheme != sentinelScheme {
+		return target{}, nil
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return target{}, errors.New("it does not parse")
+	}
+	t := target{cluster: scheme == clusterScheme, hosts: strings.Split(u.Host, ","), user: u.User.Username()}
+	t.password, _ = u.User.Password()
+	t.master = strings.TrimPrefix(u.Path, "/")
+	for _, h := range t.hosts {
+		if host, port, ok := strings.Cut(h, ":"); !ok || host == "" || port == "" {
+			return target{}, errors.New("expected host:port, host:port, … behind the scheme")
+		}
+	}
+	if t.cluster && t.master != "" {
+		return target{}, errors.New("a Redis Cluster has no databases: nothing may stand behind the hosts")
+	}
+	if !t.cluster && t.master == "" {
+		return target{}, errors.New("expected the master's name as its Sentinels know it: " + sentinelScheme + "://host:port/name")
+	}
+	return t, nil
+}
+
+// libraryLog keeps the client library's own lines out of the way: it tells every failed dial, and so does every caller.
+type libraryLog struct{}
+
+func (libraryLog) Printf(ctx context.Context, format string, args ...any) {
+	slog.DebugContext(ctx, fmt.Sprintf(format, args...)) //nolint:sloglint // the library's text is all there is
+}
+
+// pingTimeout is how long a Pinger waits for an answer.
+const pingTimeout = 500 * time.Millisecond
+
+// Pinger asks a Redis for a sign of life on a connection of its own, which no vote can keep busy.
+type Pinger struct{ ledger *Ledger }
+
+// NewPinger returns a pinger; it connects when it is first used.
+func NewPinger(url string) (*Pinger, error) {
+	rdb, err := Open(url, 1, pingTimeout)
+	if err != nil {
+		return nil, err
+	}
+	return &Pinger{ledger: New(rdb)}, nil
+}
+
+// Ping returns nil if the Redis answers and takes writes: every master of a cluster, or the one master. It does not try
+// twice, and takes at most half a second.
+func (p *Pinger) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	return p.ledger.eachMaster(ctx, func(ctx context.Context, node redis.UniversalClient) error {
+		if err := node.Ping(ctx).Err(); err != nil {
+			return err
+		}
+		r, err := role(ctx, node)
+		if err == nil && !r.Master {
+			err = errReplica
+		}
+		return err
+	})
+}
+
+var errReplica = errors.New("redisledger: this Redis is a replica")
+
+// Close ends the pinger's connections.
+func (p *Pinger) Close() error { return p.ledger.rdb.Close() }
+
+// eachMaster calls f for every master: of a cluster all at once, else there is one.
+func (l *Ledger) eachMaster(ctx context.Context, f func(context.Context, redis.UniversalClient) error) error {
+	if c, ok := l.rdb.(*redis.ClusterClient); ok {
+		return c.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return f(ctx, node) })
+	}
+	return f(ctx, l.rdb)
+}
