@@ -55,7 +55,7 @@ type BallotTicket struct {
 // Participant is what this service needs of the group "participant": it takes no part in changes of the epoch, and only
 // follows them.
 type Participant struct {
-	Heartbeat time.Duration `key:"heartbeat" help:"how often Postgres is asked which epoch is on, 10ms to 1m"`
+	Heartbeat time.Duration `key:"heartbeat" help:"how often Postgres is asked which epoch is on, 10ms to 1m; every 150ms at least"`
 }
 
 // Cap is how many votes a ticket admits: a positive number, or redisledger.NoCap, which is written "none".

@@ -21,13 +21,19 @@ import (
 	"github.com/littlevote/littlevote/proto/gen/littlevote/ticket/v1/ticketv1connect"
 	"github.com/littlevote/littlevote/services/ticket-service/internal/ballots"
 	"github.com/littlevote/littlevote/services/ticket-service/internal/history"
+	"github.com/littlevote/littlevote/services/ticket-service/internal/ledger"
 	"github.com/littlevote/littlevote/services/ticket-service/internal/lock"
 	"github.com/littlevote/littlevote/services/ticket-service/internal/mint"
 	"github.com/littlevote/littlevote/services/ticket-service/internal/tickets"
 )
 
-// closeTimeout bounds the wait for calls to Redis at the end.
-const closeTimeout = 2 * time.Second
+const (
+	// closeTimeout bounds the wait for calls to Redis at the end.
+	closeTimeout = 2 * time.Second
+	// followEvery is how often the epoch is looked up at least. A change is often the first that this service hears of a
+	// Redis that has gone away, and until it has heard nobody has a ticket.
+	followEvery = 150 * time.Millisecond
+)
 
 // Service is one replica.
 type Service struct {
@@ -70,13 +76,13 @@ func (s *Service) connect(ctx context.Context, cfg Config, host service.Host) er
 	if err := s.openLock(cfg.Ticket, host.Log); err != nil {
 		return err
 	}
-	ledger := redisledger.New(s.rdb)
-	s.watcher = epoch.NewWatcher(s.pool, cfg.Participant.Heartbeat, host.Log)
+	s.watcher = epoch.NewWatcher(epoch.NewStore(s.pool), min(cfg.Participant.Heartbeat, followEvery), host.Log)
+	both := ledger.New(s.watcher, ledger.Redis{Ledger: redisledger.New(s.rdb)}, ledger.Postgres{Pool: s.pool})
 	s.directory = ballots.NewDirectory(s.pool, cfg.rules(), host.Log)
 	s.history = history.NewWriter(s.pool, host.Log)
-	s.reader = tickets.NewReader(ledger, s.watcher)
+	s.reader = tickets.NewReader(both)
 	s.minter, err = mint.New(mint.Config{
-		Ledger: ledger, Epochs: s.watcher, Ballots: s.directory, Lock: s.keeper, History: s.history, Keys: keys,
+		Ledger: both, Epochs: s.watcher, Ballots: s.directory, Lock: s.keeper, History: s.history, Keys: keys,
 		LockTTL: cfg.Ticket.LockTTL, Meter: host.Meter, Log: host.Log,
 	})
 	if err != nil {
@@ -93,10 +99,15 @@ func (s *Service) connect(ctx context.Context, cfg Config, host service.Host) er
 	return nil
 }
 
-// checks names what GetTicket cannot do without. Postgres is none of it. The names are the service's own, since other
-// services of the same process may have checks like these.
+// checks names what GetTicket cannot do without: the store of the open epoch's tickets. Of Postgres it needs no more than
+// that. The names are the service's own, since other services of the same process may have checks like these.
 func (s *Service) checks(health *service.Health) {
-	health.Check("ticket-redis", func(ctx context.Context) error { return s.rdb.Ping(ctx).Err() })
+	health.Check("ticket-redis", func(ctx context.Context) error {
+		if l, open := s.watcher.Current(); open && l.Mode == epoch.Postgres {
+			return nil
+		}
+		return s.rdb.Ping(ctx).Err()
+	})
 	health.Check("ticket-ballots", s.directory.Ready)
 	health.Check("ticket-epoch", func(context.Context) error {
 		if _, ok := s.watcher.Current(); !ok {

@@ -4,14 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"connectrpc.com/connect"
 	"go.opentelemetry.io/otel/metric/noop"
 
 	"github.com/littlevote/littlevote/libs/config"
+	"github.com/littlevote/littlevote/libs/epoch"
 	"github.com/littlevote/littlevote/libs/service"
 	"github.com/littlevote/littlevote/libs/testenv"
 	"github.com/littlevote/littlevote/libs/ticket"
@@ -109,18 +110,29 @@ func TestReadiness(t *testing.T) {
 		}
 		return nil
 	})
-	if _, err := w.pool.Exec(t.Context(), "UPDATE ledger_epoch SET mode = 'pg'"); err != nil {
-		t.Fatal(err)
-	}
-	testenv.Eventually(t, 10*time.Second, func() error {
-		if report := r.health.Report(t.Context()); report.Ready || report.Checks["ticket-epoch"] == "ok" {
-			return fmt.Errorf("ready without a ledger in Redis: %v", report.Checks)
+	// Redis without an epoch in it is no condition, an epoch is one.
+	for _, change := range []struct {
+		sql   string
+		ready bool
+	}{
+		{"UPDATE ledger_epoch SET held = true", true},
+		{`WITH waits AS (INSERT INTO participants (id, service, epoch, stopped, lease_until)
+			SELECT 'another', 'test', epoch + 10, false, now() + interval '1 hour' FROM ledger_epoch)
+		  UPDATE ledger_epoch SET state = 'ending', mode = 'redis', epoch = epoch + 10, replicated = true`, false},
+	} {
+		if _, err := w.pool.Exec(t.Context(), change.sql); err != nil {
+			t.Fatal(err)
 		}
-		return nil
-	})
-	_, err := r.client.GetTicket(t.Context(), &ticketv1.GetTicketRequest{})
-	if connect.CodeOf(err) != connect.CodeUnavailable {
-		t.Errorf("without a ledger in Redis: %v", err)
+		if change.ready {
+			w.number(epoch.Postgres)
+			w.redis.close()
+		}
+		testenv.Eventually(t, 10*time.Second, func() error {
+			if report := r.health.Report(t.Context()); report.Ready != change.ready {
+				return fmt.Errorf("after %s: %v", change.sql, report.Checks)
+			}
+			return nil
+		})
 	}
 }
 
@@ -141,14 +153,54 @@ func TestFollowsAChangeOfEpoch(t *testing.T) {
 		t.Fatal(err)
 	}
 	lost := time.Now()
-	w.kick <- struct{}{}
+	w.changer.Kick()
 	testenv.Eventually(t, 15*time.Second, func() error {
-		if now := r.ticket(t, "main"); strings.Split(now.GetVersion(), ".")[0] == strings.Split(before.GetVersion(), ".")[0] {
+		if now := r.ticket(t, "main"); epochOf(now) == epochOf(before) {
 			return errors.New("still the old epoch: " + now.GetVersion())
 		}
 		return nil
 	})
 	t.Logf("first ticket of the new epoch after %v", time.Since(lost))
+}
+
+func epochOf(t *ticketv1.Ticket) string {
+	number, _, _ := strings.Cut(t.GetVersion(), ".")
+	return number
+}
+
+// Redis stops answering, though not its connections, and comes back: there are tickets again soon after each change of
+// epoch, in the ledger that is on.
+func TestF25F10TicketsWhileRedisIsAway(t *testing.T) {
+	w := newTown(t)
+	w.cfg.Redis.Timeout = 20 * time.Second // nothing may depend on that
+	r := w.start(w.cfg)
+	r.ticket(t, "main")
+
+	w.redis.close()
+	w.follows(r, w.number(epoch.Postgres))
+	if _, err := w.pool.Exec(t.Context(), "UPDATE ledger_epoch SET stay = '0'"); err != nil {
+		t.Fatal(err)
+	}
+	w.redis.open()
+	w.follows(r, w.number(epoch.Redis))
+}
+
+// follows waits for a ticket of an epoch that has just begun.
+func (w *town) follows(r *replica, number int64) {
+	w.t.Helper()
+	opened := time.Now()
+	want := strconv.FormatInt(number, 10)
+	testenv.Eventually(w.t, 15*time.Second, func() error {
+		if now := r.ticket(w.t, "main"); epochOf(now) != want {
+			return errors.New("still of another epoch: " + now.GetVersion())
+		}
+		return nil
+	})
+	took := time.Since(opened)
+	w.t.Logf("first ticket %v after the beginning of the epoch", took)
+	if took > 3*time.Second {
+		w.t.Errorf("no ticket for %v", took)
+	}
 }
 
 func TestS17CleanStopReleasesTheLock(t *testing.T) {

@@ -5,8 +5,12 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -32,11 +36,13 @@ func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // town is the stores that the replicas of a test share, with somebody who opens epochs.
 type town struct {
-	t    *testing.T
-	cfg  Config
-	pool *pgxpool.Pool
-	rdb  redis.UniversalClient
-	kick chan struct{}
+	t     *testing.T
+	cfg   Config
+	pool  *pgxpool.Pool
+	rdb   redis.UniversalClient
+	redis *door
+
+	changer *epoch.Changer
 }
 
 // emptyLog is a topic without records.
@@ -62,13 +68,14 @@ func newTown(t *testing.T) *town {
 	if err := pgledger.Migrate(t.Context(), cfg.Postgres.URL, discard()); err != nil {
 		t.Fatal(err)
 	}
-	w := &town{t: t, cfg: cfg, kick: make(chan struct{}, 1)}
+	w := &town{t: t, cfg: cfg, redis: newDoor(t, cfg.Redis.URL)}
+	w.cfg.Redis.URL = w.redis.url
 	var err error
 	if w.pool, err = pgledger.Open(t.Context(), config.Postgres{URL: cfg.Postgres.URL, PoolSize: 5}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.pool.Close)
-	if w.rdb, err = redisledger.Open(cfg.Redis.URL, 10, 5*time.Second); err != nil {
+	if w.rdb, err = redisledger.Open(w.redis.url, 10, 5*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.rdb.Close() })
@@ -76,19 +83,144 @@ func newTown(t *testing.T) *town {
 	return w
 }
 
+// Ping implements epoch.Pinger.
+func (w *town) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+	defer cancel()
+	return w.rdb.Ping(ctx).Err()
+}
+
+// runChanger does a vote-service's part of a change of epoch.
 func (w *town) runChanger() {
-	changer := epoch.NewChanger(w.pool, redisledger.New(w.rdb), emptyLog{}, false, func() {}, discard())
+	store := epoch.NewStore(w.pool)
+	me := epoch.NewParticipant(store, w, epoch.Config{
+		ID: epoch.NewID(), Service: "test", Lease: 10 * time.Second, Heartbeat: 100 * time.Millisecond,
+	}, discard())
+	w.changer = epoch.NewChanger(epoch.ChangerConfig{
+		Store: store, Redis: redisledger.New(w.rdb), Topic: emptyLog{}, Me: me, Log: discard(),
+	})
 	ctx, cancel := context.WithCancel(w.t.Context())
 	var done sync.WaitGroup
-	done.Go(func() {
-		if err := changer.Run(ctx, 100*time.Millisecond, w.kick); err != nil {
-			w.t.Error(err)
-		}
-	})
+	for _, run := range []func(context.Context) error{
+		me.Run, func(ctx context.Context) error { return w.changer.Run(ctx, 100*time.Millisecond) },
+	} {
+		done.Go(func() {
+			if err := run(ctx); err != nil {
+				w.t.Error(err)
+			}
+		})
+	}
 	w.t.Cleanup(func() {
 		cancel()
 		done.Wait()
 	})
+}
+
+// number returns the open epoch's number once it is one of that mode.
+func (w *town) number(mode epoch.Mode) int64 {
+	w.t.Helper()
+	var row pgledger.Epoch
+	testenv.Eventually(w.t, 20*time.Second, func() error {
+		var err error
+		row, err = pgledger.CurrentEpoch(w.t.Context(), w.pool)
+		if err == nil && (row.Mode != string(mode) || row.State != "open") {
+			err = fmt.Errorf("the epoch is %s, %s", row.Mode, row.State)
+		}
+		return err
+	})
+	return row.Number
+}
+
+// door stands before Redis. It can be shut, and then nobody gets an answer, over old connections or new ones.
+type door struct {
+	url    string
+	target string
+
+	mu    sync.Mutex
+	shut  chan struct{} // closed while the door is open
+	conns map[net.Conn]bool
+}
+
+func newDoor(t *testing.T, target string) *door {
+	t.Helper()
+	parsed, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &door{target: parsed.Host, shut: make(chan struct{}), conns: map[net.Conn]bool{}}
+	close(d.shut)
+	parsed.Host = listener.Addr().String()
+	d.url = parsed.String()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			d.mu.Lock()
+			d.conns[conn] = true
+			d.mu.Unlock()
+			go d.forward(conn)
+		}
+	}()
+	t.Cleanup(func() {
+		_ = listener.Close()
+		d.open()
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		for conn := range d.conns {
+			_ = conn.Close()
+		}
+	})
+	return d
+}
+
+func (d *door) forward(conn net.Conn) {
+	defer conn.Close()
+	back, err := net.Dial("tcp", d.target)
+	if err != nil {
+		return
+	}
+	defer back.Close()
+	go func() {
+		_, _ = io.Copy(back, conn)
+		_ = back.Close()
+	}()
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := back.Read(buf)
+		if err != nil {
+			return
+		}
+		d.mu.Lock()
+		shut := d.shut
+		d.mu.Unlock()
+		<-shut
+		if _, err := conn.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// close lets no answer out any more.
+func (d *door) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.shut = make(chan struct{})
+}
+
+func (d *door) open() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	select {
+	case <-d.shut:
+	default:
+		close(d.shut)
+	}
 }
 
 // replica is a running service and a client of it.

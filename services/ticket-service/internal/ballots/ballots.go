@@ -29,7 +29,11 @@ type Ballot struct {
 	Open     bool          // tickets are minted
 	Cap      int64         // of each ticket, or redisledger.NoCap
 	Interval time.Duration // how long a ticket is valid
+	ClosesAt time.Time     // zero: never, by the clock
 }
+
+// Closed says whether the ballot's time is over, by the clock of the ledger.
+func (b Ballot) Closed(now time.Time) bool { return !b.ClosesAt.IsZero() && !now.Before(b.ClosesAt) }
 
 // Set holds ballots by name; it is never changed.
 type Set map[string]Ballot
@@ -138,6 +142,9 @@ func (d *Directory) refresh(ctx context.Context) error {
 		}
 		if row.TicketCap != nil {
 			b.Cap = *row.TicketCap
+		}
+		if row.ClosesAt != nil {
+			b.ClosesAt = row.ClosesAt.UTC()
 		}
 		known[b.Name] = b
 	}

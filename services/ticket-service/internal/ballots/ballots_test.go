@@ -81,18 +81,18 @@ func TestS19ConfigurationWinsAtEachStart(t *testing.T) {
 		{"main", 50, time.Second}, {"cast", redisledger.NoCap, 3 * time.Second}, {"tiny", 7, 250 * time.Millisecond},
 	}
 	d, stop := start(t, pool, rules...)
-	eventually(t, d, Ballot{"main", true, 50, time.Second})
+	eventually(t, d, Ballot{"main", true, 50, time.Second, time.Time{}})
 	want := Set{
-		"main": {"main", true, 50, time.Second},
-		"cast": {"cast", true, redisledger.NoCap, 3 * time.Second},
-		"tiny": {"tiny", true, 7, 250 * time.Millisecond},
+		"main": {"main", true, 50, time.Second, time.Time{}},
+		"cast": {"cast", true, redisledger.NoCap, 3 * time.Second, time.Time{}},
+		"tiny": {"tiny", true, 7, 250 * time.Millisecond, time.Time{}},
 	}
 	if diff := cmp.Diff(want, *d.Set()); diff != "" {
 		t.Error(diff)
 	}
 	// A change while it runs is followed, and undone by the next start.
 	execute(t, pool, "UPDATE ballots SET ticket_cap = 9 WHERE ballot = 'main'")
-	eventually(t, d, Ballot{"main", true, 9, time.Second})
+	eventually(t, d, Ballot{"main", true, 9, time.Second, time.Time{}})
 	stop()
 	d, _ = start(t, pool, rules...)
 	testenv.Eventually(t, 10*time.Second, func() error { return d.Ready(t.Context()) })
@@ -104,14 +104,20 @@ func TestS19ConfigurationWinsAtEachStart(t *testing.T) {
 func TestFollowsTheTable(t *testing.T) {
 	pool := newDatabase(t)
 	d, _ := start(t, pool)
-	eventually(t, d, Ballot{"main", true, 1000, 2 * time.Second})
+	eventually(t, d, Ballot{"main", true, 1000, 2 * time.Second, time.Time{}})
 	execute(t, pool, `INSERT INTO ballots (ballot, state, ticket_interval_ms) VALUES ('final', 'draft', 500)`)
-	eventually(t, d, Ballot{"final", false, redisledger.NoCap, 500 * time.Millisecond})
+	eventually(t, d, Ballot{"final", false, redisledger.NoCap, 500 * time.Millisecond, time.Time{}})
 	set := d.Set()
 	execute(t, pool, `UPDATE ballots SET state = 'open' WHERE ballot = 'final'`)
-	eventually(t, d, Ballot{"final", true, redisledger.NoCap, 500 * time.Millisecond})
+	eventually(t, d, Ballot{"final", true, redisledger.NoCap, 500 * time.Millisecond, time.Time{}})
 	if d.Set() == set || (*set)["final"].Open {
 		t.Error("the set was changed in place")
+	}
+	execute(t, pool, `UPDATE ballots SET closes_at = '2026-12-24 18:00:00+00' WHERE ballot = 'final'`)
+	end := time.Date(2026, 12, 24, 18, 0, 0, 0, time.UTC)
+	eventually(t, d, Ballot{"final", true, redisledger.NoCap, 500 * time.Millisecond, end})
+	if b, _ := d.Get("final"); !b.Closed(end) || b.Closed(end.Add(-1)) || (Ballot{}).Closed(end) {
+		t.Error("a ballot closes at its end")
 	}
 	set = d.Set()
 	if err := d.refresh(t.Context()); err != nil {
@@ -125,7 +131,7 @@ func TestFollowsTheTable(t *testing.T) {
 func TestKeepsWhatItKnowsWithoutPostgres(t *testing.T) {
 	pool := newDatabase(t)
 	d, _ := start(t, pool)
-	eventually(t, d, Ballot{"main", true, 1000, 2 * time.Second})
+	eventually(t, d, Ballot{"main", true, 1000, 2 * time.Second, time.Time{}})
 	pool.Close()
 	if err := d.refresh(t.Context()); err == nil {
 		t.Fatal("Postgres still answers")
@@ -144,5 +150,5 @@ func TestWaitsForTheTable(t *testing.T) {
 	if err := pgledger.Migrate(t.Context(), url, discard()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, d, Ballot{"main", true, 50, time.Second})
+	eventually(t, d, Ballot{"main", true, 50, time.Second, time.Time{}})
 }

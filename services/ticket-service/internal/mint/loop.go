@@ -7,15 +7,17 @@ import (
 	"strings"
 	"time"
 
+	"github.com/littlevote/littlevote/libs/epoch"
 	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/ticket"
 	"github.com/littlevote/littlevote/services/ticket-service/internal/ballots"
 	"github.com/littlevote/littlevote/services/ticket-service/internal/history"
+	"github.com/littlevote/littlevote/services/ticket-service/internal/ledger"
 	"github.com/littlevote/littlevote/services/ticket-service/internal/lock"
 )
 
 const (
-	// maxSleep bounds the wait for a rotation, so that a jump of the Redis clock is noticed.
+	// maxSleep bounds the wait for a rotation, so that a jump of the ledger's clock is noticed.
 	maxSleep = time.Second
 	// idleSleep is the wait while there is no ledger; a wake-up ends it.
 	idleSleep = time.Second
@@ -34,22 +36,24 @@ type loop struct {
 	missing      bool
 	missingSince time.Time
 	missingAfter int64 // the number of the last ticket at that time
-	missingIn    redisledger.Fence
+	missingIn    epoch.Ledger
 
 	// Of what this loop has minted.
 	fillsIn  bool  // without the lock, since nobody else minted
 	lastMint int64 // number
 
 	// The fence to mint under, for one hold in one epoch.
-	hold  *lock.Hold
-	epoch redisledger.Fence
-	fence int64
+	hold   *lock.Hold
+	holdIn epoch.Ledger
+	fence  int64
 
 	recorded [2]string // versions of the tickets that were last given to the history
 	failing  bool
+	without  bool // no ticket is current, as far as could be seen
 }
 
 func (l *loop) run(ctx context.Context) {
+	defer l.lacks(false)
 	for ctx.Err() == nil {
 		woken := l.m.awake()
 		sleep := l.step(ctx)
@@ -68,55 +72,73 @@ func (l *loop) run(ctx context.Context) {
 
 // step looks at the tickets once, mints one if that is due, and returns when to look again.
 func (l *loop) step(ctx context.Context) time.Duration {
-	f, open := l.m.Epochs.Current()
 	b, known := l.m.Ballots.Get(l.ballot)
-	if !open || !known {
+	if !known {
 		return idleSleep
 	}
-	state, err := l.m.Ledger.Ticket(ctx, f, l.ballot)
+	in, state, err := l.m.Ledger.Ticket(ctx, l.ballot)
 	if err != nil {
+		l.lacks(true)
 		return l.failed(ctx, err)
 	}
 	l.failing = false
+	if b.Closed(state.Now) {
+		l.lacks(false)
+		return maxSleep
+	}
+	l.lacks(!state.Usable())
 	hold := l.m.Lock.Hold()
 	if hold != nil && state.Newest != nil {
-		l.record(ctx, *state.Newest)
+		l.record(ctx, in, *state.Newest)
 	}
 	if state.Usable() && state.Successor != "" {
 		l.missing = false
 		l.fillsIn = l.fillsIn && state.LastNumber == l.lastMint
 		return min(maxSleep, state.Newest.ExpiresAt.Sub(state.Now))
 	}
-	l.noteMissing(f, state)
+	l.noteMissing(in, state)
 	switch {
 	case hold != nil:
 		l.fillsIn = false
-		l.adoptFence(f, hold, stored(state))
-		return l.mint(ctx, f, b, state, hold, l.fence)
-	case l.fillsIn || time.Since(l.missingSince) >= l.m.LockTTL:
-		return l.mint(ctx, f, b, state, nil, stored(state))
+		l.adoptFence(in, hold, stored(state))
+		return l.mint(ctx, in, b, state, hold, l.fence)
+	case l.fillsIn || anybodys(in, state) || time.Since(l.missingSince) >= l.m.LockTTL:
+		return l.mint(ctx, in, b, state, nil, stored(state))
 	default:
 		return min(maxSleep, l.m.LockTTL-time.Since(l.missingSince))
 	}
 }
 
+// anybodys says that the missing ticket need not be left to the holder of the lock.
+func anybodys(in epoch.Ledger, state redisledger.TicketState) bool {
+	return in.Mode == epoch.Postgres || state.LastNumber == 0
+}
+
+// lacks keeps count of the ballots without a current ticket.
+func (l *loop) lacks(without bool) {
+	if without != l.without {
+		l.without = without
+		l.m.missing.Add(2*truth(without) - 1)
+	}
+}
+
 // noteMissing remembers since when the ticket after the last one has been missing, on our own clock.
-func (l *loop) noteMissing(f redisledger.Fence, state redisledger.TicketState) {
-	l.fillsIn = l.fillsIn && l.missingIn == f && state.LastNumber == l.lastMint
-	if l.missing && l.missingIn == f && l.missingAfter == state.LastNumber {
+func (l *loop) noteMissing(in epoch.Ledger, state redisledger.TicketState) {
+	l.fillsIn = l.fillsIn && l.missingIn == in && state.LastNumber == l.lastMint
+	if l.missing && l.missingIn == in && l.missingAfter == state.LastNumber {
 		return
 	}
 	l.missing, l.missingSince = true, time.Now()
-	l.missingIn, l.missingAfter = f, state.LastNumber
+	l.missingIn, l.missingAfter = in, state.LastNumber
 }
 
 // adoptFence chooses the fence of a new hold: the lock's own, or one more than the ballot has seen, should the lock's
 // store have forgotten its count or be another than before. Without a lock there is nothing to fence.
-func (l *loop) adoptFence(f redisledger.Fence, hold *lock.Hold, stored int64) {
-	if l.hold == hold && l.epoch == f && hold.Fence() != 0 {
+func (l *loop) adoptFence(in epoch.Ledger, hold *lock.Hold, stored int64) {
+	if l.hold == hold && l.holdIn == in && hold.Fence() != 0 {
 		return
 	}
-	l.hold, l.epoch = hold, f
+	l.hold, l.holdIn = hold, in
 	l.fence = stored
 	if hold.Fence() != 0 {
 		l.fence = max(hold.Fence(), stored+1)
@@ -125,14 +147,14 @@ func (l *loop) adoptFence(f redisledger.Fence, hold *lock.Hold, stored int64) {
 
 // mint proposes the missing ticket; hold is nil for one who fills in.
 func (l *loop) mint(
-	ctx context.Context, f redisledger.Fence, b ballots.Ballot, state redisledger.TicketState, hold *lock.Hold, fence int64,
+	ctx context.Context, in epoch.Ledger, b ballots.Ballot, state redisledger.TicketState, hold *lock.Hold, fence int64,
 ) time.Duration {
 	begin := state.Now
 	if state.Usable() {
 		begin = state.Newest.ExpiresAt
 	}
 	claims := ticket.Claims{
-		Ballot: l.ballot, Epoch: f.Epoch, Number: state.LastNumber + 1, Fence: fence,
+		Ballot: l.ballot, Epoch: in.Epoch, Number: state.LastNumber + 1, Fence: fence,
 		IssuedAt: state.Now, ExpiresAt: begin.Add(b.Interval),
 	}
 	proposal := redisledger.Mint{
@@ -143,21 +165,21 @@ func (l *loop) mint(
 		return lostSleep
 	}
 	sent := time.Now()
-	done, created, expires, err := l.m.Ledger.Mint(ctx, f, l.ballot, proposal)
+	done, created, expires, err := l.m.Ledger.Mint(ctx, in, l.ballot, proposal)
 	l.m.latency.Record(ctx, time.Since(sent).Seconds())
 	if err != nil {
 		return l.failed(ctx, err)
 	}
 	switch done {
 	case redisledger.MintDone:
-		if hold == nil && !l.fillsIn {
+		if hold == nil && !l.fillsIn && !anybodys(in, state) {
 			l.m.Log.WarnContext(ctx, "minted without the producer lock, since nobody else did", "ballot", l.ballot,
 				"version", proposal.Version)
 		}
 		l.fillsIn = hold == nil
 		l.lastMint = proposal.Number
 		l.m.minted.Add(ctx, 1)
-		l.record(ctx, redisledger.Ticket{
+		l.record(ctx, in, redisledger.Ticket{
 			Value: proposal.Value, Version: proposal.Version, Cap: proposal.Cap, CreatedAt: created, ExpiresAt: expires,
 		})
 		return 0
@@ -169,9 +191,9 @@ func (l *loop) mint(
 	return lostSleep
 }
 
-// record gives a ticket to the history, unless that was just done.
-func (l *loop) record(ctx context.Context, t redisledger.Ticket) {
-	if t.Version == l.recorded[0] || t.Version == l.recorded[1] {
+// record gives a ticket to the history, unless that was just done. An epoch in Postgres keeps its history itself.
+func (l *loop) record(ctx context.Context, in epoch.Ledger, t redisledger.Ticket) {
+	if in.Mode == epoch.Postgres || t.Version == l.recorded[0] || t.Version == l.recorded[1] {
 		return
 	}
 	l.recorded[1], l.recorded[0] = l.recorded[0], t.Version
@@ -179,10 +201,7 @@ func (l *loop) record(ctx context.Context, t redisledger.Ticket) {
 }
 
 func (l *loop) failed(ctx context.Context, err error) time.Duration {
-	if errors.Is(err, redisledger.ErrWrongEpoch) {
-		l.m.Epochs.Suspect()
-	}
-	if !l.failing && ctx.Err() == nil {
+	if !l.failing && ctx.Err() == nil && !errors.Is(err, ledger.ErrOver) {
 		l.m.Log.WarnContext(ctx, "tickets cannot be minted now; still trying", "ballot", l.ballot, "error", err)
 		l.failing = true
 	}

@@ -1,27 +1,35 @@
-// Package mint keeps, for every open ballot, the ticket of the current window and that of the next one in Redis.
+// Package mint keeps, for every open ballot, the ticket of the current window and that of the next one in the ledger of the
+// open epoch, be it in Redis or in Postgres.
 //
 // A ballot has a loop of its own, so a slow one keeps no other waiting. Each replica runs all loops, and each loop asks
 // before it mints whether it may:
 //
 //   - The holder of the producer lock mints as soon as a ticket is missing. That is right after each rotation, by
-//     Redis TIME, so a whole window ahead of need.
+//     the clock of the ledger, so a whole window ahead of need.
 //   - Any other replica waits. When the ticket is still missing after a lock's life it mints nevertheless, as the one
 //     that *fills in*, and goes on at once with every next ticket until it sees one that another has minted. So the
 //     loss of the lock's store, or a holder that lives and does not mint, leaves the windows without a gap as long as
 //     a lock's life is shorter than a window, and otherwise costs a lock's life, once.
+//   - The first ticket of an epoch is anybody's, for a change of epoch keeps voters waiting as it is; and so is every
+//     ticket of an epoch in Postgres, since the lock may stand in the Redis that is away. What this costs while nobody
+//     holds the lock is a proposal of each replica per window.
 //
-// This cannot make two tickets of one window: the mint script takes a ticket only under the next number, and only if it
-// is missing. The fence in it keeps out a holder that is late.
+// This cannot make two tickets of one window: the ledger takes a ticket only under the next number, and only if it is
+// missing. The fence in it keeps out a holder that is late.
 package mint
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/littlevote/littlevote/libs/epoch"
 	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/ticket"
 	"github.com/littlevote/littlevote/services/ticket-service/internal/ballots"
@@ -29,24 +37,19 @@ import (
 	"github.com/littlevote/littlevote/services/ticket-service/internal/lock"
 )
 
-const (
-	// watchEvery is how soon a change of epoch, of the lock or of the ballots is noticed. It is a look at memory only.
-	watchEvery = 20 * time.Millisecond
-	// askEvery is how often Postgres is asked for the epoch while none is open.
-	askEvery = 200 * time.Millisecond
-)
+// watchEvery is how soon a change of epoch, of the lock or of the ballots is noticed. It is a look at memory only.
+const watchEvery = 20 * time.Millisecond
 
-// Ledger is the part of redisledger that minting needs.
+// Ledger is the tickets of the open epoch; see ledger.Tickets.
 type Ledger interface {
-	Ticket(ctx context.Context, f redisledger.Fence, ballot string) (redisledger.TicketState, error)
-	Mint(ctx context.Context, f redisledger.Fence, ballot string, m redisledger.Mint) (
+	Ticket(ctx context.Context, ballot string) (epoch.Ledger, redisledger.TicketState, error)
+	Mint(ctx context.Context, l epoch.Ledger, ballot string, m redisledger.Mint) (
 		done redisledger.Minted, created, expires time.Time, err error)
 }
 
 // Epochs knows the ledger of the open epoch.
 type Epochs interface {
-	Current() (f redisledger.Fence, ok bool)
-	Suspect() // a script has said that Current is not the ledger, or none is known
+	Current() (l epoch.Ledger, ok bool)
 }
 
 // Ballots knows the ballots; see ballots.Directory.
@@ -81,6 +84,7 @@ type Minter struct {
 	Config
 	minted  metric.Int64Counter
 	latency metric.Float64Histogram
+	missing atomic.Int64 // loops that have no current ticket, as far as they could see
 
 	mu   sync.Mutex
 	wake chan struct{} // closed and replaced when the loops have to look at once
@@ -89,39 +93,53 @@ type Minter struct {
 // New returns a minter; Run makes it mint.
 func New(cfg Config) (*Minter, error) {
 	m := &Minter{Config: cfg, wake: make(chan struct{})}
-	var err error
-	if m.minted, err = cfg.Meter.Int64Counter("ticket.minted", metric.WithDescription("Tickets that this process minted.")); err != nil {
-		return nil, err
-	}
-	m.latency, err = cfg.Meter.Float64Histogram("ticket.mint.duration", metric.WithUnit("s"),
-		metric.WithDescription("Time of a call of the mint script, whatever its answer."))
-	if err != nil {
-		return nil, err
-	}
-	_, err = cfg.Meter.Int64ObservableGauge("ticket.lock.held",
-		metric.WithDescription("1 while this process holds the producer lock."),
+	var errs [5]error
+	m.minted, errs[0] = cfg.Meter.Int64Counter("ticket.minted", metric.WithDescription("Tickets that this process minted."))
+	m.latency, errs[1] = cfg.Meter.Float64Histogram("ticket.mint.duration", metric.WithUnit("s"),
+		metric.WithDescription("Time of a proposal to the ledger, whatever its answer."))
+	_, errs[2] = cfg.Meter.Int64ObservableGauge("ticket.lock.held",
+		metric.WithDescription("1 while this process holds the producer lock."), observe(func() int64 {
+			return truth(cfg.Lock.Hold() != nil)
+		}))
+	_, errs[3] = cfg.Meter.Int64ObservableGauge("ticket.missing",
+		metric.WithDescription("Open ballots without a current ticket, at the last look."), observe(m.missing.Load))
+	_, errs[4] = cfg.Meter.Int64ObservableGauge("ticket.mode",
+		metric.WithDescription("1 for the store that the open epoch's tickets stand in; 0 for both while none is open."),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
-			held := int64(0)
-			if cfg.Lock.Hold() != nil {
-				held = 1
+			l, open := cfg.Epochs.Current()
+			for _, mode := range []epoch.Mode{epoch.Redis, epoch.Postgres} {
+				o.Observe(truth(open && l.Mode == mode), metric.WithAttributes(attribute.String("mode", string(mode))))
 			}
-			o.Observe(held)
 			return nil
 		}))
-	return m, err
+	return m, errors.Join(errs[:]...)
 }
 
-// view is all that the loops depend on beside Redis.
+func observe(value func() int64) metric.Int64ObservableGaugeOption {
+	return metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+		o.Observe(value())
+		return nil
+	})
+}
+
+func truth(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// view is all that the loops depend on beside the tickets themselves.
 type view struct {
-	fence   redisledger.Fence
+	ledger  epoch.Ledger
 	open    bool
 	hold    *lock.Hold
 	ballots *ballots.Set
 }
 
 func (m *Minter) look() view {
-	f, ok := m.Epochs.Current()
-	return view{fence: f, open: ok, hold: m.Lock.Hold(), ballots: m.Ballots.Set()}
+	l, ok := m.Epochs.Current()
+	return view{ledger: l, open: ok, hold: m.Lock.Hold(), ballots: m.Ballots.Set()}
 }
 
 // Run keeps a loop for every open ballot until ctx ends, and waits for them then.
@@ -136,20 +154,13 @@ func (m *Minter) Run(ctx context.Context) error {
 	}()
 	watch := time.NewTicker(watchEvery)
 	defer watch.Stop()
-	var (
-		seen  view
-		asked time.Time
-	)
+	var seen view
 	for {
 		now := m.look()
 		if now != seen {
 			m.adjust(ctx, now.ballots, loops, &running)
 			m.wakeAll()
 			seen = now
-		}
-		if !now.open && time.Since(asked) >= askEvery {
-			m.Epochs.Suspect()
-			asked = time.Now()
 		}
 		select {
 		case <-ctx.Done():

@@ -24,7 +24,7 @@ func TestS12TicketAfterTicketWithoutAGap(t *testing.T) {
 		t.Errorf("%v without a ticket", gap)
 	}
 	r.stop()
-	list := chain(t, s.keys, r.history.all(main))
+	list := chain(t, s.keys, 1, r.history.all(main))
 	for _, h := range list {
 		if h.ExpiresAt.Sub(h.CreatedAt) != interval || h.Cap != 100 {
 			t.Errorf("%+v", h)
@@ -40,7 +40,7 @@ func TestS17ManyReplicasOneTicketPerWindow(t *testing.T) {
 	for _, r := range []*replica{a, b, c} {
 		r.stop()
 	}
-	chain(t, s.keys, a.history.all(main), b.history.all(main), c.history.all(main))
+	chain(t, s.keys, 1, a.history.all(main), b.history.all(main), c.history.all(main))
 }
 
 func TestS17OnlyTheHolderMints(t *testing.T) {
@@ -86,7 +86,7 @@ func TestS17FailoverWithoutAGap(t *testing.T) {
 	})
 	a.stop()
 	b.stop()
-	chain(t, s.keys, a.history.all(main), b.history.all(main))
+	chain(t, s.keys, 1, a.history.all(main), b.history.all(main))
 }
 
 // With a lock longer than a window there is a gap, of one lock's life at most.
@@ -130,9 +130,10 @@ func TestFillsInWhileTheLockStoreIsAway(t *testing.T) {
 	t.Parallel()
 	const ttl, interval = 400 * time.Millisecond, 200 * time.Millisecond
 	s := newSite(t, open(main, interval))
+	s.mintFirst(interval)
 	started := time.Now()
 	a, b := s.start(ttl, away{}), s.start(ttl, away{})
-	s.until(main, "a ticket", redisledger.TicketState.Usable)
+	s.until(main, "another ticket", func(state redisledger.TicketState) bool { return state.LastNumber > 1 })
 	if took := time.Since(started); took < ttl {
 		t.Errorf("minted without the lock after %v", took)
 	}
@@ -141,7 +142,7 @@ func TestFillsInWhileTheLockStoreIsAway(t *testing.T) {
 	}
 	a.stop()
 	b.stop()
-	for _, h := range chain(t, s.keys, a.history.all(main), b.history.all(main)) {
+	for _, h := range chain(t, s.keys, 2, a.history.all(main), b.history.all(main)) {
 		if fenceOf(h.Version) != 0 {
 			t.Errorf("%s has a fence and nobody held the lock", h.Version)
 		}
@@ -197,7 +198,7 @@ func TestFencedHolderTakesTheLockAnew(t *testing.T) {
 	testenv.Eventually(t, 10*time.Second, func() error {
 		state = s.state(main)
 		late.Number = state.LastNumber + 1
-		done, _, _, err := s.ledger.Mint(t.Context(), *s.epochs.fence.Load(), main, late)
+		done, _, _, err := s.ledger.Mint(t.Context(), s.fence(), main, late)
 		if err == nil && done != redisledger.MintDone {
 			err = errNotYet(done)
 		}
@@ -226,7 +227,7 @@ func TestFenceGoesOnFromTheTickets(t *testing.T) {
 			earlier := redisledger.Mint{
 				Number: 1, Version: "3.1.5000", Value: "foreign", Cap: 5, Interval: 200 * time.Millisecond, Fence: 5000,
 			}
-			if _, _, _, err := s.ledger.Mint(t.Context(), *s.epochs.fence.Load(), main, earlier); err != nil {
+			if _, _, _, err := s.ledger.Mint(t.Context(), s.fence(), main, earlier); err != nil {
 				t.Fatal(err)
 			}
 			s.start(time.Second, backend)

@@ -12,14 +12,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/metric/noop"
 
+	"github.com/littlevote/littlevote/libs/config"
+	"github.com/littlevote/littlevote/libs/epoch"
+	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/testenv"
 	"github.com/littlevote/littlevote/libs/ticket"
 	"github.com/littlevote/littlevote/services/ticket-service/internal/ballots"
 	"github.com/littlevote/littlevote/services/ticket-service/internal/history"
+	"github.com/littlevote/littlevote/services/ticket-service/internal/ledger"
 	"github.com/littlevote/littlevote/services/ticket-service/internal/lock"
 )
 
@@ -31,11 +37,15 @@ type site struct {
 	url     string
 	rdb     redis.UniversalClient
 	ledger  *redisledger.Ledger
+	tickets *ledger.Tickets
+	pool    *pgxpool.Pool // nil as long as no epoch in Postgres was asked for
 	epochs  *epochs
 	ballots *directory
 	keys    *ticket.Keys
 	lockKey string
-	slow    string // a ballot whose calls do not return, for the replicas that are started from now on
+	hang    chan struct{} // if there is one, no call to Redis ends before it is closed
+	hanging atomic.Int64  // how many calls have come to that
+	slow    string        // a ballot whose calls do not return, for the replicas that are started from now on
 }
 
 func newSite(t *testing.T, list ...ballots.Ballot) *site {
@@ -48,6 +58,7 @@ func newSite(t *testing.T, list ...ballots.Ballot) *site {
 		t.Fatal(err)
 	}
 	s.ballots.set(list...)
+	s.tickets = s.over(s.rdb)
 	s.openEpoch(3)
 	return s
 }
@@ -63,9 +74,9 @@ func (s *site) client() redis.UniversalClient {
 }
 
 // openEpoch loads all ballots under a fresh name and tells everybody.
-func (s *site) openEpoch(epoch int64) redisledger.Fence {
+func (s *site) openEpoch(number int64) {
 	s.t.Helper()
-	f := redisledger.Fence{Epoch: epoch, NS: redisledger.NewNS()}
+	f := redisledger.Fence{Epoch: number, NS: redisledger.NewNS()}
 	for name := range *s.ballots.Set() {
 		if err := s.ledger.Load(s.t.Context(), f, redisledger.Ballot{Name: name, State: "open"}, true); err != nil {
 			s.t.Fatal(err)
@@ -73,17 +84,83 @@ func (s *site) openEpoch(epoch int64) redisledger.Fence {
 	}
 	ctx := context.WithoutCancel(s.t.Context())
 	s.t.Cleanup(func() { _ = s.ledger.Unlink(ctx, f.NS) })
-	s.epochs.fence.Store(&f)
-	return f
+	s.epochs.open.Store(&epoch.Ledger{Epoch: number, Mode: epoch.Redis, NS: f.NS})
 }
+
+// openPostgres opens an epoch in Postgres and tells everybody.
+func (s *site) openPostgres(number int64) {
+	s.t.Helper()
+	err := pgx.BeginFunc(s.t.Context(), s.pool, func(tx pgx.Tx) error {
+		_, err := tx.Exec(s.t.Context(), `
+			INSERT INTO ledger_epoch (epoch, mode, state, ns, replicated, reason) VALUES ($1, 'pg', 'open', '', false, 'test')
+			ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, mode = 'pg'`, number)
+		if err != nil {
+			return err
+		}
+		return pgledger.OpenPg(s.t.Context(), tx, number)
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.epochs.open.Store(&epoch.Ledger{Epoch: number, Mode: epoch.Postgres})
+}
+
+// withPostgres makes the database; before any replica starts.
+func (s *site) withPostgres() {
+	s.t.Helper()
+	url := testenv.Postgres(s.t)
+	if err := pgledger.Migrate(s.t.Context(), url, slog.New(slog.DiscardHandler)); err != nil {
+		s.t.Fatal(err)
+	}
+	var err error
+	if s.pool, err = pgledger.Open(s.t.Context(), config.Postgres{URL: url, PoolSize: 10}); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(s.pool.Close)
+	s.tickets = s.over(s.rdb)
+}
+
+func (s *site) over(rdb redis.UniversalClient) *ledger.Tickets {
+	return ledger.New(s.epochs, hangs{ledger.Redis{Ledger: redisledger.New(rdb)}, s}, ledger.Postgres{Pool: s.pool})
+}
+
+// hangs is a Redis whose calls end when the site says so, and not when the caller gives up.
+type hangs struct {
+	ledger.Store
+	site *site
+}
+
+func (h hangs) Ticket(ctx context.Context, in epoch.Ledger, ballot string) (redisledger.TicketState, error) {
+	if h.site.hang != nil {
+		h.site.hanging.Add(1)
+		<-h.site.hang
+	}
+	return h.Store.Ticket(ctx, in, ballot)
+}
+
+// fence is that of the open epoch.
+func (s *site) fence() redisledger.Fence { return s.epochs.open.Load().Fence() }
 
 func (s *site) state(ballot string) redisledger.TicketState {
 	s.t.Helper()
-	state, err := s.ledger.Ticket(s.t.Context(), *s.epochs.fence.Load(), ballot)
+	_, state, err := s.tickets.Ticket(s.t.Context(), ballot)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	return state
+}
+
+// mintFirst makes the first ticket of the open epoch: only with the second does it matter who holds the lock.
+func (s *site) mintFirst(interval time.Duration) {
+	s.t.Helper()
+	in := *s.epochs.open.Load()
+	first := redisledger.Mint{
+		Number: 1, Version: fmt.Sprintf("%d.1.0", in.Epoch), Value: "first", Cap: 100, Interval: interval,
+	}
+	done, _, _, err := s.tickets.Mint(s.t.Context(), in, main, first)
+	if err != nil || done != redisledger.MintDone {
+		s.t.Fatalf("the first ticket: %s %v", done, err)
+	}
 }
 
 // until waits for the tickets of a ballot to be so.
@@ -126,6 +203,7 @@ func (s *site) watchGap(ballot string, last int64) time.Duration {
 type replica struct {
 	*site
 	keeper  *lock.Keeper
+	minter  *Minter
 	history *recorder
 	frozen  *frozen
 	stop    func()
@@ -135,7 +213,7 @@ type replica struct {
 func (s *site) start(ttl time.Duration, backend lock.Backend) *replica {
 	s.t.Helper()
 	rdb := s.client()
-	r := &replica{site: s, history: &recorder{}, frozen: &frozen{Ledger: redisledger.New(rdb), slow: s.slow}}
+	r := &replica{site: s, history: &recorder{}, frozen: &frozen{Ledger: s.over(rdb), slow: s.slow}}
 	if backend == nil {
 		backend = lock.NewRedis(rdb, s.lockKey, ttl)
 	}
@@ -148,6 +226,7 @@ func (s *site) start(ttl time.Duration, backend lock.Backend) *replica {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	r.minter = m
 	ctx, cancel := context.WithCancel(s.t.Context())
 	var done sync.WaitGroup
 	for _, run := range []func(context.Context) error{r.keeper.Run, m.Run} {
@@ -191,20 +270,20 @@ func (f *frozen) wait(ctx context.Context, ballot string) error {
 	return ctx.Err()
 }
 
-func (f *frozen) Ticket(ctx context.Context, fence redisledger.Fence, ballot string) (redisledger.TicketState, error) {
+func (f *frozen) Ticket(ctx context.Context, ballot string) (epoch.Ledger, redisledger.TicketState, error) {
 	if err := f.wait(ctx, ballot); err != nil {
-		return redisledger.TicketState{}, err
+		return epoch.Ledger{}, redisledger.TicketState{}, err
 	}
-	return f.Ledger.Ticket(ctx, fence, ballot)
+	return f.Ledger.Ticket(ctx, ballot)
 }
 
-func (f *frozen) Mint(ctx context.Context, fence redisledger.Fence, ballot string, m redisledger.Mint) (
+func (f *frozen) Mint(ctx context.Context, in epoch.Ledger, ballot string, m redisledger.Mint) (
 	redisledger.Minted, time.Time, time.Time, error,
 ) {
 	if err := f.wait(ctx, ballot); err != nil {
 		return "", time.Time{}, time.Time{}, err
 	}
-	return f.Ledger.Mint(ctx, fence, ballot, m)
+	return f.Ledger.Mint(ctx, in, ballot, m)
 }
 
 // frozenLock stops answering together with the ledger.
@@ -250,15 +329,15 @@ func (away) Take(context.Context) (lock.Claim, error) { return nil, errors.New("
 
 // epochs is a believed epoch that the test sets.
 type epochs struct {
-	fence    atomic.Pointer[redisledger.Fence]
+	open     atomic.Pointer[epoch.Ledger]
 	suspects atomic.Int64
 }
 
-func (e *epochs) Current() (redisledger.Fence, bool) {
-	if f := e.fence.Load(); f != nil {
-		return *f, true
+func (e *epochs) Current() (epoch.Ledger, bool) {
+	if l := e.open.Load(); l != nil {
+		return *l, true
 	}
-	return redisledger.Fence{}, false
+	return epoch.Ledger{}, false
 }
 
 func (e *epochs) Suspect() { e.suspects.Add(1) }
@@ -299,8 +378,9 @@ func (r *recorder) all(ballot string) []history.Ticket {
 	return slices.DeleteFunc(slices.Clone(r.list), func(t history.Ticket) bool { return t.Ballot != ballot })
 }
 
-// chain sorts what several replicas have recorded, each ticket once, and checks that the windows adjoin.
-func chain(t *testing.T, keys *ticket.Keys, replicas ...[]history.Ticket) []history.Ticket {
+// chain sorts what several replicas have recorded, each ticket once, and checks that the windows adjoin, from the ticket of
+// that number on.
+func chain(t *testing.T, keys *ticket.Keys, first int64, replicas ...[]history.Ticket) []history.Ticket {
 	t.Helper()
 	numbers := map[int64]history.Ticket{}
 	for _, list := range replicas {
@@ -316,13 +396,15 @@ func chain(t *testing.T, keys *ticket.Keys, replicas ...[]history.Ticket) []hist
 		}
 	}
 	var out []history.Ticket
-	for n := int64(1); n <= int64(len(numbers)); n++ {
+	for n := first; n < first+int64(len(numbers)); n++ {
 		h, ok := numbers[n]
 		if !ok {
 			t.Fatalf("ticket %d is not in the history of %d", n, len(numbers))
 		}
-		if n > 1 && !h.CreatedAt.Equal(out[n-2].ExpiresAt) {
-			t.Errorf("%s begins %v after the end of %s", h.Version, h.CreatedAt.Sub(out[n-2].ExpiresAt), out[n-2].Version)
+		if n > first {
+			if before := out[len(out)-1]; !h.CreatedAt.Equal(before.ExpiresAt) {
+				t.Errorf("%s begins %v after the end of %s", h.Version, h.CreatedAt.Sub(before.ExpiresAt), before.Version)
+			}
 		}
 		out = append(out, h)
 	}

@@ -21,7 +21,7 @@ func TestSlowBallotDelaysNoOther(t *testing.T) {
 	r := s.start(time.Second, nil)
 	s.until(main, "five tickets", func(state redisledger.TicketState) bool { return state.LastNumber >= 5 })
 	r.stop()
-	chain(t, s.keys, r.history.all(main))
+	chain(t, s.keys, 1, r.history.all(main))
 	if state := s.state("slow"); state.LastNumber > 0 {
 		t.Errorf("the slow ballot is not slow: %+v", state)
 	}
@@ -30,8 +30,10 @@ func TestSlowBallotDelaysNoOther(t *testing.T) {
 func TestS13ValueSaysWhatItIs(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, open(main, 10*time.Second))
+	s.epochs.open.Store(nil)
 	r := s.start(time.Second, nil)
 	hold := r.waitHold()
+	s.openEpoch(3)
 	state := s.until(main, "a ticket and its successor", complete)
 	claims, err := s.keys.Verify(state.Newest.Value)
 	if err != nil {
@@ -119,7 +121,7 @@ func TestWrongEpochIsReported(t *testing.T) {
 	s.start(time.Second, nil)
 	s.until(main, "a ticket and its successor", complete)
 	before := s.epochs.suspects.Load()
-	if err := s.ledger.Seal(t.Context(), *s.epochs.fence.Load(), main); err != nil {
+	if err := s.ledger.Seal(t.Context(), s.fence(), main); err != nil {
 		t.Fatal(err)
 	}
 	testenv.Eventually(t, 10*time.Second, func() error {
@@ -132,20 +134,18 @@ func TestWrongEpochIsReported(t *testing.T) {
 	s.until(main, "a ticket and its successor", complete)
 }
 
-// While no epoch is open its owner is asked again and again, so that the first ticket comes soon after the first epoch.
-func TestAsksForTheEpoch(t *testing.T) {
+// The first ticket of an epoch waits for no lock.
+func TestFirstTicketsNeedNoLock(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, open(main, time.Second))
-	s.epochs.fence.Store(nil)
-	s.start(time.Second, nil)
-	testenv.Eventually(t, 10*time.Second, func() error {
-		if s.epochs.suspects.Load() < 2 {
-			return errNotYet("asked")
-		}
-		return nil
-	})
+	s := newSite(t, open(main, 10*time.Second))
+	s.epochs.open.Store(nil)
+	const ttl = 20 * time.Second
+	a, b := s.start(ttl, away{}), s.start(ttl, away{})
 	s.openEpoch(5)
 	s.until(main, "a ticket and its successor", complete)
+	a.stop()
+	b.stop()
+	chain(t, s.keys, 1, a.history.all(main), b.history.all(main))
 }
 
 // A minter that died between minting and recording leaves a ticket that the next holder records when it is in use.
@@ -153,7 +153,7 @@ func TestS14HolderRecordsTicketsThatItFinds(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, open(main, 150*time.Millisecond))
 	orphan := redisledger.Mint{Number: 1, Version: "3.1.0", Value: "orphan", Cap: 5, Interval: 400 * time.Millisecond}
-	_, created, expires, err := s.ledger.Mint(t.Context(), *s.epochs.fence.Load(), main, orphan)
+	_, created, expires, err := s.ledger.Mint(t.Context(), s.fence(), main, orphan)
 	if err != nil {
 		t.Fatal(err)
 	}

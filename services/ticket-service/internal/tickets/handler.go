@@ -57,7 +57,8 @@ func (h *Handler) GetTicket(ctx context.Context, req *ticketv1.GetTicketRequest)
 		return nil, refuse(connect.CodeInvalidArgument, statusv1.Code_CODE_INVALID_ARGUMENT,
 			"ballot: expected 1 to 64 of a-z, 0-9 and -")
 	}
-	if _, ok := h.ballots.Get(name); !ok {
+	ballot, ok := h.ballots.Get(name)
+	if !ok {
 		if err := h.ballots.Ready(ctx); err != nil {
 			return nil, retry(connect.CodeUnavailable, statusv1.Code_CODE_UNAVAILABLE, retryAfter, "not ready yet")
 		}
@@ -67,11 +68,15 @@ func (h *Handler) GetTicket(ctx context.Context, req *ticketv1.GetTicketRequest)
 	if err != nil {
 		return nil, h.unread(ctx, name, err)
 	}
-	return answerFor(name, state)
+	return answerFor(ballot, state)
 }
 
-func answerFor(ballot string, state redisledger.TicketState) (*ticketv1.GetTicketResponse, error) {
-	if !state.Usable() {
+func answerFor(ballot ballots.Ballot, state redisledger.TicketState) (*ticketv1.GetTicketResponse, error) {
+	switch {
+	case state.Usable():
+	case !ballot.Open || ballot.Closed(state.Now):
+		return nil, refuse(connect.CodeFailedPrecondition, statusv1.Code_CODE_BALLOT_CLOSED, "the ballot takes no votes")
+	default:
 		return nil, retry(connect.CodeUnavailable, statusv1.Code_CODE_TICKET_EXPIRED, retryAfter, "no ticket is current")
 	}
 	t := state.Newest
@@ -84,7 +89,7 @@ func answerFor(ballot string, state redisledger.TicketState) (*ticketv1.GetTicke
 			t.ExpiresAt.Sub(state.Now), "all uses of the ticket are taken")
 	}
 	return &ticketv1.GetTicketResponse{Ticket: &ticketv1.Ticket{
-		Ballot:        ballot,
+		Ballot:        ballot.Name,
 		Value:         t.Value,
 		Version:       t.Version,
 		RemainingUses: remaining,

@@ -14,11 +14,13 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/littlevote/littlevote/libs/epoch"
 	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/service"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 	ticketv1 "github.com/littlevote/littlevote/proto/gen/littlevote/ticket/v1"
 	"github.com/littlevote/littlevote/services/ticket-service/internal/ballots"
+	"github.com/littlevote/littlevote/services/ticket-service/internal/ledger"
 )
 
 // fixed is a ledger with one answer.
@@ -27,15 +29,21 @@ type fixed struct {
 	err   error
 }
 
-func (f fixed) Ticket(context.Context, redisledger.Fence, string) (redisledger.TicketState, error) {
-	return f.state, f.err
+func (f fixed) Ticket(context.Context, string) (epoch.Ledger, redisledger.TicketState, error) {
+	return epoch.Ledger{}, f.state, f.err
 }
 
-// directory knows "main" and "cast", or nothing yet.
+// directory knows "main" and "cast", and the ballots "paused" and "over", which take no votes; or nothing yet.
 type directory struct{ empty bool }
 
 func (d directory) Get(name string) (ballots.Ballot, bool) {
-	return ballots.Ballot{Name: name}, !d.empty && (name == "main" || name == "cast")
+	b, ok := map[string]ballots.Ballot{
+		"main":   {Name: "main", Open: true, ClosesAt: now.Add(1)},
+		"cast":   {Name: "cast", Open: true},
+		"paused": {Name: "paused"},
+		"over":   {Name: "over", Open: true, ClosesAt: now},
+	}[name]
+	return b, ok && !d.empty
 }
 
 func (d directory) Ready(context.Context) error {
@@ -45,9 +53,9 @@ func (d directory) Ready(context.Context) error {
 	return nil
 }
 
-func get(t *testing.T, l Ledger, e *epochs, d directory, ballot string) (*ticketv1.Ticket, error) {
+func get(t *testing.T, l Ledger, d directory, ballot string) (*ticketv1.Ticket, error) {
 	t.Helper()
-	r := NewReader(l, e)
+	r := NewReader(l)
 	defer r.Close(t.Context())
 	h := NewHandler(r, d, slog.New(slog.DiscardHandler))
 	response, err := h.GetTicket(t.Context(), &ticketv1.GetTicketRequest{Ballot: ballot})
@@ -75,7 +83,7 @@ func TestS4NewestUsableTicket(t *testing.T) {
 		{"cast", "cast", current(), 7},
 		{"main", "main", unlimited, 2147483647},
 	} {
-		got, err := get(t, fixed{state: c.state}, &epochs{}, directory{}, c.ballot)
+		got, err := get(t, fixed{state: c.state}, directory{}, c.ballot)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,11 +104,11 @@ func TestRefusals(t *testing.T) {
 	after := durationpb.New(retryAfter)
 	unavailable := &statusv1.ErrorDetail{Code: statusv1.Code_CODE_UNAVAILABLE, Retryable: true, RetryAfter: after}
 	expired := &statusv1.ErrorDetail{Code: statusv1.Code_CODE_TICKET_EXPIRED, Retryable: true, RetryAfter: after}
+	closed := &statusv1.ErrorDetail{Code: statusv1.Code_CODE_BALLOT_CLOSED}
 	malformed := &statusv1.ErrorDetail{Code: statusv1.Code_CODE_INVALID_ARGUMENT}
 	for name, c := range map[string]struct {
 		ballot string
 		ledger Ledger
-		epochs *epochs
 		known  directory
 		code   connect.Code
 		detail *statusv1.ErrorDetail
@@ -110,8 +118,9 @@ func TestRefusals(t *testing.T) {
 		"65 letters":  {ballot: strings.Repeat("a", 65), code: connect.CodeInvalidArgument, detail: malformed},
 		"unknown":     {ballot: "none", code: connect.CodeNotFound, detail: &statusv1.ErrorDetail{Code: statusv1.Code_CODE_BALLOT_NOT_FOUND}},
 		"start":       {known: directory{empty: true}, code: connect.CodeUnavailable, detail: unavailable},
-		"no epoch":    {epochs: &epochs{none: true}, code: connect.CodeUnavailable, detail: unavailable},
-		"other epoch": {ledger: fixed{err: redisledger.ErrWrongEpoch}, code: connect.CodeUnavailable, detail: unavailable},
+		"other epoch": {ledger: fixed{err: ledger.ErrOver}, code: connect.CodeUnavailable, detail: unavailable},
+		"paused":      {ballot: "paused", ledger: fixed{state: never}, code: connect.CodeFailedPrecondition, detail: closed},
+		"over":        {ballot: "over", ledger: fixed{state: over}, code: connect.CodeFailedPrecondition, detail: closed},
 		"Redis away":  {ledger: fixed{err: errors.New("dial tcp 10.0.0.1: refused")}, code: connect.CodeUnavailable, detail: unavailable},
 		"no ticket":   {ledger: fixed{state: never}, code: connect.CodeUnavailable, detail: expired},
 		"S75 expired": {ledger: fixed{state: over}, code: connect.CodeUnavailable, detail: expired},
@@ -125,10 +134,7 @@ func TestRefusals(t *testing.T) {
 			if c.ledger == nil {
 				c.ledger = fixed{state: current()}
 			}
-			if c.epochs == nil {
-				c.epochs = &epochs{}
-			}
-			got, err := get(t, c.ledger, c.epochs, c.known, c.ballot)
+			got, err := get(t, c.ledger, c.known, c.ballot)
 			if got != nil || connect.CodeOf(err) != c.code {
 				t.Fatalf("%v, %v; want %v", got, err, c.code)
 			}

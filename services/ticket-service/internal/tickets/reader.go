@@ -3,9 +3,9 @@ package tickets
 
 import (
 	"context"
-	"errors"
 	"sync"
 
+	"github.com/littlevote/littlevote/libs/epoch"
 	"github.com/littlevote/littlevote/libs/groupcommit"
 	"github.com/littlevote/littlevote/libs/redisledger"
 )
@@ -17,25 +17,15 @@ const (
 	maxWaiting = 20_000
 )
 
-// errNoLedger says that no epoch is open in Redis.
-var errNoLedger = errors.New("tickets: no ledger is open")
-
-// Ledger is the part of redisledger that reading needs.
+// Ledger is the tickets of the open epoch; see ledger.Tickets.
 type Ledger interface {
-	Ticket(ctx context.Context, f redisledger.Fence, ballot string) (redisledger.TicketState, error)
-}
-
-// Epochs knows the ledger of the open epoch.
-type Epochs interface {
-	Current() (f redisledger.Fence, ok bool)
-	Suspect() // a script has said that Current is not the ledger
+	Ticket(ctx context.Context, ballot string) (epoch.Ledger, redisledger.TicketState, error)
 }
 
 // Reader reads tickets. Callers who ask for the same ballot while a fetch is under way share the next one, and only
 // that: a fetch that has been sent may have missed what its later callers know to have happened.
 type Reader struct {
 	ledger Ledger
-	epochs Epochs
 
 	mu       sync.Mutex
 	ballots  map[string]*groupcommit.Batcher[chan<- answer]
@@ -49,8 +39,8 @@ type answer struct {
 }
 
 // NewReader returns a reader; Close ends it.
-func NewReader(ledger Ledger, epochs Epochs) *Reader {
-	return &Reader{ledger: ledger, epochs: epochs, ballots: map[string]*groupcommit.Batcher[chan<- answer]{}}
+func NewReader(ledger Ledger) *Reader {
+	return &Reader{ledger: ledger, ballots: map[string]*groupcommit.Batcher[chan<- answer]{}}
 }
 
 // Get reads the newest ticket of a ballot that exists.
@@ -92,7 +82,7 @@ func (r *Reader) batcher(ballot string) (*groupcommit.Batcher[chan<- answer], er
 	if b == nil {
 		cfg := groupcommit.Config{Workers: 1, MaxBatch: maxTogether, MaxQueue: maxWaiting}
 		b = groupcommit.New(cfg, func(ctx context.Context, waiting []chan<- answer) {
-			state, err := r.fetch(ctx, ballot)
+			_, state, err := r.ledger.Ticket(ctx, ballot)
 			for _, w := range waiting {
 				w <- answer{state, err}
 			}
@@ -100,16 +90,4 @@ func (r *Reader) batcher(ballot string) (*groupcommit.Batcher[chan<- answer], er
 		r.ballots[ballot] = b
 	}
 	return b, nil
-}
-
-func (r *Reader) fetch(ctx context.Context, ballot string) (redisledger.TicketState, error) {
-	f, ok := r.epochs.Current()
-	if !ok {
-		return redisledger.TicketState{}, errNoLedger
-	}
-	state, err := r.ledger.Ticket(ctx, f, ballot)
-	if errors.Is(err, redisledger.ErrWrongEpoch) {
-		r.epochs.Suspect()
-	}
-	return state, err
 }

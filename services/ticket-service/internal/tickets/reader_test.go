@@ -7,44 +7,36 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/littlevote/littlevote/libs/epoch"
 	"github.com/littlevote/littlevote/libs/groupcommit"
 	"github.com/littlevote/littlevote/libs/redisledger"
 )
 
-// ledger is a ledger whose answers the test lets go one by one.
-type ledger struct {
+// steered is a ledger whose answers the test lets go one by one.
+type steered struct {
 	sent   chan string                  // a fetch of that ballot is on its way
 	answer chan redisledger.TicketState // … and this is what it finds
-	err    error
 	calls  atomic.Int64
 }
 
-func newLedger() *ledger {
-	return &ledger{sent: make(chan string), answer: make(chan redisledger.TicketState)}
+func newSteered() *steered {
+	return &steered{sent: make(chan string), answer: make(chan redisledger.TicketState)}
 }
 
-func (l *ledger) Ticket(ctx context.Context, _ redisledger.Fence, ballot string) (redisledger.TicketState, error) {
+func (l *steered) Ticket(ctx context.Context, ballot string) (in epoch.Ledger, state redisledger.TicketState, err error) {
 	l.calls.Add(1)
 	select {
 	case l.sent <- ballot:
 	case <-ctx.Done():
-		return redisledger.TicketState{}, ctx.Err()
+		return in, state, ctx.Err()
 	}
 	select {
 	case s := <-l.answer:
-		return s, l.err
+		return in, s, nil
 	case <-ctx.Done():
-		return redisledger.TicketState{}, ctx.Err()
+		return in, state, ctx.Err()
 	}
 }
-
-type epochs struct {
-	none     bool
-	suspects int
-}
-
-func (e *epochs) Current() (redisledger.Fence, bool) { return redisledger.Fence{Epoch: 1}, !e.none }
-func (e *epochs) Suspect()                           { e.suspects++ }
 
 func numbered(n int64) redisledger.TicketState { return redisledger.TicketState{LastNumber: n} }
 
@@ -79,9 +71,9 @@ func waiting(t *testing.T, r *Reader, ballot string, n int) {
 	}
 }
 
-func newReader(t *testing.T, l *ledger, e *epochs) *Reader {
+func newReader(t *testing.T, l *steered) *Reader {
 	t.Helper()
-	r := NewReader(l, e)
+	r := NewReader(l)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
@@ -93,8 +85,8 @@ func newReader(t *testing.T, l *ledger, e *epochs) *Reader {
 // However many ask while a fetch is under way, one more answers them all; and nobody gets an answer that was on its way
 // before he asked.
 func TestS58ReadersShareTheNextFetch(t *testing.T) {
-	l := newLedger()
-	r := newReader(t, l, &epochs{})
+	l := newSteered()
+	r := newReader(t, l)
 	first := ask(t, r, "main", 1)
 	<-l.sent
 	rest := ask(t, r, "main", 1000)
@@ -116,8 +108,8 @@ func TestS58ReadersShareTheNextFetch(t *testing.T) {
 }
 
 func TestOneReadersCancellationIsHisOwn(t *testing.T) {
-	l := newLedger()
-	r := newReader(t, l, &epochs{})
+	l := newSteered()
+	r := newReader(t, l)
 	ctx, cancel := context.WithCancel(t.Context())
 	gone := make(chan error)
 	go func() {
@@ -138,8 +130,8 @@ func TestOneReadersCancellationIsHisOwn(t *testing.T) {
 }
 
 func TestBallotsDoNotWaitForEachOther(t *testing.T) {
-	l := newLedger()
-	r := newReader(t, l, &epochs{})
+	l := newSteered()
+	r := newReader(t, l)
 	slow := ask(t, r, "slow", 1)
 	<-l.sent
 	quick := ask(t, r, "main", 1)
@@ -152,21 +144,8 @@ func TestBallotsDoNotWaitForEachOther(t *testing.T) {
 	slow()
 }
 
-func TestWrongEpochIsReported(t *testing.T) {
-	l, e := newLedger(), &epochs{}
-	l.err = redisledger.ErrWrongEpoch
-	r := newReader(t, l, e)
-	go func() {
-		<-l.sent
-		l.answer <- numbered(0)
-	}()
-	if _, err := r.Get(t.Context(), "main"); !errors.Is(err, redisledger.ErrWrongEpoch) || e.suspects != 1 {
-		t.Errorf("%v, suspected %d times", err, e.suspects)
-	}
-}
-
 func TestClosedReaderRefuses(t *testing.T) {
-	r := NewReader(newLedger(), &epochs{})
+	r := NewReader(newSteered())
 	r.Close(t.Context())
 	if _, err := r.Get(t.Context(), "main"); !errors.Is(err, groupcommit.ErrClosed) {
 		t.Error(err)

@@ -1,0 +1,46 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/littlevote/littlevote/libs/epoch"
+	"github.com/littlevote/littlevote/libs/pgledger"
+	"github.com/littlevote/littlevote/libs/redisledger"
+)
+
+// Postgres is the store of epochs in Postgres. It needs the primary.
+type Postgres struct{ Pool *pgxpool.Pool }
+
+// Ticket implements Store.
+func (p Postgres) Ticket(ctx context.Context, l epoch.Ledger, ballot string) (redisledger.TicketState, error) {
+	found, err := pgledger.ReadTicket(ctx, p.Pool, l.Epoch, ballot)
+	if err != nil {
+		return redisledger.TicketState{}, notOpen(err)
+	}
+	state := redisledger.TicketState{Now: found.Now, LastNumber: found.LastNumber, Successor: found.Successor}
+	if found.Newest != nil {
+		newest := redisledger.Ticket(*found.Newest)
+		state.Newest = &newest
+	}
+	return state, nil
+}
+
+// Mint implements Store.
+func (p Postgres) Mint(ctx context.Context, l epoch.Ledger, ballot string, m redisledger.Mint) (
+	redisledger.Minted, time.Time, time.Time, error,
+) {
+	done, created, expires, err := pgledger.MintTicket(ctx, p.Pool, l.Epoch, ballot, pgledger.Mint(m))
+	return redisledger.Minted(done), created, expires, notOpen(err)
+}
+
+func notOpen(err error) error {
+	if errors.Is(err, pgledger.ErrNotOpen) {
+		return fmt.Errorf("%w: %w", ErrOver, err)
+	}
+	return err
+}
