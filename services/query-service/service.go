@@ -22,11 +22,15 @@ import (
 // drainTimeout is how long reads that were taken may go on after the RPC port has stopped.
 const drainTimeout = 2 * time.Second
 
+// probeTimeout bounds one sign of life from Redis; it is called away after a second without any.
+const probeTimeout = 500 * time.Millisecond
+
 // Service is one instance.
 type Service struct {
 	cfg     Config
 	log     *slog.Logger
 	rdb     redis.UniversalClient
+	probe   redis.UniversalClient // answers whether Redis does, and has no reads to wait behind
 	primary *pgxpool.Pool
 	replica *pgxpool.Pool
 	epochs  *epoch.Participant
@@ -48,6 +52,9 @@ func (s *Service) connect(ctx context.Context, host service.Host) (err error) {
 	if s.rdb, err = redisledger.Open(s.cfg.Redis.URL, s.cfg.Redis.PoolSize, s.cfg.Redis.Timeout); err != nil {
 		return err
 	}
+	if s.probe, err = redisledger.Open(s.cfg.Redis.URL, 1, min(s.cfg.Redis.Timeout, probeTimeout)); err != nil {
+		return err
+	}
 	if s.primary, err = pgledger.Open(ctx, s.cfg.Postgres); err != nil {
 		return err
 	}
@@ -56,14 +63,23 @@ func (s *Service) connect(ctx context.Context, host service.Host) (err error) {
 			return err
 		}
 	}
-	s.epochs = epoch.NewParticipant(s.primary, epoch.Config{
+	s.epochs = epoch.NewParticipant(epoch.NewStore(s.primary), pinger{s.probe}, epoch.Config{
 		ID:        epoch.NewID(),
 		Service:   "query-service",
 		Lease:     s.cfg.Participant.Lease,
 		Heartbeat: s.cfg.Participant.Heartbeat,
 	}, s.log)
-	reader := reading.NewReader(redisledger.New(s.rdb), s.epochs, s.replica, s.primary, s.cfg.Query.Timeout, s.log)
-	s.reads = reading.NewService(reading.Config{Workers: s.cfg.Query.Workers, Queue: s.cfg.Query.Queue}, reader, s.primary, s.log)
+	metrics, err := reading.NewMetrics(host.Meter)
+	if err != nil {
+		return err
+	}
+	reader := reading.NewReader(reading.Stores{
+		Redis: redisledger.New(s.rdb), Replica: s.replica, Primary: s.primary, Timeout: s.cfg.Query.Timeout,
+	}, s.epochs)
+	s.reads, err = reading.NewService(reading.Config{Workers: s.cfg.Query.Workers, Queue: s.cfg.Query.Queue}, reader, metrics, s.log)
+	if err != nil {
+		return err
+	}
 	host.Health.Check("ballots", s.reads.Ready)
 	path, handler := queryv1connect.NewQueryServiceHandler(s.reads, service.HandlerOptions(s.log)...)
 	s.rpc, err = service.NewRPC(s.cfg.Query.Listen, s.cfg.TLS, host.Health,
@@ -99,7 +115,15 @@ func (s *Service) close() {
 			pool.Close()
 		}
 	}
-	if s.rdb != nil {
-		_ = s.rdb.Close()
+	for _, rdb := range []redis.UniversalClient{s.rdb, s.probe} {
+		if rdb != nil {
+			_ = rdb.Close()
+		}
 	}
 }
+
+// pinger is how the participant asks Redis for a sign of life.
+type pinger struct{ rdb redis.UniversalClient }
+
+// Ping is part of epoch.Pinger.
+func (p pinger) Ping(ctx context.Context) error { return p.rdb.Ping(ctx).Err() }

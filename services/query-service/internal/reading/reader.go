@@ -1,4 +1,5 @@
-// Package reading finds the counts of a ballot: in Redis while an epoch is open there, else in Postgres.
+// Package reading finds the counts of a ballot: in the store that decides its votes, else in one that may lag and is
+// said to.
 package reading
 
 import (
@@ -6,12 +7,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/littlevote/littlevote/libs/epoch"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 	queryv1 "github.com/littlevote/littlevote/proto/gen/littlevote/query/v1"
@@ -19,112 +21,231 @@ import (
 
 // Epochs says which ledger may be read now, and whether what it said may still be told.
 type Epochs interface {
-	Current() (redisledger.Fence, bool)
-	Live(f redisledger.Fence) bool
+	Current() (epoch.Ledger, bool)
+	Live(l epoch.Ledger) bool
 	Suspect()
+	RedisAway() bool
 }
+
+// Stores is what a Reader reads from.
+type Stores struct {
+	Redis   *redisledger.Ledger
+	Replica *pgxpool.Pool // nil: there is none
+	Primary *pgxpool.Pool
+	Timeout time.Duration // of one statement
+}
+
+const (
+	// replicaRest is how long a replica that failed is left alone: a read must not wait for it each time.
+	replicaRest = 5 * time.Second
+	// exactAtOnce bounds the statements for reads with tokens: they may be repeated until a deadline, on the server that
+	// decides votes meanwhile.
+	exactAtOnce = 8
+)
 
 // Reader reads from one store after the other.
 type Reader struct {
-	ledger  *redisledger.Ledger
-	epochs  Epochs
-	replica *pgxpool.Pool // nil: there is none
-	primary *pgxpool.Pool
-	timeout time.Duration // per Postgres server
-	log     *slog.Logger
+	Stores
+
+	epochs      Epochs
+	replicaBack atomic.Int64 // Unix nanoseconds; before that the replica is not asked
+	exact       chan struct{}
 }
 
 // NewReader returns a reader.
-func NewReader(
-	ledger *redisledger.Ledger, epochs Epochs, replica, primary *pgxpool.Pool, timeout time.Duration, log *slog.Logger,
-) *Reader {
-	return &Reader{ledger: ledger, epochs: epochs, replica: replica, primary: primary, timeout: timeout, log: log}
+func NewReader(stores Stores, epochs Epochs) *Reader {
+	return &Reader{Stores: stores, epochs: epochs, exact: make(chan struct{}, exactAtOnce)}
 }
 
 // counts is what a store said of a ballot.
 type counts struct {
 	list   []redisledger.Count // in the order of the names asked for; by name, if all were asked for
 	source queryv1.Source
+	stale  bool
 	asOf   time.Time
+	epoch  int64 // that was on, as the store had it
 }
 
-// errNotOpen says that no epoch is open in Redis, as far as this process may believe.
-var errNotOpen = errors.New("no epoch is open in Redis")
+var (
+	errNotOpen = errors.New("redis: no epoch is open there, as far as this process may believe")
+	errAway    = errors.New("redis: no answer for a while")
+	errNone    = errors.New("replica: there is none")
+	errResting = errors.New("replica: it failed a moment ago")
+	errOlder   = errors.New("the token's vote is not there yet")
+)
 
 // read returns the counts of the names, or of every name of the ballot if there are none.
 func (r *Reader) read(ctx context.Context, ballot string, names []string) (counts, error) {
-	c, err := r.fromRedis(ctx, ballot, names)
-	if err == nil {
+	c, err := r.first(ctx, ballot, names, nil)
+	if err == nil && c.stale && r.follow(ctx, c.epoch) {
+		if again, err := r.first(ctx, ballot, names, nil); err == nil {
+			return again, nil
+		}
+	}
+	return c, err
+}
+
+// follow waits a moment for this process to learn of an epoch that a read has met before its heartbeat did; false if it
+// knows that epoch already, or does not learn of it in time.
+func (r *Reader) follow(ctx context.Context, number int64) bool {
+	const steps, step = 10, 20 * time.Millisecond
+	for n := range steps {
+		ledger, open := r.epochs.Current()
+		if !open || ledger.Epoch >= number {
+			return open && n > 0
+		}
+		r.epochs.Suspect()
+		if !pause(ctx, step) {
+			return false
+		}
+	}
+	return false
+}
+
+// first asks one store after the other: the one that decides votes, then those that may lag. With a token a store counts
+// only if it has seen the token's vote.
+func (r *Reader) first(ctx context.Context, ballot string, names []string, token *pgledger.Token) (counts, error) {
+	ledger, open := r.epochs.Current()
+	c, err := r.fromRedis(ctx, ledger, open, ballot, names)
+	switch {
+	case err == nil && token != nil && c.epoch < token.Epoch:
+		r.epochs.Suspect() // the epoch has changed, and this process will know in a moment
+		return counts{}, errOlder
+	case err == nil:
 		return c, nil
 	}
-	causes := []error{fmt.Errorf("redis: %w", err)}
-	if r.replica != nil {
-		c, err := r.fromPostgres(ctx, r.replica, ballot, names)
-		c.source = queryv1.Source_SOURCE_POSTGRES_REPLICA
+	causes := []error{err}
+	if token != nil {
+		select {
+		case r.exact <- struct{}{}:
+			defer func() { <-r.exact }()
+		case <-ctx.Done():
+			return counts{}, ctx.Err()
+		}
+	}
+	servers := []server{r.fromReplica, r.fromPrimary}
+	if open && ledger.Mode == epoch.Postgres {
+		slices.Reverse(servers)
+	}
+	for _, from := range servers {
+		c, err := from(ctx, ballot, names, token)
 		if err == nil {
 			return c, nil
 		}
-		causes = append(causes, fmt.Errorf("replica: %w", err))
+		causes = append(causes, err)
 	}
-	c, err = r.fromPostgres(ctx, r.primary, ballot, names)
-	c.source = queryv1.Source_SOURCE_POSTGRES_PRIMARY
-	if err == nil {
-		return c, nil
-	}
-	return counts{}, errors.Join(append(causes, fmt.Errorf("primary: %w", err))...)
+	return counts{}, errors.Join(causes...)
 }
 
-func (r *Reader) fromRedis(ctx context.Context, ballot string, names []string) (counts, error) {
-	fence, ok := r.epochs.Current()
-	if !ok {
+// server reads from one Postgres server.
+type server func(ctx context.Context, ballot string, names []string, token *pgledger.Token) (counts, error)
+
+// fromRedis reads the live counts, while Redis is the ledger.
+func (r *Reader) fromRedis(ctx context.Context, ledger epoch.Ledger, open bool, ballot string, names []string) (counts, error) {
+	switch {
+	case !open || ledger.Mode != epoch.Redis:
 		return counts{}, errNotOpen
+	case r.epochs.RedisAway():
+		return counts{}, errAway
 	}
-	list, asOf, err := r.ledger.Tally(ctx, fence, ballot, names)
+	list, asOf, err := r.Redis.Tally(ctx, ledger.Fence(), ballot, names)
 	if errors.Is(err, redisledger.ErrWrongEpoch) {
 		r.epochs.Suspect()
 	}
 	if err != nil {
-		return counts{}, err
+		return counts{}, fmt.Errorf("redis: %w", err)
 	}
-	if !r.epochs.Live(fence) {
+	if !r.epochs.Live(ledger) {
 		return counts{}, errNotOpen
 	}
 	if len(names) == 0 {
 		sortByName(list)
 	}
-	return counts{list: list, source: queryv1.Source_SOURCE_REDIS, asOf: asOf}, nil
+	return counts{list: list, source: queryv1.Source_SOURCE_REDIS, asOf: asOf, epoch: ledger.Epoch}, nil
 }
 
-func (r *Reader) fromPostgres(ctx context.Context, pool *pgxpool.Pool, ballot string, names []string) (counts, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.timeout)
-	defer cancel()
-	var all []string
-	if len(names) > 0 {
-		all = names
+// fromReplica reads counts that may be behind.
+func (r *Reader) fromReplica(ctx context.Context, ballot string, names []string, token *pgledger.Token) (counts, error) {
+	switch {
+	case r.Replica == nil:
+		return counts{}, errNone
+	case time.Now().UnixNano() < r.replicaBack.Load():
+		return counts{}, errResting
 	}
-	rows, err := pgledger.Tallies(ctx, pool, ballot, all)
+	c, err := r.fromPostgres(ctx, r.Replica, ballot, names, token)
+	c.source, c.stale = queryv1.Source_SOURCE_POSTGRES_REPLICA, true
+	if err != nil && !errors.Is(err, errOlder) && ctx.Err() == nil {
+		r.replicaBack.Store(time.Now().Add(replicaRest).UnixNano())
+	}
 	if err != nil {
-		return counts{}, err
-	}
-	found := make(map[string]redisledger.Count, len(rows))
-	c := counts{asOf: time.Now(), list: make([]redisledger.Count, 0, max(len(names), len(rows)))}
-	for _, t := range rows {
-		found[t.Username] = redisledger.Count{Name: t.Username, Votes: t.Votes, UpdatedAt: t.UpdatedAt}
-	}
-	for _, n := range names {
-		row := found[n]
-		row.Name = n
-		c.list = append(c.list, row)
-	}
-	if len(names) == 0 {
-		for _, row := range found {
-			c.list = append(c.list, row)
-		}
-		sortByName(c.list)
+		return c, fmt.Errorf("replica: %w", err)
 	}
 	return c, nil
 }
 
+// fromPrimary reads counts that are exact if votes are decided there: the statement reads the epoch's row with them, so
+// it does not matter what this process believes.
+func (r *Reader) fromPrimary(ctx context.Context, ballot string, names []string, token *pgledger.Token) (counts, error) {
+	c, err := r.fromPostgres(ctx, r.Primary, ballot, names, token)
+	c.source = queryv1.Source_SOURCE_POSTGRES_PRIMARY
+	if err != nil {
+		return c, fmt.Errorf("primary: %w", err)
+	}
+	return c, nil
+}
+
+func (r *Reader) fromPostgres(
+	ctx context.Context, pool *pgxpool.Pool, ballot string, names []string, token *pgledger.Token,
+) (counts, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
+	defer cancel()
+	var asked []string // nil: all
+	if len(names) > 0 {
+		asked = names
+	}
+	rows, row, seen, err := pgledger.TalliesAt(ctx, pool, ballot, asked, token)
+	if err != nil {
+		return counts{}, err
+	}
+	if !seen {
+		return counts{}, errOlder
+	}
+	c := counts{asOf: time.Now(), epoch: row.Number, stale: !decides(row)}
+	c.list = listed(rows, names)
+	return c, nil
+}
+
+// decides says that votes were decided in Postgres under this row, so that every acknowledged one is in the counts.
+func decides(row pgledger.Epoch) bool {
+	return row.State == "open" && epoch.Mode(row.Mode) == epoch.Postgres
+}
+
+// listed puts rows into the order of the names; without names they are by name already.
+func listed(rows []pgledger.Tally, names []string) []redisledger.Count {
+	all := make([]redisledger.Count, len(rows))
+	index := make(map[string]int, len(rows))
+	for i, t := range rows {
+		all[i] = redisledger.Count{Name: t.Username, Votes: t.Votes, UpdatedAt: t.UpdatedAt}
+		index[t.Username] = i
+	}
+	if len(names) == 0 {
+		return all
+	}
+	return pick(all, index, names)
+}
+
 func sortByName(list []redisledger.Count) {
 	slices.SortFunc(list, func(a, b redisledger.Count) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// pause waits; false if ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }

@@ -8,13 +8,11 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/littlevote/littlevote/libs/groupcommit"
 	"github.com/littlevote/littlevote/libs/pgledger"
-	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/service"
 	queryv1 "github.com/littlevote/littlevote/proto/gen/littlevote/query/v1"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
@@ -32,6 +30,7 @@ const (
 type Service struct {
 	reader  *Reader
 	ballots *ballots
+	metrics *Metrics
 	log     *slog.Logger
 }
 
@@ -42,13 +41,24 @@ type Config struct {
 }
 
 // NewService returns a service that knows its ballots once Run has read them.
-func NewService(cfg Config, reader *Reader, pool *pgxpool.Pool, log *slog.Logger) *Service {
+func NewService(cfg Config, reader *Reader, metrics *Metrics, log *slog.Logger) (*Service, error) {
 	open := func(rules pgledger.Ballot) *shelf { return newShelf(rules, reader, cfg) }
-	return &Service{
+	s := &Service{
 		reader:  reader,
-		ballots: &ballots{pool: pool, open: open, log: log, names: map[string]*shelf{}},
+		ballots: &ballots{pool: reader.Primary, open: open, log: log, names: map[string]*shelf{}},
+		metrics: metrics,
 		log:     log,
 	}
+	return s, metrics.watch(s.waiting)
+}
+
+// waiting is how many reads wait for a fetch.
+func (s *Service) waiting() int {
+	n := 0
+	for _, b := range s.ballots.all() {
+		n += b.fetches.Len()
+	}
+	return n
 }
 
 // Run keeps the directory of ballots fresh until ctx ends.
@@ -64,91 +74,6 @@ func (s *Service) Close(ctx context.Context) {
 	}
 }
 
-// shelf is a ballot and its fetches.
-type shelf struct {
-	rules   pgledger.Ballot
-	fetches *groupcommit.Batcher[*read]
-}
-
-// read is one TallyRead on its way.
-type read struct {
-	names  []string // empty: all
-	result chan result
-}
-
-type result struct {
-	counts counts
-	err    error
-}
-
-func newShelf(rules pgledger.Ballot, reader *Reader, cfg Config) *shelf {
-	s := &shelf{rules: rules}
-	s.fetches = groupcommit.New(
-		groupcommit.Config{Workers: cfg.Workers, MaxBatch: maxFetch, MaxQueue: cfg.Queue},
-		func(ctx context.Context, reads []*read) { s.fetch(ctx, reader, reads) },
-	)
-	return s
-}
-
-// fetch answers many reads by one fetch of all names they ask for.
-func (s *shelf) fetch(ctx context.Context, reader *Reader, reads []*read) {
-	names := s.union(reads)
-	c, err := reader.read(ctx, s.rules.Name, names)
-	index := map[string]int{}
-	for i, count := range c.list {
-		index[count.Name] = i
-	}
-	for _, r := range reads {
-		if err != nil {
-			r.result <- result{err: err}
-			continue
-		}
-		own := counts{source: c.source, asOf: c.asOf, list: c.list}
-		if len(r.names) > 0 || s.rules.Candidates != nil {
-			own.list = pick(c.list, index, s.asked(r.names))
-		}
-		r.result <- result{counts: own}
-	}
-}
-
-// asked returns the names that a read of names means; a closed list knows all of its own.
-func (s *shelf) asked(names []string) []string {
-	if len(names) == 0 {
-		return s.rules.Candidates
-	}
-	return names
-}
-
-// union returns every name that is asked for, once; none if some read asks for all names of an open list.
-func (s *shelf) union(reads []*read) []string {
-	var names []string
-	seen := map[string]bool{}
-	for _, r := range reads {
-		asked := s.asked(r.names)
-		if len(asked) == 0 {
-			return nil
-		}
-		for _, n := range asked {
-			if !seen[n] {
-				seen[n] = true
-				names = append(names, n)
-			}
-		}
-	}
-	return names
-}
-
-func pick(list []redisledger.Count, index map[string]int, names []string) []redisledger.Count {
-	out := make([]redisledger.Count, len(names))
-	for i, n := range names {
-		out[i] = redisledger.Count{Name: n}
-		if at, ok := index[n]; ok {
-			out[i] = list[at]
-		}
-	}
-	return out
-}
-
 // GetTallies implements QueryServiceHandler.
 func (s *Service) GetTallies(ctx context.Context, req *queryv1.GetTalliesRequest) (*queryv1.GetTalliesResponse, error) {
 	if err := checkBounds(req.GetReads()); err != nil {
@@ -157,7 +82,7 @@ func (s *Service) GetTallies(ctx context.Context, req *queryv1.GetTalliesRequest
 	tallies := make([]*queryv1.Tally, len(req.GetReads()))
 	waiting := make([]*read, len(req.GetReads()))
 	for i, r := range req.GetReads() {
-		tally, read, err := s.begin(r)
+		tally, read, err := s.begin(ctx, r)
 		if err != nil {
 			return nil, err
 		}
@@ -167,22 +92,40 @@ func (s *Service) GetTallies(ctx context.Context, req *queryv1.GetTalliesRequest
 		if r == nil {
 			continue
 		}
-		select {
-		case res := <-r.result:
-			if res.err != nil {
-				s.log.WarnContext(ctx, "no store answers a read", "ballot", tallies[i].GetBallot(), "error", res.err)
-				return nil, unavailable("no store that holds counts answers")
-			}
-			fill(tallies[i], res.counts)
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		c, err := s.await(ctx, r)
+		if err != nil {
+			return nil, err
 		}
+		fill(tallies[i], c)
+		s.metrics.answered(ctx, c.source, c.stale)
 	}
 	return &queryv1.GetTalliesResponse{Tallies: tallies}, nil
 }
 
+// await returns the counts of a read that was begun.
+func (s *Service) await(ctx context.Context, r *read) (counts, error) {
+	began := time.Now()
+	var res result
+	select {
+	case res = <-r.result:
+	case <-ctx.Done():
+		return counts{}, ctx.Err()
+	}
+	if r.token != nil {
+		c, err := s.notOlder(ctx, r, res)
+		s.metrics.waited(ctx, began, err == nil)
+		return c, err
+	}
+	if res.err != nil {
+		s.log.WarnContext(ctx, "no store answers a read", "ballot", r.shelf.rules.Name, "error", res.err)
+		s.metrics.refuse(ctx, reasonStores)
+		return counts{}, unavailable("no store that holds counts answers")
+	}
+	return res.counts, nil
+}
+
 // begin starts a read, or says in its tally why not.
-func (s *Service) begin(r *queryv1.TallyRead) (*queryv1.Tally, *read, error) {
+func (s *Service) begin(ctx context.Context, r *queryv1.TallyRead) (*queryv1.Tally, *read, error) {
 	name := r.GetBallot()
 	if name == "" {
 		name = defaultBallot
@@ -204,11 +147,21 @@ func (s *Service) begin(r *queryv1.TallyRead) (*queryv1.Tally, *read, error) {
 			}
 		}
 	}
-	started := &read{names: r.GetCandidates(), result: make(chan result, 1)}
+	started := &read{shelf: b, names: r.GetCandidates(), result: make(chan result, 1)}
+	if text := r.GetAtLeast(); text != "" {
+		token, ok := parseToken(text)
+		if !ok {
+			tally.Code = statusv1.Code_CODE_INVALID_ARGUMENT
+			return tally, nil, nil
+		}
+		started.token = &token
+	}
 	switch err := b.fetches.Put(started); {
 	case errors.Is(err, groupcommit.ErrFull):
+		s.metrics.refuse(ctx, reasonFull)
 		return nil, nil, overloaded()
 	case err != nil:
+		s.metrics.refuse(ctx, reasonStopping)
 		return nil, nil, unavailable("this instance is stopping")
 	}
 	return tally, started, nil
@@ -217,7 +170,7 @@ func (s *Service) begin(r *queryv1.TallyRead) (*queryv1.Tally, *read, error) {
 func fill(t *queryv1.Tally, c counts) {
 	t.Code = statusv1.Code_CODE_OK
 	t.Source = c.source
-	t.Stale = c.source != queryv1.Source_SOURCE_REDIS
+	t.Stale = c.stale
 	t.AsOf = timestamppb.New(c.asOf)
 	t.Counts = make([]*queryv1.Count, len(c.list))
 	for i, count := range c.list {
