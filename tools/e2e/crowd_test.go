@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/littlevote/littlevote/libs/testenv"
-	"github.com/littlevote/littlevote/tools/e2e/internal/checker"
-	"github.com/littlevote/littlevote/tools/e2e/internal/voter"
+	"github.com/littlevote/littlevote/tools/internal/checker"
+	"github.com/littlevote/littlevote/tools/internal/voter"
 )
 
 // progressTimeout bounds every wait for a crowd to get on.

@@ -11,9 +11,10 @@ import (
 	"time"
 
 	"github.com/littlevote/littlevote/libs/testenv"
-	"github.com/littlevote/littlevote/tools/e2e/internal/checker"
-	"github.com/littlevote/littlevote/tools/e2e/internal/system"
-	"github.com/littlevote/littlevote/tools/e2e/internal/voter"
+	"github.com/littlevote/littlevote/tools/e2e/internal/fixture"
+	"github.com/littlevote/littlevote/tools/internal/checker"
+	"github.com/littlevote/littlevote/tools/internal/system"
+	"github.com/littlevote/littlevote/tools/internal/voter"
 )
 
 // TestS17ProducerFailover kills the ticket-service that mints. Tickets must go on without a gap, and the other one must hold
@@ -36,7 +37,7 @@ func TestS17ProducerFailover(t *testing.T) {
 			if test.lock == "etcd" {
 				flags = append(flags, "--ticket-lock-etcd-endpoints="+strings.Join(testenv.Etcd(t), ","))
 			}
-			s := system.Start(t, system.Config{Replicas: 2, Flags: map[system.Kind][]string{system.Ticket: flags}})
+			s := fixture.Start(t, system.Config{Replicas: 2, Flags: map[system.Kind][]string{system.Ticket: flags}})
 			holder := awaitHolder(t, s.Service(system.Ticket, 0), s.Service(system.Ticket, 1))
 			other := s.Service(system.Ticket, 0)
 			if other == holder {

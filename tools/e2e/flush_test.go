@@ -7,8 +7,9 @@ import (
 
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/testenv"
-	"github.com/littlevote/littlevote/tools/e2e/internal/checker"
-	"github.com/littlevote/littlevote/tools/e2e/internal/system"
+	"github.com/littlevote/littlevote/tools/e2e/internal/fixture"
+	"github.com/littlevote/littlevote/tools/internal/checker"
+	"github.com/littlevote/littlevote/tools/internal/system"
 )
 
 // TestF7RedisEmptied empties Redis in the middle of load. Nobody may ever be shown a count without a vote that was
@@ -16,8 +17,8 @@ import (
 func TestF7RedisEmptied(t *testing.T) {
 	const voters, progress = 12, 100
 	const patience = 5*time.Second + slack
-	redis := system.OwnRedis(t)
-	s := system.Start(t, system.Config{Replicas: 2, Redis: redis, Flags: map[system.Kind][]string{
+	redis := fixture.OwnRedis(t)
+	s := fixture.Start(t, system.Config{Replicas: 2, Stores: system.Stores{Redis: redis}, Flags: map[system.Kind][]string{
 		system.Ticket: {"--ticket-cap=none", "--ticket-interval=1s"},
 	}})
 	before, err := pgledger.CurrentEpoch(t.Context(), s.Pool)
@@ -34,7 +35,7 @@ func TestF7RedisEmptied(t *testing.T) {
 		}
 		return nil
 	})
-	if err := system.Flush(redis); err != nil {
+	if err := fixture.Flush(redis); err != nil {
 		t.Fatal(err)
 	}
 	emptied := time.Now()

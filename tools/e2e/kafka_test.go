@@ -6,16 +6,17 @@ import (
 	"time"
 
 	"github.com/littlevote/littlevote/libs/testenv"
-	"github.com/littlevote/littlevote/tools/e2e/internal/checker"
-	"github.com/littlevote/littlevote/tools/e2e/internal/system"
+	"github.com/littlevote/littlevote/tools/e2e/internal/fixture"
+	"github.com/littlevote/littlevote/tools/internal/checker"
+	"github.com/littlevote/littlevote/tools/internal/system"
 )
 
 // TestS25VotesGoOnWithoutKafka takes Kafka away in the middle of load: votes are acknowledged all the same, and stand in
 // Postgres at once. What it may have got of the last ones before it went must not count again when it is back.
 func TestS25VotesGoOnWithoutKafka(t *testing.T) {
 	const voters, progress = 12, 100
-	kafka := system.OwnKafka(t)
-	s := system.Start(t, system.Config{Replicas: 2, Kafka: kafka.Brokers, Flags: map[system.Kind][]string{
+	kafka := fixture.OwnKafka(t)
+	s := fixture.Start(t, system.Config{Replicas: 2, Stores: system.Stores{Kafka: kafka.Brokers}, Flags: map[system.Kind][]string{
 		system.Ticket: {"--ticket-cap=none", "--ticket-interval=1s"},
 		system.Vote:   {"--vote-produce-timeout=300ms"},
 	}})

@@ -4,15 +4,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/littlevote/littlevote/tools/e2e/internal/checker"
-	"github.com/littlevote/littlevote/tools/e2e/internal/system"
+	"github.com/littlevote/littlevote/tools/e2e/internal/fixture"
+	"github.com/littlevote/littlevote/tools/internal/checker"
+	"github.com/littlevote/littlevote/tools/internal/system"
 )
 
 // TestKillEachService kills one of two in the middle of load and starts it again, one service after the other, on one
 // system and one history.
 func TestKillEachService(t *testing.T) {
 	const voters, progress = 16, 60
-	s := system.Start(t, system.Config{Replicas: 2, Flags: map[system.Kind][]string{
+	s := fixture.Start(t, system.Config{Replicas: 2, Flags: map[system.Kind][]string{
 		system.Ticket: {"--ticket-cap=none", "--ticket-interval=1s", "--ticket-lock-ttl=500ms"},
 	}})
 	history := &checker.History{}

@@ -13,15 +13,16 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection/grpc_reflection_v1"
 
-	"github.com/littlevote/littlevote/tools/e2e/internal/checker"
-	"github.com/littlevote/littlevote/tools/e2e/internal/system"
+	"github.com/littlevote/littlevote/tools/e2e/internal/fixture"
+	"github.com/littlevote/littlevote/tools/internal/checker"
+	"github.com/littlevote/littlevote/tools/internal/system"
 )
 
 const healthService = "grpc.health.v1.Health"
 
 // TestPorts asks every port what tools ask first: health, reflection, probes, metrics, and a vote by plain HTTP.
 func TestPorts(t *testing.T) {
-	s := system.Start(t, system.Config{})
+	s := fixture.Start(t, system.Config{})
 	for kind, name := range map[system.Kind]string{
 		system.Ticket:    "littlevote.ticket.v1.TicketService",
 		system.Vote:      "littlevote.vote.v1.VoteService",

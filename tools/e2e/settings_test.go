@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/littlevote/littlevote/tools/e2e/internal/process"
-	"github.com/littlevote/littlevote/tools/e2e/internal/system"
+	"github.com/littlevote/littlevote/tools/e2e/internal/fixture"
+	"github.com/littlevote/littlevote/tools/internal/process"
+	"github.com/littlevote/littlevote/tools/internal/system"
 )
 
 // programs are the services, and the all-in-one.
@@ -36,7 +37,7 @@ func TestS19UnknownKeysStopTheStart(t *testing.T) {
 		} {
 			t.Run(program+" "+name, func(t *testing.T) {
 				p := process.Start(t, process.Command{
-					Name: program, Program: program, Dir: t.TempDir(), Args: append(append([]string{}, args...), test.args...), Env: test.env,
+					Name: program, Program: filepath.Join(fixture.Programs(t), program), Dir: t.TempDir(), Args: append(append([]string{}, args...), test.args...), Env: test.env,
 				})
 				code, err := p.Wait(20 * time.Second)
 				if err != nil || code != 2 || !strings.Contains(p.Stderr(), test.key) {
@@ -67,7 +68,7 @@ func TestPrintConfigHidesSecrets(t *testing.T) {
 				env = append(env, name+"="+urls[name])
 			}
 			p := process.Start(t, process.Command{
-				Name: program, Program: program, Dir: t.TempDir(), Args: append(append([]string{}, args...), "--print-config"), Env: env,
+				Name: program, Program: filepath.Join(fixture.Programs(t), program), Dir: t.TempDir(), Args: append(append([]string{}, args...), "--print-config"), Env: env,
 			})
 			code, err := p.Wait(20 * time.Second)
 			output := p.Stdout()

@@ -6,16 +6,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/littlevote/littlevote/tools/e2e/internal/checker"
-	"github.com/littlevote/littlevote/tools/e2e/internal/system"
-	"github.com/littlevote/littlevote/tools/e2e/internal/voter"
+	"github.com/littlevote/littlevote/tools/e2e/internal/fixture"
+	"github.com/littlevote/littlevote/tools/internal/checker"
+	"github.com/littlevote/littlevote/tools/internal/system"
+	"github.com/littlevote/littlevote/tools/internal/voter"
 )
 
 // Each voter stops at an answer that says "exhausted". So the last window in which a vote counts is a full one: whoever
 // counted there went on until that window, or a later one, was exhausted, and there is no later one.
 func TestS32CapUnderSaturationIsExact(t *testing.T) {
 	const limit, voters, windows, interval = 100, 64, 4, time.Second
-	s := system.Start(t, system.Config{Replicas: 2, Flags: map[system.Kind][]string{
+	s := fixture.Start(t, system.Config{Replicas: 2, Flags: map[system.Kind][]string{
 		system.Ticket: {"--ticket-cap=100", "--ticket-interval=" + interval.String()},
 	}})
 	first := freshTicket(t, s.Gateways[0], "main")
@@ -60,7 +61,7 @@ func TestS32CapUnderSaturationIsExact(t *testing.T) {
 
 func TestS33ExpiredTicketCountsNothing(t *testing.T) {
 	const voters = 32
-	s := system.Start(t, system.Config{Replicas: 2, Flags: map[system.Kind][]string{
+	s := fixture.Start(t, system.Config{Replicas: 2, Flags: map[system.Kind][]string{
 		system.Ticket: {"--ticket-cap=1000", "--ticket-interval=1s"},
 	}})
 	expired := awaitTicket(t, s.Gateways[0], "main", "")

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,10 +13,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/littlevote/littlevote/libs/testenv"
-	"github.com/littlevote/littlevote/tools/e2e/internal/checker"
-	"github.com/littlevote/littlevote/tools/e2e/internal/process"
-	"github.com/littlevote/littlevote/tools/e2e/internal/system"
-	"github.com/littlevote/littlevote/tools/e2e/internal/voter"
+	"github.com/littlevote/littlevote/tools/e2e/internal/fixture"
+	"github.com/littlevote/littlevote/tools/internal/checker"
+	"github.com/littlevote/littlevote/tools/internal/process"
+	"github.com/littlevote/littlevote/tools/internal/voter"
 )
 
 // TestUp is the life of one data directory: a first start, the commands, kill -9 in the middle of load, Ctrl-C in the middle
@@ -25,7 +26,7 @@ func TestUp(t *testing.T) {
 	dir := testenv.Dir(t)
 	history := &checker.History{}
 
-	first := system.StartUp(t, "up-1", dir, "--ticket-cap", "none")
+	first := fixture.StartUp(t, "up-1", dir, "--ticket-cap", "none")
 	t.Run("says where everything is", func(t *testing.T) { addresses(t, first) })
 	t.Run("commands", func(t *testing.T) { commands(t, dir, first, history) })
 	t.Run("refuses a second one on the same data", func(t *testing.T) { secondUp(t, dir) })
@@ -34,7 +35,7 @@ func TestUp(t *testing.T) {
 	first.Kill()
 	c.stop()
 
-	second := system.StartUp(t, "up-2", dir, "--ticket-cap", "none")
+	second := fixture.StartUp(t, "up-2", dir, "--ticket-cap", "none")
 	resolve(t, second.Gateway, history)
 	second.Verify(t, second.Gateway, history)
 	c = gather(t, []*voter.Client{second.Gateway}, history, voters, alternating(true))
@@ -50,12 +51,12 @@ func TestUp(t *testing.T) {
 	t.Logf("stopped %v after Ctrl-C", time.Since(interrupted).Round(time.Millisecond))
 	c.stop()
 
-	third := system.StartUp(t, "up-3", dir, "--ticket-cap", "none")
+	third := fixture.StartUp(t, "up-3", dir, "--ticket-cap", "none")
 	resolve(t, third.Gateway, history)
 	third.Verify(t, third.Gateway, history)
 }
 
-func addresses(t *testing.T, up *system.Up) {
+func addresses(t *testing.T, up *fixture.Up) {
 	want := []string{"admin", "gateway", "kafka", "persister", "postgres", "query", "redis", "ticket", "vote"}
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(up.Addresses))); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
@@ -79,7 +80,7 @@ func addresses(t *testing.T, up *system.Up) {
 func secondUp(t *testing.T, dir string) {
 	started := time.Now()
 	p := process.Start(t, process.Command{
-		Name: "second", Program: "littlevote", Dir: t.TempDir(),
+		Name: "second", Program: filepath.Join(fixture.Programs(t), "littlevote"), Dir: t.TempDir(),
 		Args: []string{"up", "--data-dir", dir, "--listen", "127.0.0.1:0"},
 	})
 	code, err := p.Wait(20 * time.Second)
@@ -92,7 +93,7 @@ func secondUp(t *testing.T, dir string) {
 // command runs littlevote and returns what it printed; it must end with the exit code.
 func command(t *testing.T, code int, args ...string) string {
 	t.Helper()
-	p := process.Start(t, process.Command{Name: args[0], Program: "littlevote", Dir: t.TempDir(), Args: args})
+	p := process.Start(t, process.Command{Name: args[0], Program: filepath.Join(fixture.Programs(t), "littlevote"), Dir: t.TempDir(), Args: args})
 	got, err := p.Wait(time.Minute)
 	if err != nil || got != code {
 		t.Errorf("littlevote %v: exit code %d, %v, want %d:\n%s%s", args, got, err, code, p.Stdout(), p.Stderr())
@@ -100,7 +101,7 @@ func command(t *testing.T, code int, args ...string) string {
 	return p.Stdout() + p.Stderr()
 }
 
-func commands(t *testing.T, dir string, up *system.Up, history *checker.History) {
+func commands(t *testing.T, dir string, up *fixture.Up, history *checker.History) {
 	contains := func(output string, parts ...string) {
 		t.Helper()
 		for _, part := range parts {
@@ -132,7 +133,7 @@ func commands(t *testing.T, dir string, up *system.Up, history *checker.History)
 }
 
 // differing edits a tally by hand, which recount must find.
-func differing(t *testing.T, dir string, up *system.Up) {
+func differing(t *testing.T, dir string, up *fixture.Up) {
 	t.Helper()
 	edit := func(by int) {
 		tag, err := up.Pool.Exec(t.Context(), "UPDATE user_votes SET votes = votes + $1 WHERE ballot = 'main' AND username = 'A'", by)

@@ -10,14 +10,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/littlevote/littlevote/libs/testenv"
-	"github.com/littlevote/littlevote/tools/e2e/internal/checker"
-	"github.com/littlevote/littlevote/tools/e2e/internal/system"
-	"github.com/littlevote/littlevote/tools/e2e/internal/voter"
+	"github.com/littlevote/littlevote/tools/e2e/internal/fixture"
+	"github.com/littlevote/littlevote/tools/internal/checker"
+	"github.com/littlevote/littlevote/tools/internal/system"
+	"github.com/littlevote/littlevote/tools/internal/voter"
 )
 
 // TestVoting is what voters do while nothing goes wrong: two gateways, two of every service, one set of counts.
 func TestVoting(t *testing.T) {
-	s := system.Start(t, system.Config{Replicas: 2, Flags: map[system.Kind][]string{
+	s := fixture.Start(t, system.Config{Replicas: 2, Flags: map[system.Kind][]string{
 		system.Ticket: {"--ballots-cast-ticket-cap=2"},
 	}})
 	history := &checker.History{}
@@ -284,7 +285,7 @@ func oneTicketEveryTwoSeconds(t *testing.T, s *system.System, _ *checker.History
 }
 
 func TestS34VotesInPostgresEqualSuccesses(t *testing.T) {
-	s := system.Start(t, system.Config{Replicas: 2, Flags: map[system.Kind][]string{system.Ticket: {"--ticket-cap=none"}}})
+	s := fixture.Start(t, system.Config{Replicas: 2, Flags: map[system.Kind][]string{system.Ticket: {"--ticket-cap=none"}}})
 	history := &checker.History{}
 	rows := 0
 	for _, test := range []struct {

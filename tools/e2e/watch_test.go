@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/littlevote/littlevote/tools/e2e/internal/checker"
-	"github.com/littlevote/littlevote/tools/e2e/internal/voter"
+	"github.com/littlevote/littlevote/tools/internal/checker"
+	"github.com/littlevote/littlevote/tools/internal/voter"
 )
 
 // watcher reads all counts of ballot main again and again.

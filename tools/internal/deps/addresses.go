@@ -62,6 +62,15 @@ func Status(dir string) (Addresses, error) {
 	return s.addresses(started)
 }
 
+// BehindProxy is the address of Kafka to which a proxy forwards.
+func BehindProxy(dir string) (string, error) {
+	s, err := openSite(dir, nil)
+	if err != nil {
+		return "", err
+	}
+	return s.at(Kafka, behind), nil
+}
+
 func (s *site) addresses(names []string) (Addresses, error) {
 	var all Addresses
 	for _, name := range names {

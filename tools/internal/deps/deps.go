@@ -33,18 +33,22 @@ func Names() []string { return []string{Redis, Kafka, Postgres, PostgresReplica,
 
 // Options say what Up starts and how.
 type Options struct {
-	Only     []string  // which servers; all if empty. A replica brings its primary along
-	Install  bool      // apt-get install what is missing, on Debian as root
-	CacheDir string    // where Kafka's jars are kept; <dir>/kafka if empty
-	Progress io.Writer // told in words what happens; nothing is told if nil
+	Only     []string // which servers; all if empty. A replica brings its primary along
+	Install  bool     // apt-get install what is missing, on Debian as root
+	CacheDir string   // where Kafka's jars are kept; <dir>/kafka if empty
+	// KafkaProxy is where a proxy of the caller's will stand before Kafka; who comes in through it stays on it. It forwards
+	// to BehindProxy. None if empty.
+	KafkaProxy string
+	Progress   io.Writer // told in words what happens; nothing is told if nil
 }
 
 // site is one data directory, locked, at work.
 type site struct {
-	dir      string
-	cacheDir string
-	state    *state
-	progress io.Writer
+	dir        string
+	cacheDir   string
+	kafkaProxy string
+	state      *state
+	progress   io.Writer
 }
 
 // Up starts those servers that are not yet running, waits until each answers, and returns the addresses of those asked
@@ -74,7 +78,7 @@ func up(ctx context.Context, dir string, names []string, opts Options) (Addresse
 	if err != nil {
 		return nil, err
 	}
-	s.cacheDir = opts.CacheDir
+	s.cacheDir, s.kafkaProxy = opts.CacheDir, opts.KafkaProxy
 	if s.cacheDir == "" {
 		s.cacheDir = filepath.Join(dir, Kafka)
 	}

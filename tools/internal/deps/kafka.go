@@ -52,7 +52,19 @@ broker.heartbeat.interval.ms=500
 
 type kafkaServer struct{ *site }
 
-func (kafkaServer) ports() []string { return []string{client, "controller"} }
+// behind is the purpose of the port that a proxy forwards to.
+const behind = "behind-proxy"
+
+func (kafkaServer) ports() []string { return []string{client, "controller", behind} }
+
+// proxied adds a second listener whose clients are told the address of a proxy before it.
+func (k kafkaServer) proxied(properties string) string {
+	return strings.NewReplacer(
+		"\nlisteners=", "\nlisteners=PROXIED://"+k.at(Kafka, behind)+",",
+		"\nadvertised.listeners=", "\nadvertised.listeners=PROXIED://"+k.kafkaProxy+",",
+		"CONTROLLER:PLAINTEXT\n", "CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT\n",
+	).Replace(properties) + "inter.broker.listener.name=PLAINTEXT\n"
+}
 
 func (k kafkaServer) command(ctx context.Context) (*exec.Cmd, error) {
 	if err := k.fetchJars(ctx); err != nil {
@@ -60,6 +72,9 @@ func (k kafkaServer) command(ctx context.Context) (*exec.Cmd, error) {
 	}
 	properties := filepath.Join(k.home(Kafka), "server.properties")
 	text := fmt.Sprintf(kafkaProperties, k.at(Kafka, client), k.at(Kafka, "controller"), k.data())
+	if k.kafkaProxy != "" {
+		text = k.proxied(text)
+	}
 	if err := os.WriteFile(properties, []byte(text), 0o644); err != nil {
 		return nil, err
 	}

@@ -27,11 +27,17 @@ func (s *Service) arguments() []string {
 // environment says where the stores are, to the services that have them.
 func (s *Service) environment() []string {
 	stores := s.system.Stores
+	if s.system.config.Way != nil {
+		stores = s.system.config.Way(s.Kind, s.index)
+	}
 	redis := []string{"LITTLEVOTE_REDIS_URL=" + stores.Redis, "LITTLEVOTE_REDIS_POOL_SIZE=50", "LITTLEVOTE_REDIS_TIMEOUT=2s"}
 	kafka := []string{
 		"LITTLEVOTE_KAFKA_BROKERS=" + strings.Join(stores.Kafka, ","), "LITTLEVOTE_KAFKA_TOPIC_PREFIX=" + stores.TopicPrefix,
 	}
 	postgres := []string{"LITTLEVOTE_POSTGRES_URL=" + stores.Postgres, "LITTLEVOTE_POSTGRES_POOL_SIZE=5"}
+	if stores.PostgresReplica != "" && s.Kind == Query {
+		postgres = append(postgres, "LITTLEVOTE_POSTGRES_REPLICA_URL="+stores.PostgresReplica)
+	}
 	var all []string
 	switch s.Kind {
 	case Ticket, Query:

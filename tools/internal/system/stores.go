@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -16,7 +15,7 @@ import (
 	"github.com/littlevote/littlevote/libs/events"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
-	"github.com/littlevote/littlevote/libs/testenv"
+	"github.com/littlevote/littlevote/tools/internal/scope"
 )
 
 // restTimeout bounds the wait until nothing is on its way any more.
@@ -28,34 +27,25 @@ type Stores struct {
 	Kafka       []string
 	TopicPrefix string
 	Postgres    string // URL
-}
-
-// stores are fresh, or shared and with names of this test's own.
-func (c Config) stores(t testing.TB) Stores {
-	t.Helper()
-	s := Stores{Redis: c.Redis, Kafka: c.Kafka, TopicPrefix: testenv.Topic(t), Postgres: testenv.Postgres(t)}
-	if s.Redis == "" {
-		s.Redis = testenv.Redis(t)
-	}
-	if len(s.Kafka) == 0 {
-		s.Kafka = testenv.Kafka(t)
-	}
-	return s
+	// PostgresReplica is the URL of a replica for reads; empty for none.
+	PostgresReplica string
 }
 
 // View looks into the stores from outside.
 type View struct {
 	Stores
 
-	Pool   *pgxpool.Pool
-	Ledger *redisledger.Ledger
-	kafka  *kadm.Client
-	topics events.Topics
+	Pool     *pgxpool.Pool
+	Ledger   *redisledger.Ledger
+	Kafka    *kadm.Client
+	Topics   events.Topics
+	programs string
 }
 
-func (s Stores) view(t testing.TB) *View {
+// Look opens the stores for as long as the scope goes on.
+func Look(t scope.Scope, programs string, s Stores) *View {
 	t.Helper()
-	v := &View{Stores: s, topics: events.NewTopics(s.TopicPrefix)}
+	v := &View{Stores: s, Topics: events.NewTopics(s.TopicPrefix), programs: programs}
 	var err error
 	if v.Pool, err = pgledger.Open(t.Context(), config.Postgres{URL: s.Postgres, PoolSize: 4}); err != nil {
 		t.Fatal(err)
@@ -72,34 +62,28 @@ func (s Stores) view(t testing.TB) *View {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	v.kafka = kadm.NewClient(client)
+	v.Kafka = kadm.NewClient(client)
 	return v
 }
 
 // leaveNothing removes what the test made on servers that it shares with others.
-func (v *View) leaveNothing(t testing.TB) {
+func (v *View) leaveNothing(t scope.Scope) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), restTimeout)
 	defer cancel()
 	if epoch, err := pgledger.CurrentEpoch(ctx, v.Pool); err == nil && epoch.NS != "" {
 		_ = v.Ledger.Unlink(ctx, epoch.NS) // an embedded Redis may be gone
 	}
-	_, _ = v.kafka.DeleteTopics(ctx, v.topics.Votes, v.topics.DeadLetters)
+	_, _ = v.Kafka.DeleteTopics(ctx, v.Topics.Votes, v.Topics.DeadLetters)
 }
 
 // AwaitRest waits until nothing is on its way: an epoch is open, no batch stands in an outbox, every record in the log is
 // applied, and of every ticket that was used the cap and the window are known.
-func (v *View) AwaitRest(t testing.TB) {
+func (v *View) AwaitRest(t scope.Scope) {
 	t.Helper()
 	began := time.Now()
 	var last error
-	testenv.Eventually(t, restTimeout, func() error {
-		err := v.outboxesEmpty(t.Context())
-		if err == nil {
-			err = v.caughtUp(t.Context())
-		}
-		if err == nil {
-			err = v.ticketsKnown(t.Context())
-		}
+	scope.Eventually(t, restTimeout, func() error {
+		err := v.AtRest(t.Context())
 		if err != nil {
 			last = err
 		}
@@ -110,6 +94,18 @@ func (v *View) AwaitRest(t testing.TB) {
 	}
 }
 
+// AtRest says what is still on its way, if anything is.
+func (v *View) AtRest(ctx context.Context) error {
+	err := v.outboxesEmpty(ctx)
+	if err == nil {
+		err = v.caughtUp(ctx)
+	}
+	if err == nil {
+		err = v.ticketsKnown(ctx)
+	}
+	return err
+}
+
 func (v *View) outboxesEmpty(ctx context.Context) error {
 	epoch, err := pgledger.CurrentEpoch(ctx, v.Pool)
 	if err != nil {
@@ -117,6 +113,9 @@ func (v *View) outboxesEmpty(ctx context.Context) error {
 	}
 	if epoch.State != "open" {
 		return fmt.Errorf("epoch %d is %s", epoch.Number, epoch.State)
+	}
+	if epoch.Mode != "redis" {
+		return fmt.Errorf("epoch %d is in %s", epoch.Number, epoch.Mode)
 	}
 	ballots, err := pgledger.Ballots(ctx, v.Pool)
 	if err != nil {
@@ -136,11 +135,11 @@ func (v *View) outboxesEmpty(ctx context.Context) error {
 }
 
 func (v *View) caughtUp(ctx context.Context) error {
-	topic, err := events.Describe(ctx, v.kafka, v.topics.Votes)
+	topic, err := events.Describe(ctx, v.Kafka, v.Topics.Votes)
 	if err != nil {
 		return err
 	}
-	ends, err := v.kafka.ListEndOffsets(ctx, v.topics.Votes)
+	ends, err := v.Kafka.ListEndOffsets(ctx, v.Topics.Votes)
 	if err != nil {
 		return err
 	}

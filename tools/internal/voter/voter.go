@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/littlevote/littlevote/tools/e2e/internal/checker"
+	"github.com/littlevote/littlevote/tools/internal/checker"
 )
 
 // Voter votes on one ballot and writes down what happened.

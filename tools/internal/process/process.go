@@ -10,8 +10,9 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"testing"
 	"time"
+
+	"github.com/littlevote/littlevote/tools/internal/scope"
 )
 
 const (
@@ -35,22 +36,18 @@ type Process struct {
 // Command is what to start.
 type Command struct {
 	Name    string // for people
-	Program string // one of ours by its name, or the absolute path of another
+	Program string // its path
 	Dir     string // for its logs
 	Args    []string
 	Env     []string // beside this process's own without LITTLEVOTE_ variables
 }
 
-// Start starts a program. When the test ends it is stopped, and must stop in good order.
-func Start(t testing.TB, c Command) *Process {
+// Start starts a program. When the scope ends it is stopped, and must stop in good order.
+func Start(t scope.Scope, c Command) *Process {
 	t.Helper()
-	program := c.Program
-	if !filepath.IsAbs(program) {
-		program = Binary(t, program)
-	}
 	p := &Process{
 		Name:   c.Name,
-		cmd:    exec.Command(program, c.Args...),
+		cmd:    exec.Command(c.Program, c.Args...),
 		stdout: logFile(t, c.Dir, c.Name+".out-*"),
 		stderr: logFile(t, c.Dir, c.Name+".log-*"),
 		done:   make(chan struct{}),
@@ -73,7 +70,7 @@ func environment() []string {
 	return slices.DeleteFunc(os.Environ(), func(pair string) bool { return strings.HasPrefix(pair, "LITTLEVOTE_") })
 }
 
-func logFile(t testing.TB, dir, pattern string) string {
+func logFile(t scope.Scope, dir, pattern string) string {
 	t.Helper()
 	file, err := os.CreateTemp(dir, pattern)
 	if err != nil {
@@ -112,6 +109,9 @@ func (p *Process) run(started chan<- error) {
 	p.err = p.cmd.Wait()
 	close(p.done)
 }
+
+// PID is its process id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
@@ -152,7 +152,7 @@ func (p *Process) Wait(patience time.Duration) (int, error) {
 }
 
 // finish stops the process if it still runs, and says what was wrong with it.
-func (p *Process) finish(t testing.TB) {
+func (p *Process) finish(t scope.Scope) {
 	p.Stop(t)
 	log := p.Stderr()
 	for _, mark := range []string{"WARNING: DATA RACE", "panic: ", "fatal error: "} {
@@ -166,7 +166,7 @@ func (p *Process) finish(t testing.TB) {
 }
 
 // Stop asks the process to stop, if it still runs, and waits for that. It must do so in good order.
-func (p *Process) Stop(t testing.TB) {
+func (p *Process) Stop(t scope.Scope) {
 	t.Helper()
 	select {
 	case <-p.done:

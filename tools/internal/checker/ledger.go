@@ -18,6 +18,8 @@ type Row struct {
 	Ticket    string
 	Admission int64
 	At        time.Time
+	Retracts  string // the vote that is taken back; empty in a vote's own rows
+	Voter     string // as authenticated; empty where nobody was
 }
 
 // Tally is the count of a candidate.
@@ -42,19 +44,46 @@ type Ledger struct {
 	Rows    []Row
 	Tallies []Tally
 	Tickets []Ticket
+	Voters  []Voter
+	Limits  []Limit
 	Live    []Tally // of the ballots that somebody asked for, every candidate that has votes
+	Redis   []Tally // of the same ballots; nil where nobody looked
 }
 
-// Read reads what Postgres has, in one snapshot.
-func Read(ctx context.Context, pool *pgxpool.Pool) (Ledger, error) {
+// Voter is what Postgres keeps of a voter's vote.
+type Voter struct {
+	Ballot    string
+	Voter     string
+	VoteID    string
+	Retracted bool
+}
+
+// Limit is how many votes a ballot allows each voter.
+type Limit struct {
+	Ballot string
+	Votes  int64
+}
+
+// ReadLedger reads what Postgres has, in one snapshot.
+func ReadLedger(ctx context.Context, pool *pgxpool.Pool) (Ledger, error) {
 	var l Ledger
 	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err := pgx.BeginTxFunc(ctx, pool, options, func(tx pgx.Tx) (err error) {
 		if l.Rows, err = collect[Row](ctx, tx, `
-			SELECT vote_id::text, ballot, username, delta, ticket_version, admission, voted_at FROM vote_logs`); err != nil {
+			SELECT vote_id::text, ballot, username, delta, ticket_version, admission, voted_at,
+				coalesce(retracts::text, ''), coalesce(voter_id, '')
+			FROM vote_logs`); err != nil {
 			return err
 		}
 		if l.Tallies, err = collect[Tally](ctx, tx, "SELECT ballot, username, votes FROM user_votes"); err != nil {
+			return err
+		}
+		if l.Voters, err = collect[Voter](ctx, tx, "SELECT ballot, voter, vote_id::text, retracted FROM voter_votes"); err != nil {
+			return err
+		}
+		l.Limits, err = collect[Limit](ctx, tx, `
+			SELECT ballot, votes_per_voter::bigint FROM ballots WHERE votes_per_voter IS NOT NULL`)
+		if err != nil {
 			return err
 		}
 		l.Tickets, err = collect[Ticket](ctx, tx, "SELECT ballot, version, cap, used, created_at, expires_at FROM tickets")

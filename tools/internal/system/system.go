@@ -10,13 +10,12 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/littlevote/littlevote/libs/pgledger"
-	"github.com/littlevote/littlevote/libs/testenv"
-	"github.com/littlevote/littlevote/tools/e2e/internal/process"
-	"github.com/littlevote/littlevote/tools/e2e/internal/voter"
+	"github.com/littlevote/littlevote/tools/internal/process"
+	"github.com/littlevote/littlevote/tools/internal/scope"
+	"github.com/littlevote/littlevote/tools/internal/voter"
 )
 
 // readyTimeout bounds the start of a process, on a machine that does much else.
@@ -39,10 +38,14 @@ func Kinds() []Kind { return []Kind{Ticket, Vote, Query, Persister, Gateway} }
 
 // Config is what is special about a system.
 type Config struct {
-	Replicas int               // of every service; 0 means one
-	Flags    map[Kind][]string // beside those that every test has
-	Redis    string            // URL of a Redis of the test's own; empty takes that of testenv
-	Kafka    []string          // brokers of the test's own; none takes those of testenv
+	Programs string // the folder of the binaries
+	Dir      string // for logs; one that goes with the scope if empty
+	Stores   Stores // as they are seen from outside
+	// Way is how a service reaches the stores, where that is not the direct way. It must not change names.
+	Way      func(kind Kind, index int) Stores
+	Replicas int                 // of every service; 0 means one
+	Flags    map[Kind][]string   // beside those that every system has
+	Env      map[string][]string // by service, such as "vote-service-0"
 }
 
 // System is a running system of separate processes.
@@ -50,12 +53,11 @@ type System struct {
 	*View
 
 	Gateways []*voter.Client
-	t        testing.TB // a service that is started again lives as long as the system
+	t        scope.Scope // a service that is started again lives as long as the system
+	config   Config
 	services map[Kind][]*Service
-	dir      string
 	keyFile  string
 	lockKey  string
-	flags    map[Kind][]string
 }
 
 // Service is one replica of a service. It keeps its addresses over a restart.
@@ -65,28 +67,28 @@ type Service struct {
 	Kind    Kind
 	Address string
 	Admin   string
+	Env     []string // what the next start adds to the environment
 	system  *System
 	index   int
 }
 
 // Start starts a system on fresh stores and waits until it takes votes.
-func Start(t testing.TB, cfg Config) *System {
+func Start(t scope.Scope, cfg Config) *System {
 	t.Helper()
-	process.Binary(t, string(Gateway)) // built before any clock runs
-	stores := cfg.stores(t)
-	if err := pgledger.Migrate(t.Context(), stores.Postgres, slog.New(slog.DiscardHandler)); err != nil {
+	if err := pgledger.Migrate(t.Context(), cfg.Stores.Postgres, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
-	s := &System{
-		View: stores.view(t), t: t, services: map[Kind][]*Service{}, dir: testenv.Dir(t), lockKey: testenv.Namespace(t),
-		flags: cfg.Flags,
+	if cfg.Dir == "" {
+		cfg.Dir = scope.Dir(t)
 	}
+	s := &System{View: Look(t, cfg.Programs, cfg.Stores), t: t, config: cfg, services: map[Kind][]*Service{}, lockKey: rand.Text()}
 	t.Cleanup(func() { s.leaveNothing(t) })
-	s.keyFile = writeKey(t, s.dir)
+	s.keyFile = writeKey(t, cfg.Dir)
 	for _, kind := range Kinds() {
 		for i := range max(1, cfg.Replicas) {
 			s.services[kind] = append(s.services[kind], &Service{
-				Kind: kind, Address: process.Address(t), Admin: process.Address(t), system: s, index: i,
+				Kind: kind, Address: process.Address(t), Admin: process.Address(t), Env: cfg.Env[fmt.Sprintf("%s-%d", kind, i)],
+				system: s, index: i,
 			})
 		}
 	}
@@ -95,7 +97,7 @@ func Start(t testing.TB, cfg Config) *System {
 			one.Start()
 		}
 	}
-	t.Cleanup(s.stop)
+	t.Cleanup(s.Stop)
 	for _, gateway := range s.services[Gateway] {
 		client := voter.NewClient(gateway.Address)
 		t.Cleanup(client.Close) // before the gateways stop
@@ -105,7 +107,7 @@ func Start(t testing.TB, cfg Config) *System {
 	return s
 }
 
-func writeKey(t testing.TB, dir string) string {
+func writeKey(t scope.Scope, dir string) string {
 	t.Helper()
 	file := filepath.Join(dir, "ticket.keys")
 	secret := make([]byte, 32)
@@ -119,6 +121,18 @@ func writeKey(t testing.TB, dir string) string {
 // Service returns a replica.
 func (s *System) Service(kind Kind, index int) *Service { return s.services[kind][index] }
 
+// Services returns all replicas of a service.
+func (s *System) Services(kind Kind) []*Service { return s.services[kind] }
+
+// All returns all processes, the gateways last.
+func (s *System) All() []*Service {
+	var all []*Service
+	for _, kind := range Kinds() {
+		all = append(all, s.services[kind]...)
+	}
+	return all
+}
+
 func (s *System) addresses(kind Kind) string {
 	var all []string
 	for _, one := range s.services[kind] {
@@ -128,7 +142,7 @@ func (s *System) addresses(kind Kind) string {
 }
 
 // awaitReady waits for every service and for the first answers.
-func (s *System) awaitReady(t testing.TB) {
+func (s *System) awaitReady(t scope.Scope) {
 	t.Helper()
 	for _, kind := range Kinds() {
 		for _, one := range s.services[kind] {
@@ -141,9 +155,9 @@ func (s *System) awaitReady(t testing.TB) {
 }
 
 // AwaitAnswers waits until a gateway has what a voter asks for first.
-func AwaitAnswers(t testing.TB, gateway *voter.Client) {
+func AwaitAnswers(t scope.Scope, gateway *voter.Client) {
 	t.Helper()
-	testenv.Eventually(t, readyTimeout, func() error {
+	scope.Eventually(t, readyTimeout, func() error {
 		if _, err := gateway.GetTicket(t.Context(), "main"); err != nil {
 			return fmt.Errorf("getTicket: %w", err)
 		}
@@ -158,8 +172,8 @@ func AwaitAnswers(t testing.TB, gateway *voter.Client) {
 	})
 }
 
-// stop stops all services at the same time.
-func (s *System) stop() {
+// Stop stops all services at the same time.
+func (s *System) Stop() {
 	var stopping sync.WaitGroup
 	for _, kind := range Kinds() {
 		for _, one := range s.services[kind] {
@@ -169,20 +183,23 @@ func (s *System) stop() {
 	stopping.Wait()
 }
 
+// ID names the replica, such as "vote-service-0".
+func (s *Service) ID() string { return fmt.Sprintf("%s-%d", s.Kind, s.index) }
+
 // Start starts the service, or starts it again after it was killed.
 func (s *Service) Start() {
 	s.system.t.Helper()
 	s.Process = process.Start(s.system.t, process.Command{
-		Name: fmt.Sprintf("%s-%d", s.Kind, s.index), Program: string(s.Kind), Dir: s.system.dir,
-		Args: append(s.arguments(), s.system.flags[s.Kind]...),
-		Env:  s.environment(),
+		Name: s.ID(), Program: filepath.Join(s.system.config.Programs, string(s.Kind)), Dir: s.system.config.Dir,
+		Args: append(s.arguments(), s.system.config.Flags[s.Kind]...),
+		Env:  append(s.environment(), s.Env...),
 	})
 }
 
 // AwaitReady waits until the service says that it is ready.
-func (s *Service) AwaitReady(t testing.TB) {
+func (s *Service) AwaitReady(t scope.Scope) {
 	t.Helper()
-	testenv.Eventually(t, readyTimeout, func() error {
+	scope.Eventually(t, readyTimeout, func() error {
 		select {
 		case <-s.Done():
 			t.Fatalf("%s has ended", s.Name)

@@ -24,6 +24,12 @@ const (
 	TicketDiffers  Kind = "ticket differs"      // a ticket's uses are not its votes
 	TallyDiffers   Kind = "tally differs"       // a tally is not the sum of the ledger
 	LiveDiffers    Kind = "live differs"        // a count that voters are shown is not the sum of the ledger
+	RedisDiffers   Kind = "redis differs"       // a count in Redis is not the sum of the ledger
+	OverLimit      Kind = "over limit"          // a voter has more votes on a ballot than it allows
+	VoterDiffers   Kind = "voter differs"       // what is kept of a voter is not what the ledger says
+	ReadFell       Kind = "read fell"           // a voter saw a count fall
+	ReadOld        Kind = "read too old"        // a read does not show what had been acknowledged when it was sent
+	ReadBehind     Kind = "read behind token"   // a read with a token is older than the token
 )
 
 // Violation is one broken promise.
@@ -41,6 +47,10 @@ func Check(attempts []Attempt, l Ledger) []Violation {
 	c.tickets(l)
 	c.tallies(TallyDiffers, l.Rows, l.Tallies)
 	c.tallies(LiveDiffers, shown(l), l.Live)
+	if l.Redis != nil {
+		c.tallies(RedisDiffers, shown(l), l.Redis)
+	}
+	c.voters(l)
 	slices.SortFunc(c.found, func(a, b Violation) int {
 		return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), strings.Compare(a.Text, b.Text))
 	})
@@ -52,14 +62,17 @@ type voteKey struct{ ballot, id string }
 
 // effect is all that the ledger has of one vote.
 type effect struct {
-	rows    int
-	named   map[string]bool
-	names   []string // a name as often as it was counted
-	tickets map[string]bool
+	rows     int
+	named    map[string]bool
+	names    []string // a name as often as it was counted, or as it was taken back
+	retracts string   // the vote that is taken back; empty for a vote
+	tickets  map[string]bool
 }
 
 // doubled says that a candidate has two rows. One that a vote names twice has one row of two.
 func (e *effect) doubled() bool { return e.rows > len(e.named) }
+
+func (e *effect) body() string { return bodyOf(e.retracts, e.names) }
 
 func effects(rows []Row) map[voteKey]*effect {
 	all := map[voteKey]*effect{}
@@ -73,7 +86,8 @@ func effects(rows []Row) map[voteKey]*effect {
 		e.rows++
 		e.named[r.Username] = true
 		e.tickets[r.Ticket] = true
-		for range r.Delta {
+		e.retracts = r.Retracts
+		for range max(r.Delta, -r.Delta) {
 			e.names = append(e.names, r.Username)
 		}
 	}
@@ -146,7 +160,7 @@ func (c *check) vote(k voteKey, bodies map[string]*claim) {
 	}
 	var counts *claim
 	if e != nil {
-		counts = bodies[bodyOf(e.names)]
+		counts = bodies[e.body()]
 		c.admitted(k, e, counts)
 	}
 	for _, one := range bodies {
@@ -189,6 +203,9 @@ func (c *check) tickets(l Ledger) {
 		known[[2]string{t.Ballot, t.Version}] = t
 	}
 	for _, r := range l.Rows {
+		if r.Retracts != "" {
+			continue // takes no use
+		}
 		k := [2]string{r.Ballot, r.Ticket}
 		if votes[k] == nil {
 			votes[k] = map[string]bool{}
@@ -216,7 +233,6 @@ func (c *check) tickets(l Ledger) {
 
 // tallies compares counts with the sums of the ledger; a candidate without a count has 0.
 func (c *check) tallies(kind Kind, rows []Row, counts []Tally) {
-	type candidate struct{ ballot, name string }
 	left := map[candidate]int64{}
 	for _, r := range rows {
 		left[candidate{r.Ballot, r.Username}] += r.Delta

@@ -3,13 +3,14 @@ package process
 import (
 	"fmt"
 	"syscall"
-	"testing"
+
+	"github.com/littlevote/littlevote/tools/internal/scope"
 )
 
 // Address reserves an address of the loopback for a process that says nothing of its port, and that comes back on the same
-// one after it was killed. Until the test ends nobody else gets it: a socket is bound to it that never listens. The kernel
+// one after it was killed. Until the scope ends nobody else gets it: a socket is bound to it that never listens. The kernel
 // lets another bind there and listen if it asks by number and both have SO_REUSEADDR, as Go's listeners do.
-func Address(t testing.TB) string {
+func Address(t scope.Scope) string {
 	t.Helper()
 	fd, err := newSocket()
 	if err != nil {

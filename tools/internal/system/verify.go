@@ -1,0 +1,89 @@
+package system
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/littlevote/littlevote/libs/pgledger"
+	"github.com/littlevote/littlevote/libs/redisledger"
+	"github.com/littlevote/littlevote/tools/internal/checker"
+	"github.com/littlevote/littlevote/tools/internal/scope"
+	"github.com/littlevote/littlevote/tools/internal/voter"
+)
+
+// told is how many violations a test prints: the first ones say what is wrong.
+const told = 10
+
+// Verify waits until the system is at rest and then holds the history against it, by the checker and by `littlevote recount`.
+// It returns what Postgres has.
+func (v *View) Verify(t scope.Scope, gateway *voter.Client, history *checker.History) checker.Ledger {
+	t.Helper()
+	v.AwaitRest(t)
+	ledger, err := v.Read(t.Context(), gateway)
+	if err != nil {
+		t.Fatal(err)
+	}
+	violations := checker.Check(history.Attempts(), ledger)
+	for i, violation := range violations {
+		if i == told {
+			t.Errorf("… and %d more", len(violations)-told)
+			break
+		}
+		t.Errorf("%s", violation)
+	}
+	if err := v.Recount(t.Context()); err != nil {
+		t.Errorf("%v", err)
+	}
+	return ledger
+}
+
+// Read reads what Postgres has, what Redis counts and what voters are shown. The system must be at rest.
+func (v *View) Read(ctx context.Context, gateway *voter.Client) (checker.Ledger, error) {
+	ledger, err := checker.ReadLedger(ctx, v.Pool)
+	if err != nil {
+		return checker.Ledger{}, err
+	}
+	epoch, err := pgledger.CurrentEpoch(ctx, v.Pool)
+	if err != nil {
+		return checker.Ledger{}, err
+	}
+	ballots := map[string]bool{"main": true}
+	for _, row := range ledger.Rows {
+		ballots[row.Ballot] = true
+	}
+	for ballot := range ballots {
+		counts, err := gateway.GetAllUserVotes(ctx, ballot)
+		if err != nil {
+			return checker.Ledger{}, err
+		}
+		for _, c := range counts {
+			if c.Stale {
+				return checker.Ledger{}, fmt.Errorf("the count of %s/%s may be stale", ballot, c.Username)
+			}
+			ledger.Live = append(ledger.Live, checker.Tally{Ballot: ballot, Username: c.Username, Votes: c.Votes})
+		}
+		inRedis, _, err := v.Ledger.Tally(ctx, redisledger.Fence{Epoch: epoch.Number, NS: epoch.NS}, ballot, nil)
+		if err != nil {
+			return checker.Ledger{}, fmt.Errorf("tally of %s in Redis: %w", ballot, err)
+		}
+		for _, c := range inRedis {
+			ledger.Redis = append(ledger.Redis, checker.Tally{Ballot: ballot, Username: c.Name, Votes: c.Votes})
+		}
+	}
+	return ledger, nil
+}
+
+// Recount asks `littlevote recount`.
+func (v *View) Recount(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(v.programs, "littlevote"), "recount", "--postgres-url", v.Postgres, "--redis-url", v.Redis)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("recount: %w:\n%s", errors.Join(err, ctx.Err()), output)
+	}
+	return nil
+}
