@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -21,6 +22,7 @@ type Health struct {
 	mu       sync.Mutex // guards what follows
 	checks   []*check
 	weak     []string
+	degraded []func() string
 	draining bool
 	last     Report
 	lastAt   time.Time
@@ -37,8 +39,9 @@ type check struct {
 type Report struct {
 	Ready    bool              `json:"ready"`
 	Draining bool              `json:"draining,omitempty"`
-	Checks   map[string]string `json:"checks"`         // "ok", or what is wrong
-	Weak     []string          `json:"weak,omitempty"` // promises that this set-up cannot keep
+	Checks   map[string]string `json:"checks"`             // "ok", or what is wrong
+	Weak     []string          `json:"weak,omitempty"`     // promises that this set-up cannot keep
+	Degraded []string          `json:"degraded,omitempty"` // what does not go as usual now
 }
 
 // NewHealth is ready and has no checks.
@@ -59,6 +62,15 @@ func (h *Health) Weak(text string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.weak = append(h.weak, text)
+	h.lastAt = time.Time{}
+}
+
+// Degraded adds a part that says, in words for the operator, what does not go as usual now; empty if all is well. It does
+// not touch readiness.
+func (h *Health) Degraded(now func() string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.degraded = append(h.degraded, now)
 	h.lastAt = time.Time{}
 }
 
@@ -101,6 +113,11 @@ func (h *Health) newReport(results map[string]string) Report {
 	for _, result := range results {
 		if result != resultOK {
 			report.Ready = false
+		}
+	}
+	for _, now := range h.degraded {
+		if text := now(); text != "" && !slices.Contains(report.Degraded, text) {
+			report.Degraded = append(report.Degraded, text)
 		}
 	}
 	return report

@@ -3,6 +3,7 @@ package voteservice
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -34,7 +35,7 @@ type Service struct {
 	kafka   *kgo.Client
 	epochs  *epoch.Participant
 	changer *epoch.Changer
-	changes chan struct{} // a change of epoch may be due
+	pinger  *redisledger.Pinger
 	engine  *voting.Engine
 	rpc     *service.RPC
 	health  *service.Health
@@ -42,20 +43,23 @@ type Service struct {
 
 // New sets an instance up and listens. It connects to the stores when they are needed, so they may come later.
 func New(ctx context.Context, cfg Config, host service.Host) (*Service, error) {
-	s := &Service{cfg: cfg, log: host.Log, health: host.Health, changes: make(chan struct{}, 1)}
-	if err := s.connect(ctx); err != nil {
+	s := &Service{cfg: cfg, log: host.Log, health: host.Health}
+	if err := s.connect(ctx, host); err != nil {
 		s.close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *Service) connect(ctx context.Context) error {
+func (s *Service) connect(ctx context.Context, host service.Host) error {
 	keys, err := ticket.Open(s.cfg.Ticket.KeyFile, s.cfg.Dev.Dev)
 	if err != nil {
 		return err
 	}
 	if s.rdb, err = redisledger.Open(s.cfg.Redis.URL, s.cfg.Redis.PoolSize, s.cfg.Redis.Timeout); err != nil {
+		return err
+	}
+	if s.pinger, err = redisledger.NewPinger(s.cfg.Redis.URL); err != nil {
 		return err
 	}
 	if s.pool, err = pgledger.Open(ctx, s.cfg.Postgres); err != nil {
@@ -66,7 +70,8 @@ func (s *Service) connect(ctx context.Context) error {
 	}
 	id := epoch.NewID()
 	ledger := redisledger.New(s.rdb)
-	s.epochs = epoch.NewParticipant(s.pool, epoch.Config{
+	epochs := epoch.NewStore(s.pool)
+	s.epochs = epoch.NewParticipant(epochs, s.pinger, epoch.Config{
 		ID:        id,
 		Service:   "vote-service",
 		Lease:     s.cfg.Participant.Lease,
@@ -74,7 +79,9 @@ func (s *Service) connect(ctx context.Context) error {
 	}, s.log)
 	topic := events.NewTopics(s.cfg.Kafka.TopicPrefix).Votes
 	votes := voting.NewLog(s.kafka, topic, s.cfg.Vote.ProduceTimeout)
-	s.changer = epoch.NewChanger(s.pool, ledger, votes, s.cfg.Redis.Replicated, s.epochs.Suspect, s.log)
+	s.changer = epoch.NewChanger(epoch.ChangerConfig{
+		Store: epochs, Redis: ledger, Topic: votes, Me: s.epochs, Replicated: s.cfg.Redis.Replicated, Log: s.log,
+	})
 	s.engine = voting.NewEngine(voting.Config{
 		Instance:    id,
 		Workers:     s.cfg.Vote.Workers,
@@ -85,7 +92,13 @@ func (s *Service) connect(ctx context.Context) error {
 		OutboxLease: s.cfg.Vote.OutboxLease,
 		Timeout:     s.cfg.Vote.Timeout,
 		Refresh:     s.cfg.Participant.Heartbeat,
-	}, ledger, s.epochs, votes, s.pool, keys, s.log)
+		OutboxAge:   s.cfg.Kafka.Retention / 2,
+	}, voting.Parts{
+		Redis: ledger, Epochs: s.epochs, Topic: votes, Store: voting.NewStore(s.pool), Keys: keys, EndEpoch: s.changer.End, Log: s.log,
+	})
+	if err := errors.Join(s.engine.Observe(host.Meter), s.epochs.Observe(host.Meter)); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
 	s.checks()
 	path, handler := votev1connect.NewVoteServiceHandler(s.engine, service.HandlerOptions(s.log)...)
 	s.rpc, err = service.NewRPC(s.cfg.Vote.Listen, s.cfg.TLS, s.health,
@@ -96,11 +109,12 @@ func (s *Service) connect(ctx context.Context) error {
 func (s *Service) checks() {
 	s.health.Check("epoch", s.epochs.Ready)
 	s.health.Check("ballots", s.engine.Ready)
+	s.health.Degraded(s.epochs.Degraded)
 	if s.cfg.Kafka.Replication < 2 {
 		s.health.Weak("one Kafka replica: the loss of the broker's disk loses votes that are not yet in Postgres (G1)")
 	}
 	if !s.cfg.Redis.Replicated {
-		s.health.Weak("Redis without a replica: its loss stops the vote until it is back")
+		s.health.Weak("Redis without a replica: votes go to Postgres while it is away, and tickets that it alone knew end")
 	}
 }
 
@@ -116,7 +130,7 @@ func (s *Service) Run(ctx context.Context) error {
 	var background errgroup.Group
 	background.Go(func() error { return s.epochs.Run(inner) })
 	background.Go(func() error { return s.engine.Run(inner) })
-	background.Go(func() error { return s.changer.Run(inner, s.cfg.Participant.Heartbeat, s.changes) })
+	background.Go(func() error { return s.changer.Run(inner, s.cfg.Participant.Heartbeat) })
 	err := s.rpc.Run(ctx)
 	drain, cancel := context.WithTimeout(inner, drainTimeout)
 	defer cancel()
@@ -158,5 +172,8 @@ func (s *Service) close() {
 	}
 	if s.rdb != nil {
 		_ = s.rdb.Close()
+	}
+	if s.pinger != nil {
+		_ = s.pinger.Close()
 	}
 }

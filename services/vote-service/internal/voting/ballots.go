@@ -8,17 +8,16 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/littlevote/littlevote/libs/groupcommit"
 	"github.com/littlevote/littlevote/libs/pgledger"
 )
 
 // ballot is a ballot's rules and the votes that wait for it.
 type ballot struct {
-	rules pgledger.Ballot
-	queue *groupcommit.Queue[*job]
-	known sync.Map // names that the open list is known to have; it never loses one within an epoch
+	rules       pgledger.Ballot // as they were when the ballot was first seen; what changes later is decided in the ledger
+	queue       *groupcommit.Queue[*job]
+	retractions *groupcommit.Queue[*job] // a batch holds votes or retractions, never both
+	known       sync.Map                 // names that the open list is known to have; it never loses one within an epoch
 }
 
 // allows says whether the ballot takes a candidate's name.
@@ -31,15 +30,16 @@ func (b *ballot) allows(name string) bool {
 
 // Ballots is the directory of ballots, refreshed from Postgres.
 type Ballots struct {
-	pool  *pgxpool.Pool
+	store Store
 	open  func(rules pgledger.Ballot) *ballot
 	log   *slog.Logger
 	mu    sync.RWMutex
 	names map[string]*ballot
+	rules []pgledger.Ballot // as they are now
 }
 
-func newBallots(pool *pgxpool.Pool, open func(pgledger.Ballot) *ballot, log *slog.Logger) *Ballots {
-	return &Ballots{pool: pool, open: open, log: log, names: map[string]*ballot{}}
+func newBallots(store Store, open func(pgledger.Ballot) *ballot, log *slog.Logger) *Ballots {
+	return &Ballots{store: store, open: open, log: log, names: map[string]*ballot{}}
 }
 
 func (d *Ballots) find(name string) *ballot {
@@ -58,14 +58,22 @@ func (d *Ballots) all() []*ballot {
 	return list
 }
 
-// refresh adds ballots that are new. What the rules say about time and state is decided in Redis, not here.
+// current returns the rules of all ballots as they were last read.
+func (d *Ballots) current() []pgledger.Ballot {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.rules
+}
+
+// refresh adds ballots that are new. What the rules say about time and state is decided in the ledger, not here.
 func (d *Ballots) refresh(ctx context.Context) error {
-	list, err := pgledger.Ballots(ctx, d.pool)
+	list, err := d.store.Ballots(ctx)
 	if err != nil {
 		return fmt.Errorf("ballots: %w", err)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.rules = list
 	for _, rules := range list {
 		if d.names[rules.Name] == nil {
 			d.names[rules.Name] = d.open(rules)

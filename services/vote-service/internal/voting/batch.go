@@ -1,14 +1,17 @@
 package voting
 
 import (
+	"encoding/binary"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/littlevote/littlevote/libs/epoch"
 	"github.com/littlevote/littlevote/libs/events"
+	"github.com/littlevote/littlevote/libs/faultpoint"
+	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 	eventv1 "github.com/littlevote/littlevote/proto/gen/littlevote/event/v1"
 	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
@@ -16,30 +19,31 @@ import (
 
 // batch is the votes that share an admission, a record and a settlement.
 type batch struct {
-	id        uuid.UUID
-	ballot    *ballot
-	fence     redisledger.Fence
-	lane      uint32
-	jobs      []*job             // in the order of event.Votes: groups first, then entries; nil when taken over
-	event     *eventv1.VoteBatch // all votes, accepted or not
-	groups    []uint32           // sizes of the groups
-	request   redisledger.Batch
-	verdict   redisledger.Verdict
-	accepted  []int // indexes of the accepted votes
-	record    *eventv1.VoteBatch
-	counts    []int64 // what each of event.Candidates gets
-	maybeSent bool    // a produce call was made and got no clear answer: true for life
-	ended     chan struct{}
+	id          uuid.UUID
+	ballot      *ballot
+	ledger      epoch.Ledger
+	lane        uint32
+	jobs        []*job             // in the order of event.Votes: groups first, then entries; nil when taken over
+	event       *eventv1.VoteBatch // all votes, accepted or not
+	groups      []uint32           // sizes of the groups
+	request     redisledger.Batch
+	verdict     redisledger.Verdict
+	accepted    []int // indexes of the accepted votes
+	record      *eventv1.VoteBatch
+	counts      []int64 // what each of event.Candidates gets
+	retractions bool
+	maybeSent   bool // a produce call was made and got no clear answer: true for life
+	ended       chan struct{}
 }
 
 // newBatch lays out jobs of one ballot: votes without any state of their own are grouped by ticket, so that admission
 // costs what the distinct tickets cost; the others stand one by one behind them.
-func newBatch(b *ballot, fence redisledger.Fence, lane uint32, jobs []*job) (*batch, error) {
-	id, err := uuid.NewV7()
+func newBatch(b *ballot, ledger epoch.Ledger, lane uint32, jobs []*job) (*batch, error) {
+	id, err := newBatchID()
 	if err != nil {
-		return nil, fmt.Errorf("batch id: %w", err)
+		return nil, err
 	}
-	n := &batch{id: id, ballot: b, fence: fence, lane: lane, ended: make(chan struct{})}
+	n := &batch{id: id, ballot: b, ledger: ledger, lane: lane, ended: make(chan struct{})}
 	n.request = redisledger.Batch{ID: id, Ballot: b.rules.Name}
 	if b.rules.Candidates == nil {
 		n.request.MaxNames = b.rules.MaxCandidates
@@ -53,28 +57,48 @@ func newBatch(b *ballot, fence redisledger.Fence, lane uint32, jobs []*job) (*ba
 	return n, nil
 }
 
+// newBatchID returns a UUIDv7 by this process's clock. Partitions of applied_batches go by the time in it.
+func newBatchID() (uuid.UUID, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("batch id: %w", err)
+	}
+	if faultpoint.Enabled {
+		ms := uint64(faultpoint.Now().UnixMilli())
+		binary.BigEndian.PutUint64(id[:8], ms<<16|uint64(binary.BigEndian.Uint16(id[6:8])))
+	}
+	return id, nil
+}
+
 // lay orders the jobs and writes their votes down.
 func (n *batch) lay(jobs []*job) {
+	n.retractions = jobs[0].retracts != uuid.Nil
 	ticketIndex := map[string]int{}
 	var grouped [][]*job
 	var single []*job
 	for _, j := range jobs {
 		i, ok := ticketIndex[j.ticket]
-		if !ok {
+		if !ok && !n.retractions {
 			i = len(n.request.Tickets)
 			ticketIndex[j.ticket] = i
 			n.request.Tickets = append(n.request.Tickets, j.ticket)
 			grouped = append(grouped, nil)
 		}
 		fresh := n.freshNames(j)
-		if !j.keyed && len(fresh) == 0 {
+		if !j.keyed && len(fresh) == 0 && j.voter == "" {
 			grouped[i] = append(grouped[i], j)
 			continue
 		}
 		single = append(single, j)
-		e := redisledger.Entry{Ticket: i, LookedUp: j.lookedUp, NewNames: fresh}
+		e := redisledger.Entry{Ticket: i, LookedUp: j.freeIn == n.ledger, NewNames: fresh}
 		if j.keyed {
 			e.Key, e.BodyHash = j.id[:], j.bodyHash[:]
+		}
+		if j.voter != "" {
+			e.Voter, e.VoteID, e.Retracts = j.voter, j.id, j.retracts
+			if j.votesIn == n.ledger {
+				e.VoterState = j.votes
+			}
 		}
 		n.request.Entries = append(n.request.Entries, e)
 	}
@@ -107,9 +131,8 @@ func (n *batch) freshNames(j *job) []string {
 
 func (n *batch) write() {
 	n.event = &eventv1.VoteBatch{
-		Format:  events.Format,
 		BatchId: n.id[:],
-		Epoch:   n.fence.Epoch,
+		Epoch:   n.ledger.Epoch,
 		Ballot:  n.ballot.rules.Name,
 		Votes:   make([]*eventv1.VoteEvent, len(n.jobs)),
 	}
@@ -117,7 +140,8 @@ func (n *batch) write() {
 	for i, j := range n.jobs {
 		e := &eventv1.VoteEvent{
 			VoteId:     j.id[:],
-			Voter:      j.voter,
+			Voter:      j.label,
+			VoterId:    j.voter,
 			Candidates: make([]uint32, len(j.choices)),
 			Deltas:     make([]int64, len(j.choices)),
 		}
@@ -133,18 +157,23 @@ func (n *batch) write() {
 			}
 			e.Candidates[k], e.Deltas[k] = at, c.GetCount()
 		}
+		if j.retracts != uuid.Nil {
+			e.Retracts = j.retracts[:]
+		}
 		n.event.Votes[i] = e
 	}
+	n.event.Format = events.FormatFor(n.event)
 }
 
 // takenOver rebuilds another instance's batch from its outbox entry.
-func takenOver(id uuid.UUID, b *ballot, fence redisledger.Fence, c *redisledger.Claimed) (*batch, error) {
+func takenOver(id uuid.UUID, b *ballot, ledger epoch.Ledger, c *redisledger.Claimed) (*batch, error) {
 	var o eventv1.OutboxBatch
 	if err := proto.Unmarshal(c.Payload, &o); err != nil {
 		return nil, fmt.Errorf("outbox entry %s: %w", id, err)
 	}
 	// Whether the owner had sent it nobody knows.
-	n := &batch{id: id, ballot: b, fence: fence, event: o.GetBatch(), groups: o.GetGroupSizes(), maybeSent: true}
+	n := &batch{id: id, ballot: b, ledger: ledger, event: o.GetBatch(), groups: o.GetGroupSizes(), maybeSent: true}
+	n.retractions = len(o.GetBatch().GetVotes()) > 0 && len(o.GetBatch().GetVotes()[0].GetRetracts()) > 0
 	return n, n.decide(c.Verdict)
 }
 
@@ -183,7 +212,7 @@ func (n *batch) count() {
 		Epoch:                n.event.GetEpoch(),
 		Ballot:               n.event.GetBallot(),
 		AdmittedAtMs:         n.verdict.At.UnixMilli(),
-		TicketVersion:        n.verdict.TicketVersion,
+		TicketVersion:        n.ticketVersion(),
 		FirstAdmissionNumber: n.verdict.First,
 		Candidates:           n.event.GetCandidates(),
 		Votes:                make([]*eventv1.VoteEvent, len(n.accepted)),
@@ -196,6 +225,14 @@ func (n *batch) count() {
 			n.counts[at] += e.GetDeltas()[c]
 		}
 	}
+}
+
+// ticketVersion is that of the ticket whose uses the batch took; a retraction takes none.
+func (n *batch) ticketVersion() string {
+	if n.retractions {
+		return ""
+	}
+	return n.verdict.TicketVersion
 }
 
 // keys returns the idempotency keys of the accepted votes, each with its body hash behind it.
@@ -211,7 +248,7 @@ func (n *batch) keys() [][]byte {
 
 // settlement asks for the settlement of the accepted votes. Candidates that only refused votes named are left out.
 func (n *batch) settlement() *redisledger.Settlement {
-	s := &redisledger.Settlement{Fence: n.fence, ID: n.id, Ballot: n.event.GetBallot(), AdmittedAt: n.verdict.At}
+	s := &redisledger.Settlement{Fence: n.ledger.Fence(), ID: n.id, Ballot: n.event.GetBallot(), AdmittedAt: n.verdict.At}
 	for i, count := range n.counts {
 		if count != 0 {
 			s.Names = append(s.Names, n.event.GetCandidates()[i])
@@ -222,8 +259,15 @@ func (n *batch) settlement() *redisledger.Settlement {
 }
 
 // succeed answers the accepted votes, each with the running totals after it. totals are those after the whole batch,
-// in the order of the settlement; exact says that they were read in the very act of settling it.
+// in the order of the settlement, or nil where nobody knows them; exact says that they were read in the very act of
+// settling it.
 func (n *batch) succeed(totals []int64, exact bool) {
+	if len(totals) == 0 {
+		for k, i := range n.accepted {
+			n.jobs[i].succeed(n.token(k), nil, n.verdict.First+int64(k), n.verdict.At)
+		}
+		return
+	}
 	running := make([]int64, len(n.counts))
 	next := 0
 	for i, count := range n.counts {
@@ -245,8 +289,7 @@ func (n *batch) succeed(totals []int64, exact bool) {
 			}
 			out[c] = &votev1.Total{Candidate: n.event.GetCandidates()[at], Votes: running[at]}
 		}
-		admission := n.verdict.First + int64(k)
-		n.jobs[i].succeed(token(n.fence.Epoch, admission), out, admission, n.verdict.At)
+		n.jobs[i].succeed(n.token(k), out, n.verdict.First+int64(k), n.verdict.At)
 	}
 }
 
@@ -264,7 +307,11 @@ func (n *batch) refuseAll(r refusal, at time.Time) {
 	}
 }
 
-// token names a vote's place, for reads that must not be older.
-func token(epoch, admission int64) string {
-	return strconv.FormatInt(epoch, 10) + "." + strconv.FormatInt(admission, 10)
+// token names the place of the kth accepted vote, for reads that must not be older.
+func (n *batch) token(k int) string {
+	return token(n.ledger.Epoch, n.verdict.First+int64(k), n.id)
+}
+
+func token(epoch, admission int64, batch uuid.UUID) string {
+	return pgledger.Token{Epoch: epoch, Admission: admission, Batch: batch}.String()
 }

@@ -9,15 +9,15 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/littlevote/littlevote/libs/epoch"
+	"github.com/littlevote/littlevote/libs/events"
+	"github.com/littlevote/littlevote/libs/faultpoint"
 	"github.com/littlevote/littlevote/libs/groupcommit"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/ticket"
 	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
-	"github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1/votev1connect"
 )
 
 // Config bounds the engine.
@@ -32,24 +32,33 @@ type Config struct {
 	ProduceTimeout time.Duration
 	Timeout        time.Duration // how long the slow ways may take before the answer is unknown
 	Refresh        time.Duration // how often ballots and outbox are looked at
+	OutboxAge      time.Duration // an entry that is older ends the epoch: what keeps it once may be forgotten
+}
+
+// Parts are what an engine works with.
+type Parts struct {
+	Redis    Redis
+	Epochs   Epochs
+	Topic    Topic
+	Store    Store
+	Keys     *ticket.Keys
+	EndEpoch func(ctx context.Context, reason string) error // see epoch.Changer
+	Log      *slog.Logger
 }
 
 // Engine decides votes.
 type Engine struct {
-	votev1connect.UnimplementedVoteServiceHandler
+	Parts
 
 	cfg     Config
-	ledger  *redisledger.Ledger
-	epochs  *epoch.Participant
-	log     *Log
-	pool    *pgxpool.Pool
-	keys    *ticket.Keys
-	logger  *slog.Logger
 	ballots *Ballots
+	format  atomic.Int32 // of records, the latest that every live persister reads
 
 	lane     atomic.Uint32
-	workers  sync.WaitGroup // take from the queues
-	slow     sync.WaitGroup // the ways off the common path
+	durable  [len(ways)]atomic.Int64
+	answered [4]atomic.Int64 // by status.v1.Outcome
+	workers  sync.WaitGroup  // take from the queues
+	slow     sync.WaitGroup  // the ways off the common path
 	ctx      context.Context
 	cancel   context.CancelFunc
 	mu       sync.Mutex
@@ -57,26 +66,18 @@ type Engine struct {
 	driving  map[uuid.UUID]chan struct{} // other instances' batches that this one is finishing
 }
 
-// NewEngine returns an engine that takes votes in once Start has read the ballots.
-func NewEngine(
-	cfg Config, ledger *redisledger.Ledger, epochs *epoch.Participant, log *Log, pool *pgxpool.Pool, keys *ticket.Keys,
-	logger *slog.Logger,
-) *Engine {
+// NewEngine returns an engine that takes votes in once Run has read the ballots.
+func NewEngine(cfg Config, parts Parts) *Engine {
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &Engine{
+		Parts:    parts,
 		cfg:      cfg,
-		ledger:   ledger,
-		epochs:   epochs,
-		log:      log,
-		pool:     pool,
-		keys:     keys,
-		logger:   logger,
 		ctx:      ctx,
 		cancel:   cancel,
 		inFlight: map[uuid.UUID]*batch{},
 		driving:  map[uuid.UUID]chan struct{}{},
 	}
-	e.ballots = newBallots(pool, e.openBallot, logger)
+	e.ballots = newBallots(parts.Store, e.openBallot, parts.Log)
 	return e
 }
 
@@ -84,12 +85,14 @@ func NewEngine(
 func (e *Engine) openBallot(rules pgledger.Ballot) *ballot {
 	weight := func(j *job) int { return j.weight() }
 	b := &ballot{
-		rules: rules,
-		queue: groupcommit.NewQueue(e.cfg.Queue, e.cfg.BatchVotes, e.cfg.BatchBytes, weight),
+		rules:       rules,
+		queue:       groupcommit.NewQueue(e.cfg.Queue, e.cfg.BatchVotes, e.cfg.BatchBytes, weight),
+		retractions: groupcommit.NewQueue(e.cfg.Queue, e.cfg.BatchVotes, e.cfg.BatchBytes, weight),
 	}
 	for range e.cfg.Workers {
-		e.workers.Go(func() { e.work(b) })
+		e.workers.Go(func() { e.work(b, b.queue) })
 	}
+	e.workers.Go(func() { e.work(b, b.retractions) })
 	return b
 }
 
@@ -98,6 +101,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { e.ballots.run(ctx, e.cfg.Refresh) })
 	wg.Go(func() { e.recover(ctx) })
+	wg.Go(func() { e.tend(ctx) })
 	wg.Wait()
 	return nil
 }
@@ -114,6 +118,7 @@ func (e *Engine) Ready(context.Context) error {
 func (e *Engine) Close(ctx context.Context) {
 	for _, b := range e.ballots.all() {
 		b.queue.Close()
+		b.retractions.Close()
 	}
 	stop := context.AfterFunc(ctx, e.cancel)
 	defer stop()
@@ -122,15 +127,15 @@ func (e *Engine) Close(ctx context.Context) {
 	e.cancel()
 }
 
-// cast decides the votes of one call; verdicts stand in their order. It returns when all are decided or ctx ends.
-func (e *Engine) cast(ctx context.Context, votes []*votev1.Vote) ([]*votev1.Verdict, error) {
+// castAll decides the votes of one call; verdicts stand in their order. It returns when all are decided or ctx ends.
+func (e *Engine) castAll(ctx context.Context, votes []*votev1.Vote) ([]*votev1.Verdict, error) {
 	verdicts := make([]*votev1.Verdict, len(votes))
 	space := make([]votev1.Verdict, len(votes))
 	jobs := make([]job, len(votes))
 	c := newCall(len(votes))
 	for i, req := range votes {
 		verdicts[i] = &space[i]
-		v, refused := validate(req, e.ballots, e.keys)
+		v, refused := validate(req, e.ballots, e.Keys)
 		j := &jobs[i]
 		*j = job{vote: v, verdict: verdicts[i], call: c}
 		if refused != nil {
@@ -141,6 +146,7 @@ func (e *Engine) cast(ctx context.Context, votes []*votev1.Vote) ([]*votev1.Verd
 	}
 	select {
 	case <-c.done:
+		e.note(verdicts)
 		return verdicts, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -148,7 +154,11 @@ func (e *Engine) cast(ctx context.Context, votes []*votev1.Vote) ([]*votev1.Verd
 }
 
 func (e *Engine) enqueue(j *job) {
-	switch err := j.ballot.queue.Put(j); {
+	queue := j.ballot.queue
+	if j.retracts != uuid.Nil {
+		queue = j.ballot.retractions
+	}
+	switch err := queue.Put(j); {
 	case errors.Is(err, groupcommit.ErrFull):
 		j.refuse(refusedFull, time.Now())
 	case err != nil:
@@ -157,16 +167,23 @@ func (e *Engine) enqueue(j *job) {
 }
 
 // work is one worker of a ballot. Its last batch, durable and not yet settled, rides with the next one's admission.
-func (e *Engine) work(b *ballot) {
+func (e *Engine) work(b *ballot, queue *groupcommit.Queue[*job]) {
 	var last *batch
 	for {
 		var jobs []*job
 		if last != nil {
-			jobs = b.queue.TryTake()
-		} else if jobs = b.queue.Take(context.Background()); jobs == nil {
+			jobs = queue.TryTake()
+		} else if jobs = queue.Take(context.Background()); jobs == nil {
 			return
 		}
-		last = e.step(last, e.gather(b, jobs))
+		next := e.gather(b, jobs)
+		if next != nil && next.ledger.Mode == epoch.Postgres {
+			e.step(last, nil)
+			e.cast(next)
+			last = nil
+			continue
+		}
+		last = e.step(last, next)
 	}
 }
 
@@ -175,17 +192,19 @@ func (e *Engine) gather(b *ballot, jobs []*job) *batch {
 	if len(jobs) == 0 {
 		return nil
 	}
-	fence, ok := e.epochs.Current()
+	ledger, ok := e.Epochs.Current()
 	if !ok {
 		for _, j := range jobs {
 			j.refuse(refusedAway, time.Now())
 		}
 		return nil
 	}
-	jobs = e.distinct(jobs)
-	n, err := newBatch(b, fence, e.lane.Add(1), jobs)
+	if jobs = e.readable(e.distinct(jobs)); len(jobs) == 0 {
+		return nil
+	}
+	n, err := newBatch(b, ledger, e.lane.Add(1), jobs)
 	if err != nil {
-		e.logger.ErrorContext(e.ctx, "a batch could not be made", "error", err)
+		e.Log.ErrorContext(e.ctx, "a batch could not be made", "error", err)
 		for _, j := range jobs {
 			j.refuse(refusedAway, time.Now())
 		}
@@ -214,6 +233,22 @@ func (e *Engine) distinct(jobs []*job) []*job {
 	return out
 }
 
+// readable refuses what some persister that is alive would not understand.
+func (e *Engine) readable(jobs []*job) []*job {
+	if e.format.Load() >= events.Format {
+		return jobs
+	}
+	out := jobs[:0:len(jobs)]
+	for _, j := range jobs {
+		if j.voter != "" {
+			j.refuse(refusedAway, time.Now())
+			continue
+		}
+		out = append(out, j)
+	}
+	return out
+}
+
 // step settles last and admits next in one round trip, and makes next durable. It returns next if that is left to be
 // settled.
 func (e *Engine) step(last, next *batch) *batch {
@@ -226,20 +261,37 @@ func (e *Engine) step(last, next *batch) *batch {
 		settle = last.settlement()
 	}
 	if next != nil {
-		admit, fence = &next.request, next.fence
+		admit, fence = &next.request, next.ledger.Fence()
 		e.track(next)
 	}
 	if settle == nil && admit == nil {
 		return nil
 	}
-	admitted, settled := e.ledger.Admit(e.ctx, fence, admit, e.cfg.Outbox, settle)
+	admitted, settled := e.Redis.Admit(e.ctx, fence, admit, e.cfg.Outbox, settle)
 	if last != nil {
 		e.finish(last, settled)
 	}
 	if next == nil || !e.decided(next, admitted) {
 		return nil
 	}
+	faultpoint.Hit("vote.admitted")
+	if faultpoint.Mutant("ack-before-produce") {
+		next.succeed(nil, false)
+		e.slow.Go(func() {
+			if _, err := e.Topic.Produce(e.ctx, next.record, next.lane); err == nil {
+				e.Redis.Settle(e.ctx, next.settlement())
+			}
+			e.end(next)
+		})
+		return nil
+	}
 	if !e.makeDurable(next) {
+		return nil
+	}
+	faultpoint.Hit("vote.produced")
+	if faultpoint.Mutant("answer-before-settle") {
+		next.succeed(nil, false)
+		e.slow.Go(func() { e.Redis.Settle(e.ctx, next.settlement()); e.end(next) })
 		return nil
 	}
 	return next
@@ -251,9 +303,7 @@ func (e *Engine) decided(n *batch, a redisledger.Admitted) bool {
 	case a.Err == nil:
 		return e.decide(n, a.Verdict)
 	case redisledger.NoEffect(a.Err):
-		if errors.Is(a.Err, redisledger.ErrWrongEpoch) {
-			e.epochs.Suspect()
-		}
+		e.Epochs.Suspect()
 		r := refusedAway
 		if redisledger.OutOfMemory(a.Err) {
 			r = refusedFull
@@ -262,7 +312,8 @@ func (e *Engine) decided(n *batch, a redisledger.Admitted) bool {
 		e.end(n)
 		return false
 	}
-	e.logger.WarnContext(e.ctx, "an admission got no answer", "batch", n.id, "error", a.Err)
+	e.Epochs.Suspect()
+	e.Log.WarnContext(e.ctx, "an admission got no answer", "batch", n.id, "error", a.Err)
 	e.slow.Go(func() { e.findOut(n) })
 	return false
 }
@@ -272,21 +323,25 @@ func (e *Engine) decided(n *batch, a redisledger.Admitted) bool {
 func (e *Engine) findOut(n *batch) {
 	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
 	defer cancel()
-	v, ok := e.ledger.Known(ctx, n.fence, n.event.GetBallot(), n.id)
+	v, ok := e.Redis.Known(ctx, n.ledger.Fence(), n.event.GetBallot(), n.id)
 	if !ok {
-		n.refuseAll(unknown, time.Now())
+		r := unknown
+		if faultpoint.Mutant("resend-refused") {
+			r = refusedAway
+		}
+		n.refuseAll(r, time.Now())
 		e.end(n)
 		return
 	}
 	if e.decide(n, v) && e.makeDurable(n) {
-		e.finish(n, e.ledger.Settle(ctx, n.settlement()))
+		e.finish(n, e.Redis.Settle(ctx, n.settlement()))
 	}
 }
 
 // decide answers the refused votes and reports whether any was accepted.
 func (e *Engine) decide(n *batch, v redisledger.Verdict) bool {
 	if err := n.decide(v); err != nil {
-		e.logger.ErrorContext(e.ctx, "a verdict does not fit its batch", "error", err)
+		e.Log.ErrorContext(e.ctx, "a verdict does not fit its batch", "error", err)
 		n.refuseAll(unknown, time.Now())
 		e.end(n)
 		return false
@@ -300,6 +355,7 @@ func (e *Engine) decide(n *batch, v redisledger.Verdict) bool {
 }
 
 func (e *Engine) answerRefused(n *batch) {
+	var voters []*job // whose votes Redis does not know
 	at := 0
 	for i, g := range n.verdict.Groups {
 		size := int(n.groups[i])
@@ -317,11 +373,18 @@ func (e *Engine) answerRefused(n *batch) {
 			}
 		case redisledger.Same, redisledger.Pending:
 			e.slow.Go(func() { e.answerSeen(j, v.Batch) })
+		case redisledger.Busy:
+			e.slow.Go(func() { e.awaitTurn(j, v.Batch) })
 		case redisledger.LookUp:
 			e.slow.Go(func() { e.lookUp(j) })
+		case redisledger.LookUpVoter:
+			voters = append(voters, j)
 		default:
 			j.refuse(refusalFor(v.Code), n.verdict.At)
 		}
+	}
+	if len(voters) > 0 {
+		e.slow.Go(func() { e.lookUpVoters(n.ballot, voters) })
 	}
 }
 
@@ -341,6 +404,10 @@ func refusalFor(code redisledger.Code) refusal {
 		return refusedNames
 	case redisledger.Reused:
 		return refusedReused
+	case redisledger.Limit:
+		return refusedLimit
+	case redisledger.NoVote:
+		return refusedNoVote
 	default:
 		return refusedAway
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/littlevote/littlevote/libs/faultpoint"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 )
@@ -14,8 +15,9 @@ import (
 // makeDurable brings an admitted batch into the log or, if that fails, into Postgres. false means that neither is
 // certain, and that the votes have been answered.
 func (e *Engine) makeDurable(n *batch) bool {
-	sent, err := e.log.produce(e.ctx, n)
+	sent, err := e.Topic.Produce(e.ctx, n.record, n.lane)
 	if err == nil {
+		e.durable[byLog].Add(1)
 		return true
 	}
 	n.maybeSent = n.maybeSent || sent
@@ -38,11 +40,13 @@ func (e *Engine) fallBack(n *batch, cause error) bool {
 		e.end(n)
 		return false
 	case err == nil:
-		e.logger.WarnContext(ctx, "Kafka did not take a batch; Postgres did", "batch", n.id, "error", cause)
+		e.durable[byFallback].Add(1)
+		e.Log.WarnContext(ctx, "Kafka did not take a batch; Postgres did", "batch", n.id, "error", cause)
 		return true
 	}
-	e.logger.ErrorContext(ctx, "neither Kafka nor Postgres took a batch", "batch", n.id, "kafka", cause, "postgres", err)
-	if n.maybeSent || pgledger.CommitUnknown(err) {
+	e.Log.ErrorContext(ctx, "neither Kafka nor Postgres took a batch", "batch", n.id, "kafka", cause, "postgres", err)
+	if n.maybeSent && !faultpoint.Mutant("refund-maybe-sent") ||
+		pgledger.CommitUnknown(err) && !faultpoint.Mutant("refund-after-commit-unknown") {
 		n.refuse(unknown)
 	} else {
 		e.refund(ctx, n)
@@ -53,9 +57,9 @@ func (e *Engine) fallBack(n *batch, cause error) bool {
 
 // refund gives back what an admission took. Only if Redis says that it did is that a definite refusal.
 func (e *Engine) refund(ctx context.Context, n *batch) {
-	ok, err := e.ledger.Refund(ctx, n.fence, &n.request, &n.verdict)
+	ok, err := e.Redis.Refund(ctx, n.ledger.Fence(), &n.request, &n.verdict)
 	if err != nil || !ok {
-		e.logger.ErrorContext(ctx, "a batch could not be refunded; the outbox will deliver it", "batch", n.id, "error", err)
+		e.Log.ErrorContext(ctx, "a batch could not be refunded; the outbox will deliver it", "batch", n.id, "error", err)
 		n.refuse(unknown)
 		return
 	}
@@ -65,28 +69,35 @@ func (e *Engine) refund(ctx context.Context, n *batch) {
 // finish tells the votes of a durable batch what its settlement says.
 func (e *Engine) finish(n *batch, s redisledger.SettleReply) {
 	switch {
-	case s.Err == nil && s.How == redisledger.Settled && e.epochs.Live(n.fence):
+	case s.Err == nil && s.How == redisledger.Settled && e.Epochs.Live(n.ledger):
+		faultpoint.Hit("vote.settled")
 		n.succeed(s.Totals, s.ByThis)
 		e.end(n)
 	case errors.Is(s.Err, redisledger.ErrWrongEpoch) || s.Err == nil && s.How == redisledger.Settled:
 		// Redis is no longer this epoch's ledger, or this process may no longer say so.
-		e.epochs.Suspect()
+		e.Epochs.Suspect()
 		e.slow.Go(func() { e.awaitEnd(n) })
 	case s.Err != nil:
+		e.Epochs.Suspect()
 		e.slow.Go(func() { e.settleAgain(n) })
 	default:
-		e.logger.ErrorContext(e.ctx, "a durable batch is neither in the outbox nor settled", "batch", n.id, "how", s.How)
+		e.Log.ErrorContext(e.ctx, "a durable batch is neither in the outbox nor settled", "batch", n.id, "how", s.How)
 		n.refuse(unknown)
 		e.end(n)
 	}
 }
 
-// settleAgain repeats a settlement that got no answer: it happens once, however often it is asked for.
+// settleAgain repeats a settlement that got no answer: it happens once, however often it is asked for. An epoch that
+// ends meanwhile answers instead.
 func (e *Engine) settleAgain(n *batch) {
 	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
 	defer cancel()
 	for {
-		s := e.ledger.Settle(ctx, n.settlement())
+		if now, ok := e.Epochs.Current(); !ok || now != n.ledger {
+			e.awaitEnd(n)
+			return
+		}
+		s := e.Redis.Settle(ctx, n.settlement())
 		if s.Err == nil || errors.Is(s.Err, redisledger.ErrWrongEpoch) {
 			e.finish(n, s)
 			return
@@ -105,10 +116,10 @@ func (e *Engine) awaitEnd(n *batch) {
 	defer cancel()
 	defer e.end(n)
 	for {
-		applied, now, err := pgledger.BatchApplied(ctx, e.pool, []uuid.UUID{n.id})
-		if err == nil && now.Number > n.fence.Epoch {
+		applied, now, err := e.Store.BatchApplied(ctx, []uuid.UUID{n.id})
+		if err == nil && now.Number > n.ledger.Epoch {
 			if applied[n.id] {
-				n.succeed(nil, false)
+				n.succeed(e.totalsOf(ctx, n), false)
 			} else {
 				n.refuse(refusedAway)
 			}
@@ -119,6 +130,33 @@ func (e *Engine) awaitEnd(n *batch) {
 			return
 		}
 	}
+}
+
+// totalsOf reads the counts of a batch's candidates from Postgres, in the order of its settlement; nil if they can't be read.
+func (e *Engine) totalsOf(ctx context.Context, n *batch) []int64 {
+	names := n.settlement().Names
+	rows, err := e.Store.Tallies(ctx, n.event.GetBallot(), names)
+	if err != nil {
+		return nil
+	}
+	counts := make(map[string]int64, len(rows))
+	for _, r := range rows {
+		counts[r.Username] = r.Votes
+	}
+	totals := make([]int64, len(names))
+	for i, name := range names {
+		totals[i] = counts[name]
+	}
+	return totals
+}
+
+// apply brings a batch into the ledger by itself, without the log.
+func (e *Engine) apply(ctx context.Context, n *batch) (pgledger.Verdict, error) {
+	result, err := e.Store.Apply(ctx, pgledger.Batch{Events: []pgledger.Event{{VoteBatch: n.record}}})
+	if err != nil {
+		return 0, err
+	}
+	return result.Verdicts[0], nil
 }
 
 // pause waits, unless ctx ends first.

@@ -21,7 +21,7 @@ func (e *Engine) CastVotes(ctx context.Context, req *votev1.CastVotesRequest) (*
 			&statusv1.ErrorDetail{Code: statusv1.Code_CODE_INVALID_ARGUMENT, Outcome: statusv1.Outcome_OUTCOME_NONE},
 			"votes: 1 to %d", maxVotes)
 	}
-	verdicts, err := e.cast(ctx, votes)
+	verdicts, err := e.castAll(ctx, votes)
 	if err != nil {
 		return nil, err
 	}

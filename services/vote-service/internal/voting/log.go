@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/littlevote/littlevote/libs/events"
+	eventv1 "github.com/littlevote/littlevote/proto/gen/littlevote/event/v1"
 )
 
 // How the breaker behaves: a few failures in a row open it, and a probe a second later may close it.
@@ -48,10 +49,9 @@ func NewLog(client *kgo.Client, topic string, timeout time.Duration) *Log {
 // errNoAnswer says that the brokers did not answer in time.
 var errNoAnswer = errors.New("no answer from Kafka in time")
 
-// produce writes a batch and waits until all in-sync replicas have it. sent says, on an error, that the record may be
-// in the log or get there yet; false means that it certainly never will.
-func (l *Log) produce(ctx context.Context, n *batch) (sent bool, err error) {
-	value, err := events.Encode(n.record)
+// Produce implements Topic.
+func (l *Log) Produce(ctx context.Context, record *eventv1.VoteBatch, lane uint32) (sent bool, err error) {
+	value, err := events.Encode(record)
 	if err != nil {
 		return false, err
 	}
@@ -59,7 +59,7 @@ func (l *Log) produce(ctx context.Context, n *batch) (sent bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("kafka: %w", err)
 	}
-	err = l.write(ctx, &kgo.Record{Topic: l.topic, Key: events.Key(n.event.GetBallot(), n.lane), Value: value})
+	err = l.write(ctx, &kgo.Record{Topic: l.topic, Key: events.Key(record.GetBallot(), lane), Value: value})
 	done(err)
 	return true, err
 }

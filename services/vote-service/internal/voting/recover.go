@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/littlevote/littlevote/libs/epoch"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 )
@@ -22,7 +23,7 @@ func (e *Engine) recover(ctx context.Context) {
 	for {
 		for _, b := range e.ballots.all() {
 			if err := e.recoverBallot(ctx, b); err != nil && ctx.Err() == nil {
-				e.logger.WarnContext(ctx, "the outbox could not be looked after", "ballot", b.rules.Name, "error", err)
+				e.Log.WarnContext(ctx, "the outbox could not be looked after", "ballot", b.rules.Name, "error", err)
 			}
 		}
 		select {
@@ -34,27 +35,30 @@ func (e *Engine) recover(ctx context.Context) {
 }
 
 func (e *Engine) recoverBallot(ctx context.Context, b *ballot) error {
-	fence, ok := e.epochs.Current()
-	if !ok {
+	ledger, ok := e.Epochs.Current()
+	if !ok || ledger.Mode != epoch.Redis {
 		return nil
 	}
-	ids, _, err := e.ledger.Due(ctx, fence, b.rules.Name, e.cfg.OutboxLease, dueAtOnce)
+	ids, oldest, err := e.Redis.Due(ctx, ledger.Fence(), b.rules.Name, e.cfg.OutboxLease, dueAtOnce)
 	if errors.Is(err, redisledger.ErrWrongEpoch) {
-		e.epochs.Suspect()
+		e.Epochs.Suspect()
 		return nil
+	}
+	if oldest > e.cfg.OutboxAge {
+		return e.EndEpoch(ctx, fmt.Sprintf("a batch of %s has stood in the outbox for %s", b.rules.Name, oldest))
 	}
 	for _, id := range ids {
-		if err := e.drive(ctx, b, fence, id); err != nil {
+		if err := e.drive(ctx, b, ledger, id); err != nil {
 			return err
 		}
-		e.logger.InfoContext(ctx, "finished a batch that its owner left", "ballot", b.rules.Name, "batch", id)
+		e.Log.InfoContext(ctx, "finished a batch that its owner left", "ballot", b.rules.Name, "batch", id)
 	}
 	return err
 }
 
 // drive pushes a batch forward: claim, make durable, settle. Doing it twice is harmless. nil means that it is settled.
-func (e *Engine) drive(ctx context.Context, b *ballot, fence redisledger.Fence, id uuid.UUID) error {
-	claimed, how, err := e.ledger.Claim(ctx, fence, b.rules.Name, id, e.cfg.Instance)
+func (e *Engine) drive(ctx context.Context, b *ballot, ledger epoch.Ledger, id uuid.UUID) error {
+	claimed, how, err := e.Redis.Claim(ctx, ledger.Fence(), b.rules.Name, id, e.cfg.Instance)
 	if err != nil {
 		return err
 	}
@@ -64,18 +68,18 @@ func (e *Engine) drive(ctx context.Context, b *ballot, fence redisledger.Fence, 
 		}
 		return fmt.Errorf("batch %s left the outbox: %q", id, how)
 	}
-	n, err := takenOver(id, b, fence, claimed)
+	n, err := takenOver(id, b, ledger, claimed)
 	if err != nil {
 		return err
 	}
 	n.lane = e.lane.Add(1)
 	// It may have waited for longer than Redis remembers its keys, and Postgres learns of them later still.
 	if keys := n.keys(); len(keys) > 0 {
-		if err := e.ledger.Remember(ctx, fence, b.rules.Name, id, keys); err != nil {
+		if err := e.Redis.Remember(ctx, ledger.Fence(), b.rules.Name, id, keys); err != nil {
 			return err
 		}
 	}
-	if _, err := e.log.produce(ctx, n); err != nil {
+	if _, err := e.Topic.Produce(ctx, n.record, n.lane); err != nil {
 		verdict, applyErr := e.apply(ctx, n)
 		if applyErr != nil {
 			return errors.Join(err, applyErr)
@@ -84,5 +88,5 @@ func (e *Engine) drive(ctx context.Context, b *ballot, fence redisledger.Fence, 
 			return fmt.Errorf("batch %s came too late to count", id)
 		}
 	}
-	return e.ledger.Settle(ctx, n.settlement()).Err
+	return e.Redis.Settle(ctx, n.settlement()).Err
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/littlevote/littlevote/libs/epoch"
+	"github.com/littlevote/littlevote/libs/faultpoint"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
@@ -20,22 +22,62 @@ const maxLookUpLag = time.Minute
 func (e *Engine) answerSeen(j *job, id uuid.UUID) {
 	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
 	defer cancel()
-	fence, ok := e.epochs.Current()
-	if !ok || e.settled(ctx, j.ballot, fence, id) != nil {
+	ledger, ok := e.Epochs.Current()
+	if ok && ledger.Mode == epoch.Postgres {
+		e.enqueue(j) // the batch's epoch is over, and Postgres knows what became of it
+		return
+	}
+	if !ok || !faultpoint.Mutant("pending-is-same") && e.settled(ctx, j.ballot, ledger, id) != nil {
 		j.refuse(unknown, time.Now())
 		return
 	}
-	e.answerCounts(ctx, j, fence)
+	e.answerCounts(ctx, j, ledger, id)
+}
+
+// awaitTurn lets a vote try again once the batch that it depends on is settled.
+func (e *Engine) awaitTurn(j *job, id uuid.UUID) {
+	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
+	defer cancel()
+	ledger, ok := e.Epochs.Current()
+	if !ok || ledger.Mode == epoch.Redis && e.settled(ctx, j.ballot, ledger, id) != nil {
+		j.refuse(refusedAway, time.Now())
+		return
+	}
+	e.enqueue(j)
+}
+
+// lookUpVoters asks Postgres for the votes of voters whom Redis does not know in this epoch, and lets the jobs try again.
+func (e *Engine) lookUpVoters(b *ballot, jobs []*job) {
+	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
+	defer cancel()
+	ledger, ok := e.Epochs.Current() // before Postgres is asked
+	voters := make([]string, len(jobs))
+	for i, j := range jobs {
+		voters[i] = j.voter
+	}
+	found, err := e.Store.Voters(ctx, b.rules.Name, voters)
+	if err != nil {
+		e.Log.WarnContext(ctx, "voters could not be looked up", "ballot", b.rules.Name, "error", err)
+	}
+	for _, j := range jobs {
+		if err != nil || !ok {
+			j.refuse(refusedAway, time.Now())
+			continue
+		}
+		j.votesIn = ledger
+		j.votes = append(make([]uuid.UUID, 0, len(found[j.voter])), found[j.voter]...) // never nil: that means not looked up
+		e.enqueue(j)
+	}
 }
 
 // answerCounts answers a vote that counts since an earlier request, with the counts of now.
-func (e *Engine) answerCounts(ctx context.Context, j *job, fence redisledger.Fence) {
+func (e *Engine) answerCounts(ctx context.Context, j *job, ledger epoch.Ledger, id uuid.UUID) {
 	names := make([]string, len(j.choices))
 	for i, c := range j.choices {
 		names[i] = c.GetCandidate()
 	}
-	counts, at, err := e.ledger.Tally(ctx, fence, j.ballot.rules.Name, names)
-	if err != nil || !e.epochs.Live(fence) {
+	counts, at, err := e.Redis.Tally(ctx, ledger.Fence(), j.ballot.rules.Name, names)
+	if err != nil || !e.Epochs.Live(ledger) {
 		j.refuse(unknown, time.Now())
 		return
 	}
@@ -43,11 +85,11 @@ func (e *Engine) answerCounts(ctx context.Context, j *job, fence redisledger.Fen
 	for i, c := range counts {
 		totals[i] = &votev1.Total{Candidate: c.Name, Votes: c.Votes}
 	}
-	j.succeed(token(fence.Epoch, 0), totals, 0, at)
+	j.succeed(token(ledger.Epoch, 1, id), totals, 0, at)
 }
 
 // settled waits until a batch is settled, or drives it itself if it is nobody's in this process.
-func (e *Engine) settled(ctx context.Context, b *ballot, fence redisledger.Fence, id uuid.UUID) error {
+func (e *Engine) settled(ctx context.Context, b *ballot, ledger epoch.Ledger, id uuid.UUID) error {
 	e.mu.Lock()
 	own := e.inFlight[id]
 	other := e.driving[id]
@@ -64,7 +106,7 @@ func (e *Engine) settled(ctx context.Context, b *ballot, fence redisledger.Fence
 			e.mu.Unlock()
 			close(other)
 		}()
-		return e.drive(ctx, b, fence, id)
+		return e.drive(ctx, b, ledger, id)
 	}
 	wait := other
 	if own != nil {
@@ -73,7 +115,7 @@ func (e *Engine) settled(ctx context.Context, b *ballot, fence redisledger.Fence
 	select {
 	case <-wait:
 		// Ended is not settled: ask, and drive what was left.
-		return e.drive(ctx, b, fence, id)
+		return e.drive(ctx, b, ledger, id)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -83,15 +125,15 @@ func (e *Engine) settled(ctx context.Context, b *ballot, fence redisledger.Fence
 func (e *Engine) lookUp(j *job) {
 	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
 	defer cancel()
-	found, err := e.find(ctx, j)
+	ledger, found, err := e.find(ctx, j)
 	switch {
 	case errors.Is(err, errLag): // the persister tells of its lag, once and not for every vote
 		j.refuse(unknown, time.Now())
 	case err != nil:
-		e.logger.WarnContext(ctx, "a key could not be looked up", "ballot", j.ballot.rules.Name, "error", err)
+		e.Log.WarnContext(ctx, "a key could not be looked up", "ballot", j.ballot.rules.Name, "error", err)
 		j.refuse(unknown, time.Now())
 	case found == nil:
-		j.lookedUp = true
+		j.freeIn = ledger
 		e.enqueue(j)
 	case found.BodyHash != j.bodyHash:
 		j.refuse(refusedReused, time.Now())
@@ -103,37 +145,45 @@ func (e *Engine) lookUp(j *job) {
 // errLag says that "not found" proves nothing now.
 var errLag = errors.New("the ledger in Postgres is too far behind")
 
-func (e *Engine) find(ctx context.Context, j *job) (*pgledger.Key, error) {
-	fence, ok := e.epochs.Current()
+// find looks the job's key up; nil if it is free in the ledger that was open before Postgres was asked.
+func (e *Engine) find(ctx context.Context, j *job) (epoch.Ledger, *pgledger.Key, error) {
+	ledger, ok := e.Epochs.Current()
 	if !ok {
-		return nil, redisledger.ErrWrongEpoch
+		return ledger, nil, redisledger.ErrWrongEpoch
 	}
-	_, oldest, err := e.ledger.Due(ctx, fence, j.ballot.rules.Name, maxLookUpLag, 1)
-	if err != nil {
-		return nil, err
+	if ledger.Mode == epoch.Postgres {
+		return ledger, nil, nil // Postgres looks for itself
 	}
-	keys, err := pgledger.Lookup(ctx, e.pool, j.ballot.rules.Name, []uuid.UUID{j.id})
+	_, oldest, err := e.Redis.Due(ctx, ledger.Fence(), j.ballot.rules.Name, maxLookUpLag, 1)
 	if err != nil {
-		return nil, err
+		return ledger, nil, err
+	}
+	keys, err := e.Store.Lookup(ctx, j.ballot.rules.Name, []uuid.UUID{j.id})
+	if err != nil {
+		return ledger, nil, err
 	}
 	if key, ok := keys.Found[j.id]; ok {
-		return &key, nil
+		return ledger, &key, nil
 	}
-	if keys.Lag >= maxLookUpLag || oldest >= maxLookUpLag {
-		return nil, errLag
+	if (keys.Lag >= maxLookUpLag || oldest >= maxLookUpLag) && !faultpoint.Mutant("look-up-ignores-lag") {
+		return ledger, nil, errLag
 	}
-	return nil, nil //nolint:nilnil // not found is an answer
+	return ledger, nil, nil
 }
 
 // answerApplied answers a vote that Postgres knows. It counts; if its batch still stands in the outbox it is settled
 // first, so that a read shows it.
 func (e *Engine) answerApplied(ctx context.Context, j *job, id uuid.UUID) {
-	fence, ok := e.epochs.Current()
+	ledger, ok := e.Epochs.Current()
 	if !ok {
 		j.refuse(unknown, time.Now())
 		return
 	}
-	claimed, _, err := e.ledger.Claim(ctx, fence, j.ballot.rules.Name, id, e.cfg.Instance)
+	if ledger.Mode == epoch.Postgres {
+		e.answerInPostgres(j, id)
+		return
+	}
+	claimed, _, err := e.Redis.Claim(ctx, ledger.Fence(), j.ballot.rules.Name, id, e.cfg.Instance)
 	if err != nil {
 		j.refuse(unknown, time.Now())
 		return
@@ -142,5 +192,5 @@ func (e *Engine) answerApplied(ctx context.Context, j *job, id uuid.UUID) {
 		e.answerSeen(j, id)
 		return
 	}
-	e.answerCounts(ctx, j, fence)
+	e.answerCounts(ctx, j, ledger, id)
 }

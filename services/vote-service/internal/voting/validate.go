@@ -32,7 +32,7 @@ func validate(req *votev1.Vote, ballots *Ballots, keys *ticket.Keys) (vote, *ref
 	if name == "" {
 		name = defaultBallot
 	}
-	v := vote{voter: req.GetVoterLabel(), choices: req.GetChoices()}
+	v := vote{voter: req.GetVoter(), label: req.GetVoterLabel(), choices: req.GetChoices()}
 	if r := v.identifyBy(req); r != nil {
 		return v, r
 	}
@@ -41,8 +41,8 @@ func validate(req *votev1.Vote, ballots *Ballots, keys *ticket.Keys) (vote, *ref
 		return v, &refusedNoBallot
 	}
 	v.ballot = b
-	if len(v.voter) > maxVoterBytes || !isPlain(v.voter) {
-		return v, invalid(fmt.Sprintf("voter_label: at most %d bytes of printable text", maxVoterBytes))
+	if r := v.checkVoter(); r != nil {
+		return v, r
 	}
 	if r := v.checkChoices(); r != nil {
 		return v, r
@@ -51,7 +51,7 @@ func validate(req *votev1.Vote, ballots *Ballots, keys *ticket.Keys) (vote, *ref
 		return v, r
 	}
 	if v.keyed {
-		v.bodyHash = hashBody(name, v.voter, v.choices)
+		v.bodyHash = v.hashBody()
 	}
 	return v, nil
 }
@@ -76,6 +76,19 @@ func (v *vote) identifyBy(req *votev1.Vote) *refusal {
 		return invalid(field + ": a UUID in its form of 36 characters")
 	}
 	v.id = id
+	return nil
+}
+
+func (v *vote) checkVoter() *refusal {
+	if len(v.label) > maxVoterBytes || !isPlain(v.label) {
+		return invalid(fmt.Sprintf("voter_label: at most %d bytes of printable text", maxVoterBytes))
+	}
+	if len(v.voter) > maxVoterBytes || !isPlain(v.voter) {
+		return invalid(fmt.Sprintf("voter: at most %d bytes of printable text", maxVoterBytes))
+	}
+	if v.voter == "" && v.ballot.rules.VotesPerVoter > 0 {
+		return invalid("voter: needed, since the ballot limits the votes of each")
+	}
 	return nil
 }
 

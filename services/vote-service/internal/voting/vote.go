@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/littlevote/littlevote/libs/epoch"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
 )
@@ -22,24 +23,32 @@ type vote struct {
 	id       uuid.UUID // the idempotency key, if keyed
 	keyed    bool
 	bodyHash [16]byte // set if keyed
-	lookedUp bool     // Postgres does not know the key
 	ticket   string   // the value; empty stands for the newest
-	voter    string
+	voter    string   // as authenticated; may be empty
+	label    string   // as claimed
 	choices  []*votev1.Choice
+
+	retracts uuid.UUID // the vote that this takes back; Nil: this is a vote
+
+	// What Postgres said, and in which epoch it was asked: in any other one it proves nothing.
+	freeIn  epoch.Ledger // it does not know the key
+	votesIn epoch.Ledger
+	votes   []uuid.UUID // the voter's votes that count
 }
 
 // weight estimates how many bytes the vote adds to a batch.
 func (v *vote) weight() int {
-	n := 64 + len(v.voter)
+	n := 64 + len(v.voter) + len(v.label) + 16*len(v.votes)
 	for _, c := range v.choices {
 		n += 16 + len(c.GetCandidate())
 	}
 	return n
 }
 
-// hashBody identifies what must match when a key comes again: ballot, voter, kind and the sum per candidate. The ticket
+// hashBody identifies what must match when a key comes again: kind, ballot, voter and the sum per candidate. The ticket
 // is not part of it, since a late retry carries another one.
-func hashBody(ballot, voter string, choices []*votev1.Choice) [16]byte {
+func (v *vote) hashBody() [16]byte {
+	choices := v.choices
 	sums := make(map[string]int64, len(choices))
 	names := make([]string, 0, len(choices))
 	for _, c := range choices {
@@ -54,9 +63,14 @@ func hashBody(ballot, voter string, choices []*votev1.Choice) [16]byte {
 		buf = binary.BigEndian.AppendUint32(buf, uint32(len(s)))
 		buf = append(buf, s...)
 	}
-	text("vote")
-	text(ballot)
-	text(voter)
+	if v.retracts == uuid.Nil {
+		text("vote")
+	} else {
+		text("retract " + v.retracts.String())
+	}
+	text(v.ballot.rules.Name)
+	text(v.voter)
+	text(v.label)
 	for _, n := range names {
 		text(n)
 		buf = binary.BigEndian.AppendUint64(buf, uint64(sums[n]))
@@ -109,9 +123,11 @@ var (
 	refusedClosed     = refuse(statusv1.Code_CODE_BALLOT_CLOSED, "the ballot is not open")
 	refusedNoBallot   = refuse(statusv1.Code_CODE_BALLOT_NOT_FOUND, "there is no such ballot")
 	refusedReused     = refuse(statusv1.Code_CODE_KEY_REUSED, "the idempotency key was used before with another body")
+	refusedLimit      = refuse(statusv1.Code_CODE_VOTER_LIMIT, "the voter has used all votes that the ballot allows")
+	refusedNoVote     = refuse(statusv1.Code_CODE_VOTE_NOT_FOUND, "the voter has no such vote, or has retracted it")
 	refusedNames      = refuse(statusv1.Code_CODE_INVALID_ARGUMENT, "the ballot takes no more candidates")
 	refusedFull       = again(statusv1.Code_CODE_OVERLOADED, 100*time.Millisecond, "too many votes wait")
-	refusedAway       = again(statusv1.Code_CODE_UNAVAILABLE, time.Second, "the ledger cannot be reached or is being moved; nothing happened")
+	refusedAway       = again(statusv1.Code_CODE_UNAVAILABLE, 500*time.Millisecond, "the ledger cannot be reached or is being moved; nothing happened")
 	unknown           = refusal{
 		code:       statusv1.Code_CODE_OUTCOME_UNKNOWN,
 		outcome:    statusv1.Outcome_OUTCOME_UNKNOWN,

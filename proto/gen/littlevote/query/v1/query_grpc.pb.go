@@ -33,7 +33,8 @@ type QueryServiceClient interface {
 	// GetTallies answers many reads in one call, in the order of the request. Reads of one ballot are one fetch.
 	//
 	// INVALID_ARGUMENT for no reads or more than 1,000, or more than 10,000 candidates in all; UNAVAILABLE when neither
-	// Redis nor Postgres answers, or none that has seen what at_least names. An unknown ballot is said in its Tally, not by the RPC's status.
+	// Redis nor Postgres answers, or none that has seen what at_least names. An unknown ballot is said in its Tally, not by
+	// the RPC's status.
 	GetTallies(ctx context.Context, in *GetTalliesRequest, opts ...grpc.CallOption) (*GetTalliesResponse, error)
 }
 
@@ -64,7 +65,8 @@ type QueryServiceServer interface {
 	// GetTallies answers many reads in one call, in the order of the request. Reads of one ballot are one fetch.
 	//
 	// INVALID_ARGUMENT for no reads or more than 1,000, or more than 10,000 candidates in all; UNAVAILABLE when neither
-	// Redis nor Postgres answers, or none that has seen what at_least names. An unknown ballot is said in its Tally, not by the RPC's status.
+	// Redis nor Postgres answers, or none that has seen what at_least names. An unknown ballot is said in its Tally, not by
+	// the RPC's status.
 	GetTallies(context.Context, *GetTalliesRequest) (*GetTalliesResponse, error)
 	mustEmbedUnimplementedQueryServiceServer()
 }

@@ -44,7 +44,8 @@ type QueryServiceClient interface {
 	// GetTallies answers many reads in one call, in the order of the request. Reads of one ballot are one fetch.
 	//
 	// INVALID_ARGUMENT for no reads or more than 1,000, or more than 10,000 candidates in all; UNAVAILABLE when neither
-	// Redis nor Postgres answers, or none that has seen what at_least names. An unknown ballot is said in its Tally, not by the RPC's status.
+	// Redis nor Postgres answers, or none that has seen what at_least names. An unknown ballot is said in its Tally, not by
+	// the RPC's status.
 	GetTallies(context.Context, *v1.GetTalliesRequest) (*v1.GetTalliesResponse, error)
 }
 
@@ -88,7 +89,8 @@ type QueryServiceHandler interface {
 	// GetTallies answers many reads in one call, in the order of the request. Reads of one ballot are one fetch.
 	//
 	// INVALID_ARGUMENT for no reads or more than 1,000, or more than 10,000 candidates in all; UNAVAILABLE when neither
-	// Redis nor Postgres answers, or none that has seen what at_least names. An unknown ballot is said in its Tally, not by the RPC's status.
+	// Redis nor Postgres answers, or none that has seen what at_least names. An unknown ballot is said in its Tally, not by
+	// the RPC's status.
 	GetTallies(context.Context, *v1.GetTalliesRequest) (*v1.GetTalliesResponse, error)
 }
 

@@ -1,0 +1,121 @@
+package voting
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/littlevote/littlevote/libs/pgledger"
+	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
+)
+
+// cast decides a batch in an epoch in Postgres: one transaction is its admission, its record and its settlement.
+func (e *Engine) cast(n *batch) {
+	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
+	defer cancel()
+	e.track(n)
+	defer e.end(n)
+	result, err := e.Store.Cast(ctx, n.castBatch())
+	if pgledger.CommitUnknown(err) {
+		// The same batch again, in the same epoch: if the first one took effect it answers for it.
+		result, err = e.Store.Cast(ctx, n.castBatch())
+		if err != nil {
+			n.refuseAll(unknown, time.Now())
+			return
+		}
+	}
+	if err != nil {
+		if errors.Is(err, pgledger.ErrNotOpen) {
+			e.Epochs.Suspect()
+		} else {
+			e.Log.WarnContext(ctx, "Postgres did not take a batch", "batch", n.id, "error", err)
+		}
+		n.refuseAll(refusedAway, time.Now())
+		return
+	}
+	e.durable[byPostgres].Add(1)
+	for i, v := range result.Verdicts {
+		e.answerCast(n, n.jobs[i], v, result.At)
+	}
+}
+
+func (n *batch) castBatch() pgledger.CastBatch {
+	b := pgledger.CastBatch{
+		Epoch: n.ledger.Epoch, ID: n.id, Ballot: n.ballot.rules.Name, MaxNames: n.request.MaxNames,
+		Votes: make([]pgledger.CastVote, len(n.jobs)),
+	}
+	for i, j := range n.jobs {
+		v := pgledger.CastVote{
+			ID: j.id, Keyed: j.keyed, BodyHash: j.bodyHash, Ticket: j.ticket, Voter: j.voter, Label: j.label, Retracts: j.retracts,
+			Candidates: make([]string, len(j.choices)), Counts: make([]int64, len(j.choices)),
+		}
+		for k, c := range j.choices {
+			v.Candidates[k], v.Counts[k] = c.GetCandidate(), c.GetCount()
+		}
+		b.Votes[i] = v
+	}
+	return b
+}
+
+// refusals are the answers to the codes of a cast that are final.
+var refusals = map[pgledger.CastCode]refusal{
+	pgledger.CastExpired:    refusedExpired,
+	pgledger.CastSuperseded: refusedSuperseded,
+	pgledger.CastExhausted:  refusedExhausted,
+	pgledger.CastClosed:     refusedClosed,
+	pgledger.CastReused:     refusedReused,
+	pgledger.CastNames:      refusedNames,
+	pgledger.CastLimit:      refusedLimit,
+	pgledger.CastNoVote:     refusedNoVote,
+	pgledger.CastForgotten:  refusedAway,
+}
+
+func (e *Engine) answerCast(n *batch, j *job, v pgledger.CastVerdict, at time.Time) {
+	switch v.Code {
+	case pgledger.CastOK:
+		j.succeed(token(n.ledger.Epoch, v.Admission, n.id), j.totals(v.Totals), v.Admission, at)
+	case pgledger.CastSame:
+		e.slow.Go(func() { e.answerInPostgres(j, v.Batch) })
+	default:
+		j.refuse(refusals[v.Code], at)
+	}
+}
+
+// totals pairs the vote's choices with the counts after each; nil if nobody knows those.
+func (j *job) totals(counts []int64) []*votev1.Total {
+	if len(counts) != len(j.choices) {
+		return nil
+	}
+	totals := make([]*votev1.Total, len(counts))
+	for i, c := range j.choices {
+		totals[i] = &votev1.Total{Candidate: c.GetCandidate(), Votes: counts[i]}
+	}
+	return totals
+}
+
+// answerInPostgres answers a vote that counts since an earlier request, with the counts of now.
+func (e *Engine) answerInPostgres(j *job, id uuid.UUID) {
+	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
+	defer cancel()
+	names := make([]string, len(j.choices))
+	for i, c := range j.choices {
+		names[i] = c.GetCandidate()
+	}
+	rows, err := e.Store.Tallies(ctx, j.ballot.rules.Name, names)
+	ledger, ok := e.Epochs.Current()
+	if err != nil || !ok {
+		j.refuse(unknown, time.Now())
+		return
+	}
+	known := make(map[string]int64, len(rows))
+	for _, r := range rows {
+		known[r.Username] = r.Votes
+	}
+	counts := make([]int64, len(names))
+	for i, name := range names {
+		counts[i] = known[name]
+	}
+	j.succeed(token(ledger.Epoch, 1, id), j.totals(counts), 0, time.Now())
+}

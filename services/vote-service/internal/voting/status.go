@@ -1,0 +1,132 @@
+package voting
+
+import (
+	"context"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/littlevote/littlevote/libs/epoch"
+	"github.com/littlevote/littlevote/libs/pgledger"
+	"github.com/littlevote/littlevote/libs/redisledger"
+	"github.com/littlevote/littlevote/libs/service"
+	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
+	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
+)
+
+// GetVoteStatus implements VoteServiceHandler.
+func (e *Engine) GetVoteStatus(ctx context.Context, req *votev1.GetVoteStatusRequest) (*votev1.GetVoteStatusResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.Timeout)
+	defer cancel()
+	ballot, id, err := e.name(req.GetBallot(), req.GetVoteId())
+	if err != nil {
+		return nil, err
+	}
+	status := &votev1.GetVoteStatusResponse{VoteId: id.String()}
+	// Redis first: what it calls settled may not be in Postgres yet, and never goes back.
+	key, batch := redisledger.KeyAbsent, uuid.Nil
+	ledger, ok := e.Epochs.Current()
+	if ok && ledger.Mode == epoch.Redis {
+		if state, of, err := e.Redis.KeyStatus(ctx, ledger.Fence(), ballot.rules.Name, id); err == nil && e.Epochs.Live(ledger) {
+			key, batch = state, of
+		}
+	}
+	if key == redisledger.KeyPending {
+		status.State = votev1.VoteState_VOTE_STATE_ADMITTED
+		if applied, _, err := e.Store.BatchApplied(ctx, []uuid.UUID{batch}); err == nil && applied[batch] {
+			status.State = votev1.VoteState_VOTE_STATE_DURABLE
+		}
+		return status, nil
+	}
+	found, err := e.findVote(ctx, ballot, id)
+	switch {
+	case found != nil:
+		fill(status, found)
+	case key == redisledger.KeySettled:
+		status.State = votev1.VoteState_VOTE_STATE_COUNTED
+	case err != nil:
+		return nil, unreachable("the stores that know do not answer")
+	default:
+		return status, e.absent(ctx, ballot, id, status)
+	}
+	return status, nil
+}
+
+// fill says what the ledger holds of a vote.
+func fill(status *votev1.GetVoteStatusResponse, v *pgledger.Vote) {
+	status.State = votev1.VoteState_VOTE_STATE_COUNTED
+	if v.Retracted {
+		status.State = votev1.VoteState_VOTE_STATE_RETRACTED
+	}
+	status.AdmittedAt, status.AdmissionNumber = timestamppb.New(v.At), v.Admission
+	for _, c := range v.Choices {
+		status.Choices = append(status.Choices, &votev1.Choice{Candidate: c.Candidate, Count: c.Count})
+	}
+}
+
+// absent tells a vote that was dropped for good from one that nobody has heard of.
+func (e *Engine) absent(ctx context.Context, b *ballot, id uuid.UUID, status *votev1.GetVoteStatusResponse) error {
+	dropped, err := e.Store.Dropped(ctx, b.rules.Name, id)
+	if err != nil {
+		return unreachable("the stores that know do not answer")
+	}
+	status.State = votev1.VoteState_VOTE_STATE_ABSENT
+	if dropped {
+		status.State = votev1.VoteState_VOTE_STATE_REFUSED
+	}
+	return nil
+}
+
+// findVote finds a vote in the ledger; nil says that it was not in the log either when this was called. It waits for the
+// persister to know that.
+func (e *Engine) findVote(ctx context.Context, b *ballot, id uuid.UUID) (*pgledger.Vote, error) {
+	asked := time.Now()
+	for {
+		// How far the ledger is comes first: what was in the log then is found after.
+		keys, err := e.Store.Lookup(ctx, b.rules.Name, nil)
+		if err != nil {
+			return nil, err
+		}
+		upTo := time.Now().Add(-keys.Lag)
+		v, err := e.Store.VoteOf(ctx, b.rules.Name, id)
+		if err != nil || v != nil {
+			return v, err
+		}
+		if ledger, ok := e.Epochs.Current(); ok && ledger.Mode == epoch.Postgres || upTo.After(asked) {
+			return nil, nil //nolint:nilnil // not found is an answer
+		}
+		if !pause(ctx, 20*time.Millisecond) {
+			return nil, errLag
+		}
+	}
+}
+
+// name checks the ballot and the vote's id of a request.
+func (e *Engine) name(name, vote string) (*ballot, uuid.UUID, error) {
+	id, err := uuid.Parse(vote)
+	if err != nil || len(vote) != uuidLen || id == uuid.Nil {
+		return nil, uuid.Nil, service.Error(connect.CodeInvalidArgument,
+			&statusv1.ErrorDetail{Code: statusv1.Code_CODE_INVALID_ARGUMENT, Outcome: statusv1.Outcome_OUTCOME_NONE},
+			"vote_id: a UUID in its form of 36 characters")
+	}
+	if name == "" {
+		name = defaultBallot
+	}
+	b := e.ballots.find(name)
+	if b == nil {
+		return nil, uuid.Nil, service.Error(connect.CodeNotFound,
+			&statusv1.ErrorDetail{Code: statusv1.Code_CODE_BALLOT_NOT_FOUND, Outcome: statusv1.Outcome_OUTCOME_NONE},
+			"there is no such ballot")
+	}
+	return b, id, nil
+}
+
+func unreachable(why string) error {
+	return service.Error(connect.CodeUnavailable, &statusv1.ErrorDetail{
+		Code: statusv1.Code_CODE_UNAVAILABLE, Outcome: statusv1.Outcome_OUTCOME_NONE, Retryable: true,
+		RetryAfter: durationpb.New(refusedAway.retryAfter),
+	}, "%s", why)
+}
