@@ -81,7 +81,7 @@ func admitCall(f Fence, b *Batch, outboxBound int) call {
 	k := f.Keys(b.Ballot)
 	args := make([]any, 0, 13+len(b.Tickets)+2*len(b.Groups)+5*len(b.Entries))
 	args = append(args, f.Epoch, b.ID[:], b.Payload, outboxBound, b.MaxNames,
-		YoungPast.Milliseconds(), YoungFuture.Milliseconds(), keySlice.Milliseconds(), keyTTL.Milliseconds(),
+		YoungPast.Milliseconds(), YoungFuture.Milliseconds(), KeySlice.Milliseconds(), KeyTTL.Milliseconds(),
 		len(b.Tickets), len(b.Groups), len(b.Entries))
 	for _, t := range b.Tickets {
 		args = append(args, t)

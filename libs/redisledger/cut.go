@@ -88,7 +88,7 @@ func (l *Ledger) KeyStatus(ctx context.Context, f Fence, ballot string, key uuid
 	r := l.one(ctx, call{
 		keyScript,
 		[]string{k.marker(), k.outbox(), k.seen()},
-		[]any{f.Epoch, key[:], keySlice.Milliseconds(), keyTTL.Milliseconds()},
+		[]any{f.Epoch, key[:], KeySlice.Milliseconds(), KeyTTL.Milliseconds()},
 	})
 	if r.err != nil {
 		return "", uuid.Nil, r.err

@@ -33,7 +33,7 @@ func (k Keys) seen() string        { return k.prefix + "seen:" }
 // done is one hash per stretch of batch ids, so that old ones expire together.
 func (k Keys) done(batch uuid.UUID) string {
 	sec, _ := batch.Time().UnixTime()
-	return k.prefix + "done:" + strconv.FormatInt(sec/int64(doneSlice.Seconds()), 10)
+	return k.prefix + "done:" + strconv.FormatInt(sec/int64(DoneSlice.Seconds()), 10)
 }
 
 // Pattern matches every key of a name, for all ballots.

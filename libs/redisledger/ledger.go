@@ -19,10 +19,10 @@ import (
 const (
 	YoungPast   = 2 * time.Minute // a UUIDv7 this young needs no look-up
 	YoungFuture = time.Minute     // … nor one this far ahead of Redis TIME
-	keySlice    = 2 * time.Minute
-	keyTTL      = 6 * time.Minute // a key is remembered for at least 4 minutes, wherever in its slice it came
-	doneSlice   = 5 * time.Minute
-	doneTTL     = 10 * time.Minute
+	KeySlice    = 2 * time.Minute
+	KeyTTL      = 6 * time.Minute // a key is remembered for at least 4 minutes, wherever in its slice it came
+	DoneSlice   = 5 * time.Minute
+	DoneTTL     = 10 * time.Minute
 )
 
 // ErrWrongEpoch says that this Redis, or this name, does not hold the epoch's ledger. The call had no effect.

@@ -47,7 +47,7 @@ func (l *Ledger) Claim(ctx context.Context, f Fence, ballot string, id uuid.UUID
 // hashes stand in turn.
 func (l *Ledger) Remember(ctx context.Context, f Fence, ballot string, id uuid.UUID, keysAndHashes [][]byte) error {
 	k := f.Keys(ballot)
-	args := []any{f.Epoch, id[:], keySlice.Milliseconds(), keyTTL.Milliseconds()}
+	args := []any{f.Epoch, id[:], KeySlice.Milliseconds(), KeyTTL.Milliseconds()}
 	for _, b := range keysAndHashes {
 		args = append(args, b)
 	}
@@ -76,8 +76,8 @@ func (l *Ledger) Refund(ctx context.Context, f Fence, b *Batch, v *Verdict) (ok 
 		}
 	}
 	args := slices.Concat([]any{
-		f.Epoch, b.ID[:], doneTTL.Milliseconds(), v.TicketVersion, uses,
-		v.At.UnixMilli() / keySlice.Milliseconds(), len(keys),
+		f.Epoch, b.ID[:], DoneTTL.Milliseconds(), v.TicketVersion, uses,
+		v.At.UnixMilli() / KeySlice.Milliseconds(), len(keys),
 	}, keys, voters)
 	r := l.one(ctx, call{
 		refundScript,

@@ -45,7 +45,7 @@ func (l *Ledger) Settle(ctx context.Context, s *Settlement) SettleReply {
 func settleCall(s *Settlement) call {
 	k := s.Fence.Keys(s.Ballot)
 	args := make([]any, 0, 6+2*len(s.Names))
-	args = append(args, s.Fence.Epoch, s.ID[:], doneTTL.Milliseconds(), s.AdmittedAt.UnixMilli(), len(s.Names))
+	args = append(args, s.Fence.Epoch, s.ID[:], DoneTTL.Milliseconds(), s.AdmittedAt.UnixMilli(), len(s.Names))
 	for _, n := range s.Names {
 		args = append(args, n)
 	}

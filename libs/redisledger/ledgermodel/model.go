@@ -1,0 +1,253 @@
+package ledgermodel
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/littlevote/littlevote/libs/redisledger"
+)
+
+// Ledger is a Redis with any number of epochs in it.
+type Ledger struct {
+	// Loading is called in the middle of each Load, if it is set: an error there is a loader that dies.
+	Loading func() error
+
+	now      func() time.Time
+	replid   int
+	replicas bool
+	ballots  map[place]*ballot
+}
+
+// place is where a ballot's keys stand.
+type place struct{ ns, ballot string }
+
+// New returns an empty Redis whose TIME is now.
+func New(now func() time.Time) *Ledger {
+	return &Ledger{now: now, ballots: map[place]*ballot{}}
+}
+
+// Clone returns a Redis with the same state, as a replica that has come so far; Promote makes it a primary of its own.
+func (l *Ledger) Clone() *Ledger {
+	c := &Ledger{Loading: l.Loading, now: l.now, replid: l.replid, replicas: l.replicas, ballots: make(map[place]*ballot, len(l.ballots))}
+	for p, b := range l.ballots {
+		c.ballots[p] = b.clone()
+	}
+	return c
+}
+
+// Promote gives it another replication id, as a restart or a failover does. Its state stays. No two Redises of one
+// simulation may be promoted to the same id.
+func (l *Ledger) Promote(id int) { l.replid = id }
+
+// SetReplicas says whether replicas are connected.
+func (l *Ledger) SetReplicas(connected bool) { l.replicas = connected }
+
+// Flush loses everything, the replication id excepted.
+func (l *Ledger) Flush() { clear(l.ballots) }
+
+// ballot is what stands under one ballot's keys.
+type ballot struct {
+	marker  marker
+	ticket  *ticket // nil: none was ever minted
+	last    int64   // number of the last ticket minted
+	fence   *int64  // of the last minter
+	outbox  map[uuid.UUID]entry
+	claims  map[uuid.UUID]bool
+	done    map[int64]*expiring[uuid.UUID, redisledger.How]
+	seen    map[bucket]*expiring[string, seen]
+	voters  map[string]voter
+	tally   map[string]int64
+	updated map[string]int64
+	names   map[string]bool
+}
+
+type marker struct {
+	sealed        bool
+	loading       bool
+	epoch         int64
+	replid        int
+	rules         int64
+	state         string
+	opens, closes int64 // ms, 0: no bound
+	loaded        int64 // ms, 0: from an empty ledger
+	admissions    int64
+	votesPerVoter int64
+}
+
+type entry struct {
+	at      int64 // ms
+	verdict redisledger.Verdict
+	payload []byte
+}
+
+// bucket names a hash of seen keys.
+type bucket struct {
+	slice int64
+	part  int
+}
+
+type seen struct {
+	batch uuid.UUID
+	hash  string
+}
+
+type voter struct {
+	last  uuid.UUID
+	votes []uuid.UUID
+}
+
+// expiring is a hash with a time to live.
+type expiring[K comparable, V any] struct {
+	until int64 // ms; over from then on
+	m     map[K]V
+}
+
+func newBallot() *ballot {
+	return &ballot{
+		outbox: map[uuid.UUID]entry{}, claims: map[uuid.UUID]bool{},
+		done: map[int64]*expiring[uuid.UUID, redisledger.How]{}, seen: map[bucket]*expiring[string, seen]{},
+		voters: map[string]voter{}, tally: map[string]int64{}, updated: map[string]int64{}, names: map[string]bool{},
+	}
+}
+
+func (b *ballot) clone() *ballot {
+	c := *b
+	if b.ticket != nil {
+		t := *b.ticket
+		c.ticket = &t
+	}
+	c.outbox, c.claims, c.voters = maps.Clone(b.outbox), maps.Clone(b.claims), maps.Clone(b.voters)
+	c.tally, c.updated, c.names = maps.Clone(b.tally), maps.Clone(b.updated), maps.Clone(b.names)
+	c.done = make(map[int64]*expiring[uuid.UUID, redisledger.How], len(b.done))
+	for k, e := range b.done {
+		c.done[k] = &expiring[uuid.UUID, redisledger.How]{e.until, maps.Clone(e.m)}
+	}
+	c.seen = make(map[bucket]*expiring[string, seen], len(b.seen))
+	for k, e := range b.seen {
+		c.seen[k] = &expiring[string, seen]{e.until, maps.Clone(e.m)}
+	}
+	return &c
+}
+
+func (l *Ledger) ms() int64 { return l.now().UnixMilli() }
+
+// fenced returns the ballot if its keys hold the epoch's ledger.
+func (l *Ledger) fenced(f redisledger.Fence, name string) (*ballot, error) {
+	b := l.ballots[place{f.NS, name}]
+	if b == nil || b.marker.sealed || b.marker.loading || b.marker.epoch != f.Epoch || b.marker.replid != l.replid {
+		return nil, redisledger.ErrWrongEpoch
+	}
+	return b, nil
+}
+
+// Load begins, fills and finishes a ballot.
+func (l *Ledger) Load(_ context.Context, f redisledger.Fence, b redisledger.Ballot, fresh bool) error {
+	p := place{f.NS, b.Name}
+	if old := l.ballots[p]; old != nil && (old.marker.sealed || !old.marker.loading) {
+		return fmt.Errorf("ledgermodel: load %s: %w", b.Name, redisledger.ErrWrongEpoch)
+	}
+	n := newBallot()
+	n.marker = marker{loading: true, epoch: f.Epoch, replid: l.replid, admissions: b.Admissions, loaded: l.ms()}
+	if fresh {
+		n.marker.loaded = 0
+	}
+	n.rules(b)
+	l.ballots[p] = n
+	if l.Loading != nil {
+		if err := l.Loading(); err != nil {
+			return err
+		}
+	}
+	for _, c := range b.Counts {
+		n.tally[c.Name], n.updated[c.Name], n.names[c.Name] = c.Votes, c.UpdatedAt.UnixMilli(), true
+	}
+	if l.ballots[p] != n || n.marker.sealed || n.marker.replid != l.replid {
+		return fmt.Errorf("ledgermodel: load %s: %w", b.Name, redisledger.ErrWrongEpoch)
+	}
+	n.marker.loading = false
+	return nil
+}
+
+func (b *ballot) rules(r redisledger.Ballot) {
+	m := &b.marker
+	m.rules, m.state, m.votesPerVoter = r.Rules, r.State, max(0, r.VotesPerVoter)
+	m.opens, m.closes = bound(r.OpensAt), bound(r.ClosesAt)
+}
+
+func bound(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// EnsureBallot makes the marker of a ballot that is new, and brings it newer rules.
+func (l *Ledger) EnsureBallot(ctx context.Context, f redisledger.Fence, b redisledger.Ballot) error {
+	p := place{f.NS, b.Name}
+	if l.ballots[p] != nil {
+		return l.PutRules(ctx, f, b)
+	}
+	n := newBallot()
+	n.marker = marker{epoch: f.Epoch, replid: l.replid}
+	n.rules(b)
+	l.ballots[p] = n
+	return nil
+}
+
+// PutRules brings a ballot newer rules.
+func (l *Ledger) PutRules(_ context.Context, f redisledger.Fence, r redisledger.Ballot) error {
+	b, err := l.fenced(f, r.Name)
+	if err != nil {
+		return err
+	}
+	if r.Rules > b.marker.rules {
+		b.rules(r)
+	}
+	return nil
+}
+
+// Seal ends a ballot's keys for good.
+func (l *Ledger) Seal(_ context.Context, f redisledger.Fence, name string) error {
+	p := place{f.NS, name}
+	if l.ballots[p] == nil {
+		l.ballots[p] = newBallot()
+	}
+	l.ballots[p].marker.sealed = true
+	return nil
+}
+
+// Alive reports whether the ballot's keys still hold the epoch's ledger.
+func (l *Ledger) Alive(_ context.Context, f redisledger.Fence, name string) error {
+	_, err := l.fenced(f, name)
+	return err
+}
+
+// Replication tells the role.
+func (l *Ledger) Replication(context.Context) (redisledger.Replication, error) {
+	return redisledger.Replication{Master: true, Replicas: l.replicas}, nil
+}
+
+// Ping always gets its answer.
+func (l *Ledger) Ping(context.Context) error { return nil }
+
+// Unlink deletes every key of a name.
+func (l *Ledger) Unlink(_ context.Context, ns string) error {
+	maps.DeleteFunc(l.ballots, func(p place, _ *ballot) bool { return p.ns == ns })
+	return nil
+}
+
+// waiting returns the outbox in its order: by time, then by id.
+func (b *ballot) waiting() []uuid.UUID {
+	return slices.SortedFunc(maps.Keys(b.outbox), func(x, y uuid.UUID) int {
+		if d := b.outbox[x].at - b.outbox[y].at; d != 0 {
+			return int(d)
+		}
+		return bytes.Compare(x[:], y[:])
+	})
+}
