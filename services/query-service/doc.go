@@ -1,7 +1,15 @@
 // Package queryservice is the service that reads counts.
 //
-// A read goes to the live tally in Redis, together with every other read of that ballot that came while the last fetch
-// was on its way: it joins only a fetch that has not been sent, so it sees everything acknowledged before it. The
-// service takes part in the epochs (libs/epoch): it reads Redis only under its lease. While Redis is away, or no epoch
-// is open, counts come from the Postgres replica, then the primary, and say that they may be stale.
+// A read goes to the store that decides votes, together with every other read of that ballot that came while the last
+// fetch was on its way: it joins only a fetch that has not been sent, so it sees everything acknowledged before it.
+//
+//	epoch open in Redis      the live counts, under the lease, by a script that checks the epoch
+//	epoch open in Postgres   the primary, with the epoch's row in the same statement
+//	neither, or store away   the replica, then the primary: said to be stale
+//
+// A count is said to be exact only if the store said so with it: a script that found its epoch, and a lease that ran
+// afterwards, or a row that names Postgres. What this process believes beside that only decides whom it asks first.
+//
+// A read with a consistency token is answered by a store that has seen the token's vote, stale or not, or waits for one
+// until its deadline; nobody without that token waits with it.
 package queryservice

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,14 +58,7 @@ func newWorld(t *testing.T, redisURL string, change func(*queryservice.Config)) 
 	w.cfg.Participant.Heartbeat = 30 * time.Millisecond
 	change(&w.cfg)
 	log := slog.New(slog.DiscardHandler)
-	if err := pgledger.Migrate(t.Context(), w.cfg.Postgres.URL, log); err != nil {
-		t.Fatal(err)
-	}
-	var err error
-	if w.pool, err = pgledger.Open(t.Context(), w.cfg.Postgres); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(w.pool.Close)
+	w.migrate()
 	w.changeEpochs(log)
 	meter, registry, err := service.NewMeter("query-service")
 	if err != nil {
@@ -82,6 +76,19 @@ func newWorld(t *testing.T, redisURL string, change func(*queryservice.Config)) 
 	w.fence = w.epoch().Fence()
 	t.Cleanup(func() { _ = w.ledger.Unlink(context.WithoutCancel(t.Context()), w.fence.NS) })
 	return w
+}
+
+// migrate makes the tables.
+func (w *world) migrate() {
+	w.t.Helper()
+	if err := pgledger.Migrate(w.t.Context(), w.cfg.Postgres.URL, slog.New(slog.DiscardHandler)); err != nil {
+		w.t.Fatal(err)
+	}
+	var err error
+	if w.pool, err = pgledger.Open(w.t.Context(), w.cfg.Postgres); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(w.pool.Close)
 }
 
 // changeEpochs opens and changes epochs as a vote-service does.
@@ -196,4 +203,27 @@ func votes(t *queryv1.Tally) map[string]int64 {
 		out[c.GetCandidate()] = c.GetVotes()
 	}
 	return out
+}
+
+// metrics returns the values of all metrics by name and labels; of a histogram, how many values it has.
+func (w *world) metrics() map[string]float64 {
+	w.t.Helper()
+	families, err := w.registry.Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			var labels []string
+			for _, label := range metric.GetLabel() {
+				if !strings.HasPrefix(label.GetName(), "otel_") {
+					labels = append(labels, label.GetName()+"="+label.GetValue())
+				}
+			}
+			name := family.GetName() + "{" + strings.Join(labels, ",") + "}"
+			got[name] = metric.GetCounter().GetValue() + metric.GetGauge().GetValue() + float64(metric.GetHistogram().GetSampleCount())
+		}
+	}
+	return got
 }

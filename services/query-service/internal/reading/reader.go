@@ -174,7 +174,8 @@ func (r *Reader) fromReplica(ctx context.Context, ballot string, names []string,
 	}
 	c, err := r.fromPostgres(ctx, r.Replica, ballot, names, token)
 	c.source, c.stale = queryv1.Source_SOURCE_POSTGRES_REPLICA, true
-	if err != nil && !errors.Is(err, errOlder) && ctx.Err() == nil {
+	answered := err == nil || errors.Is(err, errOlder) || errors.Is(err, pgledger.ErrNoEpoch)
+	if !answered && ctx.Err() == nil {
 		r.replicaBack.Store(time.Now().Add(replicaRest).UnixNano())
 	}
 	if err != nil {
