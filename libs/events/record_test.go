@@ -46,6 +46,66 @@ func TestEncodeAndDecode(t *testing.T) {
 	}
 }
 
+func retraction() *eventv1.VoteBatch {
+	b := validBatch()
+	v, retracted := b.Votes[0], uuid.New()
+	b.Format, b.TicketVersion = 2, ""
+	v.Candidates, v.Deltas, v.VoterId, v.Retracts = []uint32{0}, []int64{-3}, "user-1", retracted[:]
+	return b
+}
+
+// A reader of format 1 alone must not get what it does not understand.
+func TestFormatFor(t *testing.T) {
+	t.Parallel()
+	plain, voter, back := validBatch(), validBatch(), retraction()
+	voter.Votes[0].VoterId = "user-1"
+	for name, c := range map[string]struct {
+		batch *eventv1.VoteBatch
+		want  uint32
+	}{"claimed voter": {plain, 1}, "authenticated voter": {voter, 2}, "retraction": {back, 2}} {
+		if got := events.FormatFor(c.batch); got != c.want {
+			t.Errorf("%s: format %d, want %d", name, got, c.want)
+		}
+		c.batch.Format = c.want
+		if _, err := events.Encode(c.batch); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		c.batch.Format = c.want - 1
+		if _, err := events.Encode(c.batch); err == nil {
+			t.Errorf("%s: encoded in format %d", name, c.batch.Format)
+		}
+	}
+}
+
+func TestWhatIsNoRetraction(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(b *eventv1.VoteBatch, v *eventv1.VoteEvent){
+		"with a ticket":         func(b *eventv1.VoteBatch, _ *eventv1.VoteEvent) { b.TicketVersion = "3.1.0" },
+		"in format 1":           func(b *eventv1.VoteBatch, _ *eventv1.VoteEvent) { b.Format = 1 },
+		"with a vote beside it": func(b *eventv1.VoteBatch, _ *eventv1.VoteEvent) { b.Votes = append(b.Votes, validBatch().Votes[0]) },
+		"without a voter":       func(_ *eventv1.VoteBatch, v *eventv1.VoteEvent) { v.VoterId = "" },
+		"of a long voter":       func(_ *eventv1.VoteBatch, v *eventv1.VoteEvent) { v.VoterId = strings.Repeat("u", 129) },
+		"of a voter with NUL":   func(_ *eventv1.VoteBatch, v *eventv1.VoteEvent) { v.VoterId = "u\x00" },
+		"of a short id":         func(_ *eventv1.VoteBatch, v *eventv1.VoteEvent) { v.Retracts = v.Retracts[:15] },
+		"of itself":             func(_ *eventv1.VoteBatch, v *eventv1.VoteEvent) { v.Retracts = v.VoteId },
+		"that adds":             func(_ *eventv1.VoteBatch, v *eventv1.VoteEvent) { v.Deltas[0] = 1 },
+	} {
+		b := retraction()
+		spoil(b, b.Votes[0])
+		value, err := proto.Marshal(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := events.Decode(value); !errors.Is(err, events.ErrNotOurs) {
+			t.Errorf("a retraction %s: error is %v", name, err)
+		}
+	}
+	b := retraction()
+	if _, err := events.Encode(b); err != nil {
+		t.Errorf("a retraction as it should be: %v", err)
+	}
+}
+
 func TestWhatIsNotABatch(t *testing.T) {
 	t.Parallel()
 	vote := func(b *eventv1.VoteBatch) *eventv1.VoteEvent { return b.GetVotes()[0] }

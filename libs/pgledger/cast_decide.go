@@ -55,7 +55,7 @@ func (c *cast) judge(v *CastVote) CastCode {
 		}
 		return CastOK
 	}
-	if code := c.seen.ticket.admits(v.Ticket, c.held.now); code != CastOK {
+	if code := c.seen.ticket.admits(v.Ticket, c.held.clock); code != CastOK {
 		return code
 	}
 	if c.MaxNames > 0 && c.newNames(v) > c.seen.room {
@@ -69,13 +69,13 @@ func (c *cast) judge(v *CastVote) CastCode {
 	return CastOK
 }
 
-func (t *castTicket) admits(value string, now time.Time) CastCode {
+func (t *castTicket) admits(value string, clock time.Time) CastCode {
 	switch {
 	case t == nil:
 		return CastExpired
 	case value != "" && value != t.value:
 		return CastSuperseded
-	case !now.Before(t.expires):
+	case !clock.Before(t.expires):
 		return CastExpired
 	case t.left == 0 && !faultpoint.Mutant("no-cap"):
 		return CastExhausted

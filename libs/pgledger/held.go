@@ -24,7 +24,8 @@ const (
 // pgHeld is a ballot in an epoch in Postgres, locked: nobody else decides votes or mints tickets there until COMMIT,
 // and neither the epoch nor the ballot's rules change.
 type pgHeld struct {
-	now           time.Time // the clock, read with all locks held, in whole milliseconds
+	clock         time.Time // read with all locks held
+	now           time.Time // the same in whole milliseconds, as it is recorded; whatever ends, ends by clock
 	admissions    int64
 	lastNumber    int64
 	fence         int64
@@ -82,11 +83,15 @@ func (h *pgHeld) queue(batch *pgx.Batch, epoch int64, ballot string) (found *boo
 			_, err := pgx.ForEachRow(rows, []any{&h.state, &h.opens, &h.closes, &h.votesPerVoter}, func() error { return nil })
 			return err
 		})
-	batch.Queue("SELECT date_trunc('milliseconds', clock_timestamp())").QueryRow(func(row pgx.Row) error { return row.Scan(&h.now) })
+	batch.Queue("SELECT clock_timestamp()").QueryRow(func(row pgx.Row) error {
+		err := row.Scan(&h.clock)
+		h.now = h.clock.Truncate(time.Millisecond)
+		return err
+	})
 	return found
 }
 
 // open says whether the ballot takes votes.
 func (h *pgHeld) open() bool {
-	return h.state == stateOpen && (h.opens == nil || !h.now.Before(*h.opens)) && (h.closes == nil || h.now.Before(*h.closes))
+	return h.state == stateOpen && (h.opens == nil || !h.now.Before(*h.opens)) && (h.closes == nil || h.clock.Before(*h.closes))
 }

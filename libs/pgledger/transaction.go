@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/littlevote/littlevote/libs/faultpoint"
 )
 
 // transaction is one attempt of Apply. The order of its steps is the order of its locks.
@@ -44,7 +46,13 @@ func (t *transaction) run(ctx context.Context, conn tx) error {
 		}
 		t.result.Rows = rows
 	}
-	return t.hotRows(ctx)
+	if err := t.hotRows(ctx); err != nil {
+		return err
+	}
+	if len(t.batch.Offsets) > 0 {
+		faultpoint.Hit("persist.before-commit")
+	}
+	return nil
 }
 
 // begin locks the epoch and the ballots against change, in one round trip with BEGIN.
@@ -98,11 +106,11 @@ func (t *transaction) judge() error {
 		switch {
 		case e.GetEpoch() > epoch.Number:
 			return fmt.Errorf("%w: batch %s of epoch %d, the epoch is %d", ErrFutureEpoch, e.ID(), e.GetEpoch(), epoch.Number)
-		case e.GetEpoch() < epoch.Number:
+		case e.GetEpoch() < epoch.Number && !faultpoint.Mutant("apply-ignores-epoch"):
 			t.result.Verdicts[i] = EpochOver
 		case !known:
 			return fmt.Errorf("%w: batch %s of ballot %q", ErrUnknownBallot, e.ID(), e.GetBallot())
-		case state == "certified":
+		case state == "certified" && !faultpoint.Mutant("apply-ignores-certified"):
 			t.result.Verdicts[i] = Certified
 		default:
 			t.result.Verdicts[i] = Applied
@@ -142,7 +150,7 @@ func (t *transaction) claimIDs(ctx context.Context) error {
 		if t.result.Verdicts[i] != Applied {
 			continue
 		}
-		if mine[e.ID()] {
+		if mine[e.ID()] || faultpoint.Mutant("no-batch-ids") {
 			delete(mine, e.ID()) // the same batch may stand in two of the records
 			t.fresh = append(t.fresh, e)
 		} else {
@@ -212,6 +220,9 @@ func (t *transaction) hotRows(ctx context.Context) error {
 		s := sum(t.fresh)
 		queueVoters(batch, s.voters)
 		queueTallies(batch, upsertTallies, s.tallies)
+		if faultpoint.Mutant("tally-check") {
+			batch.Queue("SELECT 1 / (min(votes) >= 0)::int FROM user_votes WHERE ballot = ANY ($1)", t.ballots())
+		}
 		queueTickets(batch, s.tickets)
 	}
 	queueLost(batch, t.lost, t.result.Epoch.Number)
