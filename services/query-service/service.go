@@ -22,15 +22,12 @@ import (
 // drainTimeout is how long reads that were taken may go on after the RPC port has stopped.
 const drainTimeout = 2 * time.Second
 
-// probeTimeout bounds one sign of life from Redis; it is called away after a second without any.
-const probeTimeout = 500 * time.Millisecond
-
 // Service is one instance.
 type Service struct {
 	cfg     Config
 	log     *slog.Logger
 	rdb     redis.UniversalClient
-	probe   redis.UniversalClient // answers whether Redis does, and has no reads to wait behind
+	pinger  *redisledger.Pinger
 	primary *pgxpool.Pool
 	replica *pgxpool.Pool
 	epochs  *epoch.Participant
@@ -52,7 +49,7 @@ func (s *Service) connect(ctx context.Context, host service.Host) (err error) {
 	if s.rdb, err = redisledger.Open(s.cfg.Redis.URL, s.cfg.Redis.PoolSize, s.cfg.Redis.Timeout); err != nil {
 		return err
 	}
-	if s.probe, err = redisledger.Open(s.cfg.Redis.URL, 1, min(s.cfg.Redis.Timeout, probeTimeout)); err != nil {
+	if s.pinger, err = redisledger.NewPinger(s.cfg.Redis.URL); err != nil {
 		return err
 	}
 	if s.primary, err = pgledger.Open(ctx, s.cfg.Postgres); err != nil {
@@ -63,7 +60,7 @@ func (s *Service) connect(ctx context.Context, host service.Host) (err error) {
 			return err
 		}
 	}
-	s.epochs = epoch.NewParticipant(epoch.NewStore(s.primary), pinger{s.probe}, epoch.Config{
+	s.epochs = epoch.NewParticipant(epoch.NewStore(s.primary), s.pinger, epoch.Config{
 		ID:        epoch.NewID(),
 		Service:   "query-service",
 		Lease:     s.cfg.Participant.Lease,
@@ -81,6 +78,7 @@ func (s *Service) connect(ctx context.Context, host service.Host) (err error) {
 		return err
 	}
 	host.Health.Check("ballots", s.reads.Ready)
+	host.Health.Degraded(s.epochs.Degraded)
 	path, handler := queryv1connect.NewQueryServiceHandler(s.reads, service.HandlerOptions(s.log)...)
 	s.rpc, err = service.NewRPC(s.cfg.Query.Listen, s.cfg.TLS, host.Health,
 		service.Mount{Name: queryv1connect.QueryServiceName, Path: path, Handler: handler})
@@ -115,15 +113,10 @@ func (s *Service) close() {
 			pool.Close()
 		}
 	}
-	for _, rdb := range []redis.UniversalClient{s.rdb, s.probe} {
-		if rdb != nil {
-			_ = rdb.Close()
-		}
+	if s.rdb != nil {
+		_ = s.rdb.Close()
+	}
+	if s.pinger != nil {
+		_ = s.pinger.Close()
 	}
 }
-
-// pinger is how the participant asks Redis for a sign of life.
-type pinger struct{ rdb redis.UniversalClient }
-
-// Ping is part of epoch.Pinger.
-func (p pinger) Ping(ctx context.Context) error { return p.rdb.Ping(ctx).Err() }
