@@ -21,6 +21,7 @@ type Config struct {
 type Persister struct {
 	Listen             string        `key:"listen" help:"host:port of the persister's health service and probes"`
 	Group              string        `key:"group" help:"name of the consumer group, after kafka.topic-prefix; another one for another database"`
+	Instance           string        `key:"instance" help:"name of this replica that outlives its process, such as a pod's in a StatefulSet: after a crash it has its partitions back as soon as it is back, instead of after persister.session-timeout; two processes must not share one; empty for none"`
 	Migrate            bool          `key:"migrate" help:"bring the tables to this version at the start"`
 	BatchRecords       int           `key:"batch-records" help:"most Kafka records in a transaction, 1 to 100000"`
 	BatchVotes         int           `key:"batch-votes" help:"most votes in a transaction, 1000 to 1000000; the tallies are locked while it commits"`

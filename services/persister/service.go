@@ -59,6 +59,7 @@ func (s *Service) connect(ctx context.Context, host service.Host) error {
 	s.work, err = persist.New(persist.Config{
 		ID:                 id,
 		Group:              c.Group,
+		Instance:           c.Instance,
 		Kafka:              s.cfg.Kafka,
 		Participant:        s.cfg.Participant,
 		BatchRecords:       c.BatchRecords,

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/littlevote/littlevote/libs/events"
+	"github.com/littlevote/littlevote/libs/faultpoint"
 	"github.com/littlevote/littlevote/libs/pgledger"
 )
 
@@ -21,7 +22,14 @@ func (s *session) apply(ctx context.Context) error {
 		if items == nil || ctx.Err() != nil {
 			return nil
 		}
-		err := s.persist(ctx, items)
+		items = slices.DeleteFunc(items, func(i *item) bool { return i == wakeUp })
+		var err error
+		for _, some := range s.portions(s.readmit()) {
+			err = errors.Join(err, s.pass(ctx, some))
+		}
+		if err == nil {
+			err = s.pass(ctx, items)
+		}
 		for _, i := range items {
 			s.room.Release(s.weight(i))
 		}
@@ -29,6 +37,32 @@ func (s *session) apply(ctx context.Context) error {
 			return ignoreEnd(ctx, err)
 		}
 	}
+}
+
+// portions cuts what waited into transactions of the usual size.
+func (s *session) portions(items []*item) [][]*item {
+	var all [][]*item
+	votes, from := 0, 0
+	for n, i := range items {
+		votes += len(i.batch.GetVotes())
+		if n > from && (votes > s.cfg.BatchVotes || n-from >= s.cfg.BatchRecords) {
+			all = append(all, items[from:n])
+			from, votes = n, len(i.batch.GetVotes())
+		}
+	}
+	if from < len(items) {
+		all = append(all, items[from:])
+	}
+	return all
+}
+
+// pass passes items, but for those that have to wait.
+func (s *session) pass(ctx context.Context, items []*item) error {
+	items = s.setAside(ctx, items)
+	if len(items) == 0 {
+		return nil
+	}
+	return s.persist(ctx, items)
 }
 
 // ignoreEnd is nil for an error that only says that ctx has ended.
@@ -42,9 +76,6 @@ func ignoreEnd(ctx context.Context, err error) error {
 // persist passes items: with their effect, or by halting the partition of the one that has none. After a permanent
 // failure it divides them until it has that one.
 func (s *session) persist(ctx context.Context, items []*item) error {
-	if err := s.buryForeign(ctx, items); err != nil {
-		return err
-	}
 	final := func(err error) bool { return pgledger.Permanent(err) || errors.Is(err, pgledger.ErrZombie) }
 	err := s.retry(ctx, "apply", final, func(ctx context.Context) error { return s.attempt(ctx, items) })
 	if !pgledger.Permanent(err) {
@@ -52,6 +83,10 @@ func (s *session) persist(ctx context.Context, items []*item) error {
 	}
 	if len(items) == 1 {
 		i := items[0]
+		if faultpoint.Mutant("dead-letter-ours") {
+			i.batch, i.foreign = nil, err
+			return s.pass(ctx, items)
+		}
 		s.halt(ctx, i.part, err, slog.Int64("offset", i.record.Offset), slog.String("batch", pgledger.Event{VoteBatch: i.batch}.ID().String()))
 		return nil
 	}
@@ -96,10 +131,17 @@ func (s *session) attempt(ctx context.Context, items []*item) error {
 	begin := time.Now()
 	limited, cancel := s.grace(ctx)
 	defer cancel()
+	if faultpoint.Mutant("offset-first") {
+		if _, err := pgledger.Apply(limited, s.pool, pgledger.Batch{Offsets: batch.Offsets}); err != nil {
+			return err
+		}
+		batch.Offsets = nil
+	}
 	result, err := pgledger.Apply(limited, s.pool, batch)
 	if err != nil {
 		return err
 	}
+	faultpoint.Hit("persist.after-commit")
 	for p, to := range moved {
 		p.next.Store(to)
 		p.marks.forget(to)

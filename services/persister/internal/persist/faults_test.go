@@ -52,6 +52,7 @@ func TestLostAnswerToCommit(t *testing.T) {
 	w := newTown(t, 1)
 	wall := newWall(w)
 	p := w.prepare(w.connect(wall.url))
+	p.run = p.sessions // without upkeep, which commits too
 	p.begin()
 	p.awaitReady()
 	wall.cutNextCommit.Store(true)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/littlevote/littlevote/libs/events"
 	"github.com/littlevote/littlevote/libs/pgledger"
 )
 
@@ -27,7 +28,7 @@ func TestVotesFlowFromEveryPartition(t *testing.T) {
 	w.awaitVotes("C", 8)
 
 	// It says who it is, what it reads, and how far it is.
-	if n := query[int](w, "SELECT count(*) FROM persisters WHERE reads_format = 1 AND lease_until > now()"); n != 1 {
+	if n := query[int](w, "SELECT count(*) FROM persisters WHERE reads_format = $1 AND lease_until > now()", events.Format); n != 1 {
 		t.Errorf("%d persisters have signed on, want 1", n)
 	}
 	w.eventually(func() error {

@@ -17,6 +17,7 @@ type item struct {
 	batch   *eventv1.VoteBatch // nil if the record is not ours
 	foreign error              // why it is not ours
 	dead    bool               // stands in the dead-letter topic
+	pending <-chan error       // the answer to the last attempt to put it there, while that is outstanding
 }
 
 func (i *item) decode() { i.batch, i.foreign = events.Decode(i.record.Value) }

@@ -16,33 +16,52 @@ import (
 type metrics struct {
 	records  metric.Int64Counter
 	rows     metric.Int64Counter
+	retries  metric.Int64Counter
 	duration metric.Float64Histogram
 	behind   atomic.Int64 // records that were appended and not applied, at the last look
+	lag      atomic.Int64 // nanoseconds since everything was applied, at the last look
+	waiting  atomic.Int64 // partitions that wait for the dead-letter topic
 }
 
 func newMetrics(meter metric.Meter, status *status) (*metrics, error) {
 	m := &metrics{}
-	var errs [5]error
+	var errs [4]error
 	m.records, errs[0] = meter.Int64Counter("persister.records",
 		metric.WithDescription("Records that were passed, by what became of them."))
 	m.rows, errs[1] = meter.Int64Counter("persister.rows",
 		metric.WithDescription("Rows inserted into the ledger."))
-	m.duration, errs[2] = meter.Float64Histogram("persister.transaction.duration", metric.WithUnit("s"),
+	m.retries, errs[2] = meter.Int64Counter("persister.retries",
+		metric.WithDescription("Failures after which something was tried again, by what it was."))
+	m.duration, errs[3] = meter.Float64Histogram("persister.transaction.duration", metric.WithUnit("s"),
 		metric.WithDescription("Duration of the transactions that were committed."),
 		metric.WithExplicitBucketBoundaries(.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10))
-	_, errs[3] = meter.Int64ObservableGauge("persister.records.behind",
-		metric.WithDescription("Records in this process's partitions that were not applied at the last look."),
-		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
-			o.Observe(m.behind.Load())
+	return m, errors.Join(append(errs[:], m.gauges(meter, status))...)
+}
+
+func (m *metrics) gauges(meter metric.Meter, status *status) error {
+	var errs []error
+	for _, g := range []struct {
+		name, text string
+		read       func() int64
+	}{
+		{"persister.records.behind", "Records in this process's partitions that were not applied at the last look.", m.behind.Load},
+		{"persister.partitions.halted", "Partitions of this process that wait for a person.", status.haltedCount},
+		{"persister.partitions.waiting", "Partitions of this process that wait for the dead-letter topic.", m.waiting.Load},
+	} {
+		_, err := meter.Int64ObservableGauge(g.name, metric.WithDescription(g.text),
+			metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+				o.Observe(g.read())
+				return nil
+			}))
+		errs = append(errs, err)
+	}
+	_, err := meter.Float64ObservableGauge("persister.lag", metric.WithUnit("s"),
+		metric.WithDescription("How long ago everything in this process's partitions was applied, at the last look."),
+		metric.WithFloat64Callback(func(_ context.Context, o metric.Float64Observer) error {
+			o.Observe(time.Duration(m.lag.Load()).Seconds())
 			return nil
 		}))
-	_, errs[4] = meter.Int64ObservableGauge("persister.partitions.halted",
-		metric.WithDescription("Partitions of this process that wait for a person."),
-		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
-			o.Observe(status.haltedCount())
-			return nil
-		}))
-	return m, errors.Join(errs[:]...)
+	return errors.Join(append(errs, err)...)
 }
 
 func (m *metrics) transaction(ctx context.Context, result pgledger.Result, dead int, took time.Duration) {

@@ -12,6 +12,8 @@ type part struct {
 	next   atomic.Int64 // where the next transaction begins; written by apply alone
 	halted atomic.Bool
 	marks  marks
+	// waiting is a foreign record that is not in the dead-letter topic yet, and what stands behind it; only for apply.
+	waiting []*item
 }
 
 // owned are the partitions of this process.
@@ -73,6 +75,8 @@ const maxMarks = 64
 type marks struct {
 	mu    sync.Mutex
 	waits []mark
+	last  time.Time // the last moment up to which everything is known to be applied; zero at first
+	since time.Time // of the first mark, for a partition of which nothing else is known
 }
 
 type mark struct {
@@ -83,6 +87,9 @@ type mark struct {
 func (m *marks) add(at time.Time, end int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.since.IsZero() {
+		m.since = at
+	}
 	if len(m.waits) < maxMarks {
 		m.waits = append(m.waits, mark{at, end})
 	}
@@ -109,7 +116,26 @@ func (m *marks) forget(next int64) {
 	for _, w := range m.waits {
 		if w.end > next {
 			kept = append(kept, w)
+		} else {
+			m.last = w.at
 		}
 	}
 	m.waits = kept
+}
+
+// passed says that everything before a moment is applied.
+func (m *marks) passed(at time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.last = at
+}
+
+// age is how long ago everything was applied, as far as this ownership knows.
+func (m *marks) age(now time.Time) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.last.IsZero() {
+		return now.Sub(m.since)
+	}
+	return now.Sub(m.last)
 }

@@ -156,6 +156,12 @@ func TestOffsetOutOfRangeHalts(t *testing.T) {
 		t.Errorf("the offset was reset to %d", got)
 	}
 	p.awaitLog("ERROR partition is halted offset=0 alarm=true partition=0")
+
+	// A person accepts the loss: it goes on by itself.
+	w.exec("UPDATE offsets SET next = 2 WHERE topic_id = $1 AND partition = 0", w.topic.ID)
+	w.awaitOffset(0, 4)
+	w.awaitVotes("A", 2)
+	p.awaitReady()
 }
 
 // F24 too: the topic was deleted and made again, once while a persister runs and once between two runs.

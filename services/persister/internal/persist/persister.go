@@ -25,6 +25,7 @@ const leaveTimeout = 2 * time.Second
 type Config struct {
 	ID                 string // of this process, among all persisters
 	Group              string // the consumer group
+	Instance           string // a name in the group that outlives the process; empty for none
 	Kafka              config.Kafka
 	Participant        config.Participant
 	BatchRecords       int // most records of a transaction
@@ -86,7 +87,7 @@ func (p *Persister) Run(ctx context.Context) error {
 
 // sessions follows one session by the next.
 func (p *Persister) sessions(ctx context.Context) error {
-	setup := effort{what: "session", log: p.log, status: p.status}
+	setup := effort{Persister: p, what: "session"}
 	for ctx.Err() == nil {
 		s, err := p.newSession(ctx)
 		if err == nil {

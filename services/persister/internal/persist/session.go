@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
@@ -26,6 +28,10 @@ type session struct {
 	room   *semaphore.Weighted // in bytes, for what was polled and not applied
 	grown  int                 // partitions that watch knows of
 	gained chan struct{}       // holds a token when there are partitions that watch has not looked at
+
+	nurses    sync.WaitGroup // those who wait for the dead-letter topic
+	mu        sync.Mutex     // guards recovered
+	recovered []*part        // whose wait for it is over
 }
 
 // A broker answers a fetch once there is this much, or after this long: under load a few fetches a second carry what
@@ -34,6 +40,9 @@ const (
 	fetchMinBytes = 256 << 10
 	fetchMaxWait  = 100 * time.Millisecond
 )
+
+// groupActivity is what an incident is called that keeps this process out of its consumer group.
+const groupActivity = "consumer group"
 
 func newSession(p *Persister, topic events.Topic) (*session, error) {
 	s := &session{
@@ -46,9 +55,13 @@ func newSession(p *Persister, topic events.Topic) (*session, error) {
 		queue: groupcommit.NewQueue(p.cfg.BufferBytes/itemBytes+1, p.cfg.BatchRecords, p.cfg.BatchVotes,
 			func(i *item) int { return len(i.batch.GetVotes()) }),
 	}
+	opts := events.ClientOptions(p.cfg.Kafka, p.log)
+	if p.cfg.Instance != "" {
+		opts = append(opts, kgo.InstanceID(p.cfg.Instance))
+	}
 	var err error
-	s.client, err = kgo.NewClient(append(events.ClientOptions(p.cfg.Kafka, p.log),
-		kgo.ConsumerGroup(p.cfg.Kafka.TopicPrefix+p.cfg.Group),
+	s.client, err = kgo.NewClient(append(opts,
+		kgo.ConsumerGroup(s.group()),
 		kgo.ConsumeTopics(p.topics.Votes),
 		kgo.DisableAutoCommit(),
 		kgo.AdjustFetchOffsetsFn(s.adjust),
@@ -74,6 +87,7 @@ func (s *session) run(ctx context.Context) error {
 	group.Go(func() error { return s.apply(inner) })
 	group.Go(func() error { return s.watch(inner) })
 	err := group.Wait()
+	s.nurses.Wait()
 	s.leave(ctx)
 	return err
 }
@@ -82,14 +96,30 @@ func (s *session) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer cancel()
 	s.commitAdvisory(ctx)
-	if err := s.client.LeaveGroupContext(ctx); err != nil {
+	if err := s.leaveGroup(ctx); err != nil {
 		s.log.WarnContext(ctx, "could not leave the consumer group", "error", err)
 	}
 	s.client.CloseAllowingRebalance()
 	for _, p := range s.owned.all() {
 		s.status.halt(p.id, nil)
 	}
+	s.status.incident(groupActivity, nil)
 }
+
+// leaveGroup gives the partitions to the others at once. The client says nothing for a member with a name of its own, since
+// that may soon be back; but a stop may also be for good.
+func (s *session) leaveGroup(ctx context.Context) error {
+	if s.cfg.Instance == "" {
+		return s.client.LeaveGroupContext(ctx)
+	}
+	left, err := s.admin.LeaveGroup(ctx, kadm.LeaveGroup(s.group()).InstanceIDs(s.cfg.Instance))
+	if err != nil {
+		return err
+	}
+	return left.Error()
+}
+
+func (p *Persister) group() string { return p.cfg.Kafka.TopicPrefix + p.cfg.Group }
 
 // adjust replaces the offsets that Kafka has for the group by those of the ledger, and with that the ownership begins.
 func (s *session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
@@ -123,6 +153,7 @@ func (s *session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.O
 func (s *session) assigned(_ context.Context, client *kgo.Client, partitions map[string][]int32) {
 	client.ResumeFetchPartitions(partitions)
 	s.status.start()
+	s.status.incident(groupActivity, nil)
 }
 
 func (s *session) revoked(ctx context.Context, _ *kgo.Client, partitions map[string][]int32) {
@@ -180,12 +211,19 @@ func (s *session) items(fetches kgo.Fetches) []*item {
 
 func (s *session) fetchErrors(ctx context.Context, fetches kgo.Fetches) error {
 	for _, e := range fetches.Errors() {
-		var lost *kgo.ErrDataLoss
+		var (
+			lost  *kgo.ErrDataLoss
+			group *kgo.ErrGroupSession
+		)
 		switch part := s.owned.get(e.Partition); {
 		case errors.Is(e.Err, pgledger.ErrOtherTopic):
 			return e.Err
 		case part != nil && e.Topic == s.topics.Votes && (errors.Is(e.Err, kerr.OffsetOutOfRange) || errors.As(e.Err, &lost)):
 			s.halt(ctx, part, e.Err, slog.Int64("offset", part.next.Load()))
+		case errors.As(e.Err, &group):
+			// kgo goes on trying; where a setting is wrong that is for ever.
+			s.status.incident(groupActivity, e.Err)
+			s.log.WarnContext(ctx, "consumer group", "error", e.Err)
 		default:
 			// kgo goes on by itself; watch notices when it does not.
 			s.log.WarnContext(ctx, "fetch", "topic", e.Topic, "partition", e.Partition, "error", e.Err)

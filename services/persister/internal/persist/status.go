@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"sync"
 	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
 
 	"github.com/littlevote/littlevote/libs/pgledger"
 )
@@ -86,11 +88,10 @@ func (s *status) haltedCount() int64 {
 
 // effort is one activity that is tried again until it succeeds.
 type effort struct {
-	what   string
-	log    *slog.Logger
-	status *status
-	fails  int
-	waits  bool // for an epoch, and said so
+	*Persister
+	what  string
+	fails int
+	waits bool // for an epoch, and said so
 }
 
 // failed reports a failure and waits before the next try; false means that ctx ended.
@@ -99,6 +100,7 @@ func (e *effort) failed(ctx context.Context, err error) bool {
 	switch {
 	case !waitsForEpoch(err):
 		e.fails++
+		e.metrics.retries.Add(ctx, 1, metric.WithAttributes(attribute.String("what", e.what)))
 		pause = min(firstPause<<min(e.fails-1, 10), longestPause)
 		e.report(ctx, err)
 	case !e.waits:
@@ -142,7 +144,7 @@ func waitsForEpoch(err error) bool {
 
 // retry tries until f succeeds or returns an error that final knows, or ctx ends.
 func (p *Persister) retry(ctx context.Context, what string, final func(error) bool, f func(ctx context.Context) error) error {
-	e := effort{what: what, log: p.log, status: p.status}
+	e := effort{Persister: p, what: what}
 	for {
 		err := f(ctx)
 		if err == nil || final(err) {

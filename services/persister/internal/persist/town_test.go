@@ -223,6 +223,7 @@ type running struct {
 	*Persister
 	w    *town
 	logs *logs
+	run  func(context.Context) error
 	stop func()
 }
 
@@ -251,14 +252,14 @@ func (w *town) prepare(pool *pgxpool.Pool, change ...func(*Config, *Persister)) 
 	for _, c := range change {
 		c(&p.cfg, p)
 	}
-	return &running{Persister: p, w: w, logs: logs}
+	return &running{Persister: p, w: w, logs: logs, run: p.Run}
 }
 
 func (r *running) begin() {
 	r.w.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- r.Run(ctx) }()
+	go func() { ended <- r.run(ctx) }()
 	r.stop = sync.OnceFunc(func() {
 		r.w.Helper()
 		begin := time.Now()

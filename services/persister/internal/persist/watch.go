@@ -12,7 +12,7 @@ import (
 
 // watch looks at the stores every heartbeat, and when partitions were gained, until ctx ends. It returns an error if the session can't go on.
 func (s *session) watch(ctx context.Context) error {
-	e := effort{what: "watch", log: s.log, status: s.status}
+	e := effort{Persister: s.Persister, what: "watch"}
 	defer s.status.incident(e.what, nil)
 	ticker := time.NewTicker(s.cfg.Participant.Heartbeat)
 	defer ticker.Stop()
@@ -21,7 +21,7 @@ func (s *session) watch(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, pgledger.ErrOtherTopic):
+		case errors.Is(err, pgledger.ErrOtherTopic), errors.Is(err, pgledger.ErrZombie):
 			return err
 		case err != nil:
 			e.failed(ctx, err)
@@ -46,7 +46,7 @@ func (s *session) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.checkTopic(ctx); err != nil {
+	if err := errors.Join(s.checkTopic(ctx), s.checkHalted(ctx)); err != nil {
 		return err
 	}
 	ends, err := s.admin.ListEndOffsets(ctx, s.topics.Votes)
@@ -57,7 +57,7 @@ func (s *session) look(ctx context.Context) error {
 		return fmt.Errorf("ask for the ends of the partitions: %w", err)
 	}
 	idle := map[int32]int64{}
-	behind := int64(0)
+	behind, lag := int64(0), time.Duration(0)
 	for _, p := range s.owned.all() {
 		end, ok := ends.Lookup(s.topics.Votes, p.id)
 		if !ok {
@@ -66,12 +66,15 @@ func (s *session) look(ctx context.Context) error {
 		next := p.next.Load()
 		if next >= end.Offset {
 			idle[p.id] = next
+			p.marks.passed(at)
 			continue
 		}
 		behind += end.Offset - next
 		p.marks.add(at, end.Offset)
+		lag = max(lag, p.marks.age(at))
 	}
 	s.metrics.behind.Store(behind)
+	s.metrics.lag.Store(int64(lag))
 	if err := pgledger.CaughtUp(ctx, s.pool, s.topic.ID, idle, at); err != nil {
 		return err
 	}
@@ -96,6 +99,29 @@ func (s *session) checkTopic(ctx context.Context) error {
 		s.grown = now.Partitions
 		s.client.ForceMetadataRefresh()
 		s.log.InfoContext(ctx, "the topic has grown", "partitions", now.Partitions)
+	}
+	return nil
+}
+
+// checkHalted finds a halted partition whose offset a person has moved: then it goes on there, in a new session.
+func (s *session) checkHalted(ctx context.Context) error {
+	var halted []*part
+	for _, p := range s.owned.all() {
+		if p.halted.Load() {
+			halted = append(halted, p)
+		}
+	}
+	if len(halted) == 0 {
+		return nil
+	}
+	next, err := pgledger.Offsets(ctx, s.pool, s.topic.ID, s.grown)
+	if err != nil {
+		return err
+	}
+	for _, p := range halted {
+		if next[p.id] != p.next.Load() {
+			return fmt.Errorf("partition %d was halted, and is to go on at %d: %w", p.id, next[p.id], pgledger.ErrZombie)
+		}
 	}
 	return nil
 }
