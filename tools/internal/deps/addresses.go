@@ -10,10 +10,10 @@ import (
 type Address struct {
 	Name  string
 	Value string // a URL, or host:port
-	PID   int    // 0 if it does not run
+	PID   int    // 0 if it does not run; of several servers under one name: of one that runs
 }
 
-// Addresses are where servers are, in the order of Names.
+// Addresses are where servers are: a kind of Redis that is several servers comes behind each of these.
 type Addresses []Address
 
 // String is one name=address line for each server.
@@ -30,7 +30,7 @@ func (a Addresses) Env() string {
 	var b strings.Builder
 	for _, address := range a {
 		switch address.Name {
-		case Redis:
+		case Redis, RedisCluster, RedisSentinel:
 			fmt.Fprintf(&b, "export LITTLEVOTE_TEST_REDIS_URL='%s'\n", address.Value)
 		case Kafka:
 			fmt.Fprintf(&b, "export LITTLEVOTE_TEST_KAFKA_BROKERS='%s'\n", address.Value)
@@ -54,8 +54,8 @@ func Status(dir string) (Addresses, error) {
 		return nil, err
 	}
 	var started []string
-	for _, name := range Names() {
-		if s.state.port(name, client) != 0 {
+	for _, name := range known() {
+		if s.state.port(members(name)[0], client) != 0 {
 			started = append(started, name)
 		}
 	}
@@ -74,15 +74,25 @@ func BehindProxy(dir string) (string, error) {
 func (s *site) addresses(names []string) (Addresses, error) {
 	var all Addresses
 	for _, name := range names {
-		value, err := s.server(name).address()
-		if err != nil {
-			return nil, err
+		running := 0
+		for _, member := range members(name) {
+			value, err := s.server(member).address()
+			if err != nil {
+				return nil, err
+			}
+			address := Address{Name: member, Value: value}
+			if p := s.state.process(member); p != nil {
+				address.PID = p.PID
+				running = p.PID
+			}
+			all = append(all, address)
 		}
-		address := Address{Name: name, Value: value}
-		if p := s.state.process(name); p != nil {
-			address.PID = p.PID
+		switch name {
+		case RedisCluster:
+			all = append(all, Address{Name: name, Value: s.clusterURL(), PID: running})
+		case RedisSentinel:
+			all = append(all, Address{Name: name, Value: s.sentinelURL(), PID: running})
 		}
-		all = append(all, address)
 	}
 	return all, nil
 }

@@ -2,6 +2,7 @@ package deps
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 )
@@ -26,13 +27,19 @@ development without containers. They outlive the command; "deps down" stops them
 
 func upCommand(dir *string) *cobra.Command {
 	var opts Options
-	var env bool
+	var env, cluster, sentinel bool
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Start what does not run yet, wait until it answers, print name=address lines",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			opts.Progress = cmd.ErrOrStderr()
+			if cluster {
+				opts.Only = instead(opts.Only, RedisCluster)
+			}
+			if sentinel {
+				opts.Only = instead(opts.Only, RedisSentinel)
+			}
 			addresses, err := Up(cmd.Context(), *dir, opts)
 			if err != nil {
 				return err
@@ -40,11 +47,23 @@ func upCommand(dir *string) *cobra.Command {
 			return printAddresses(cmd, addresses, env)
 		},
 	}
-	cmd.Flags().StringSliceVar(&opts.Only, "only", nil, fmt.Sprintf("which servers to start, of %v", Names()))
+	cmd.Flags().StringSliceVar(&opts.Only, "only", nil, fmt.Sprintf("which servers to start, of %v", known()))
+	cmd.Flags().BoolVar(&cluster, "redis-cluster", false, "a Redis Cluster of three masters and three replicas instead of one Redis")
+	cmd.Flags().BoolVar(&sentinel, "redis-sentinel", false, "a Redis with a replica and three Sentinels instead of one Redis")
+	cmd.MarkFlagsMutuallyExclusive("redis-cluster", "redis-sentinel")
 	cmd.Flags().BoolVar(&opts.Install, "install", false, "apt-get install what is missing (Debian, as root)")
 	cmd.Flags().StringVar(&opts.CacheDir, "cache-dir", "", "where Kafka's jars are kept (default <dir>/kafka)")
 	cmd.Flags().BoolVar(&env, "env", false, "print the settings of the test suites for a shell instead")
 	return cmd
+}
+
+// instead puts another kind of Redis in the place of the single one.
+func instead(only []string, kind string) []string {
+	if len(only) == 0 {
+		only = Names()
+	}
+	only = slices.DeleteFunc(slices.Clone(only), func(name string) bool { return name == Redis })
+	return append(only, kind)
 }
 
 func downCommand(dir *string) *cobra.Command {

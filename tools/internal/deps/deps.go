@@ -28,12 +28,29 @@ const (
 	Etcd            = "etcd"
 )
 
-// Names are the names of all servers, in the order in which addresses are listed.
+// Names are the names of the servers that Up starts unless it is told which, in the order in which addresses are listed.
 func Names() []string { return []string{Redis, Kafka, Postgres, PostgresReplica, Etcd} }
+
+// known are the names that Up takes: those, and the other kinds of Redis, each of several servers.
+func known() []string {
+	return []string{Redis, RedisCluster, RedisSentinel, Kafka, Postgres, PostgresReplica, Etcd}
+}
+
+// members are the servers behind a name that Up takes.
+func members(name string) []string {
+	switch name {
+	case RedisCluster:
+		return clusterNodes()
+	case RedisSentinel:
+		return append(sentinelData(), sentinels()...)
+	default:
+		return []string{name}
+	}
+}
 
 // Options say what Up starts and how.
 type Options struct {
-	Only     []string // which servers; all if empty. A replica brings its primary along
+	Only     []string // which servers, of known; those of Names if empty. A replica brings its primary along
 	Install  bool     // apt-get install what is missing, on Debian as root
 	CacheDir string   // where Kafka's jars are kept; <dir>/kafka if empty
 	// KafkaProxy is where a proxy of the caller's will stand before Kafka; who comes in through it stays on it. It forwards
@@ -143,8 +160,10 @@ func Down(ctx context.Context, dir string, progress io.Writer) error {
 
 func (s *site) stopAll(ctx context.Context) error {
 	var group errgroup.Group // Without a shared context: one that can't be stopped must not save the others.
-	for _, name := range Names() {
-		group.Go(func() error { return s.stop(ctx, name) })
+	for _, name := range known() {
+		for _, member := range members(name) {
+			group.Go(func() error { return s.stop(ctx, member) })
+		}
 	}
 	return group.Wait()
 }
@@ -152,13 +171,16 @@ func (s *site) stopAll(ctx context.Context) error {
 // selected checks names and puts them in order.
 func selected(only []string) ([]string, error) {
 	for _, name := range only {
-		if !slices.Contains(Names(), name) {
-			return nil, fmt.Errorf("no server is called %q; there are %v", name, Names())
+		if !slices.Contains(known(), name) {
+			return nil, fmt.Errorf("no server is called %q; there are %v", name, known())
 		}
 	}
+	if len(only) == 0 {
+		only = Names()
+	}
 	var names []string
-	for _, name := range Names() {
-		needed := len(only) == 0 || slices.Contains(only, name)
+	for _, name := range known() {
+		needed := slices.Contains(only, name)
 		if name == Postgres && slices.Contains(only, PostgresReplica) {
 			needed = true
 		}

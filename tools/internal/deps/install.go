@@ -44,8 +44,8 @@ func (s *site) lacks(ctx context.Context, names []string) []lack {
 	}
 	for _, name := range names {
 		switch name {
-		case Redis:
-			need(Redis, "redis-server", "redis-server")
+		case Redis, RedisCluster, RedisSentinel:
+			need(name, "redis-server", "redis-server")
 		case Kafka:
 			need(Kafka, "java", "openjdk-17-jre-headless")
 			if !(kafkaServer{s}).haveJars() {

@@ -36,22 +36,31 @@ type server interface {
 func (s *site) server(name string) server {
 	switch name {
 	case Redis:
-		return redisServer{s}
+		return redisServer{s, name}
 	case Kafka:
 		return kafkaServer{s}
 	case Postgres:
 		return postgresServer{s}
 	case PostgresReplica:
 		return replicaServer{s}
-	default:
+	case Etcd:
 		return etcdServer{s}
 	}
+	if strings.HasPrefix(name, RedisCluster) {
+		return redisServer{s, name}
+	}
+	return sentinelServer{s, name}
 }
 
 // start starts a server unless it runs, and waits until it answers.
 func (s *site) start(ctx context.Context, name string) error {
-	if name == PostgresReplica {
+	switch name {
+	case PostgresReplica:
 		return s.startReplica(ctx)
+	case RedisCluster:
+		return s.startCluster(ctx)
+	case RedisSentinel:
+		return s.startSentinels(ctx)
 	}
 	return s.startOnce(ctx, name, readyTimeout)
 }
