@@ -111,7 +111,7 @@ type Participant struct {
 
 // DefaultParticipant lets votes go on for a minute without Postgres.
 func DefaultParticipant() Participant {
-	return Participant{Lease: time.Minute, Heartbeat: time.Second}
+	return Participant{Lease: time.Minute, Heartbeat: 500 * time.Millisecond}
 }
 
 // Validate checks the limits: with fewer than three beats a lease, one lost beat would end it.

@@ -58,6 +58,12 @@ func TestRedisAwayGoesToPostgresAndBack(t *testing.T) {
 	if err != nil || counts[0].Votes != 7 {
 		t.Fatalf("%v %v", counts, err)
 	}
+	testenv.Eventually(t, 5*time.Second, func() error {
+		if err := w.ledger.Alive(t.Context(), first.Fence(), "main"); !errors.Is(err, redisledger.ErrWrongEpoch) {
+			return fmt.Errorf("the keys of the epoch before are still there: %w", err)
+		}
+		return nil
+	})
 }
 
 // One process that is cut off from Redis ends nothing while others are not (H8).

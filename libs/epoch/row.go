@@ -34,7 +34,11 @@ const (
 )
 
 func ledgerOf(e pgledger.Epoch) Ledger {
-	return Ledger{Epoch: e.Number, Mode: Mode(e.Mode), NS: e.NS}
+	l := Ledger{Epoch: e.Number, Mode: Mode(e.Mode)}
+	if l.Mode == Redis {
+		l.NS = e.NS
+	}
+	return l
 }
 
 // isOpen says that votes are decided under this row.

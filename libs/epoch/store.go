@@ -165,7 +165,8 @@ func (s postgres) Behind(ctx context.Context, topic uuid.UUID, ends map[int32]in
 	return behind, nil
 }
 
-// OpenPostgres makes a stay in Postgres longer if the last one in Redis was short: Redis may be flapping.
+// OpenPostgres makes a stay in Postgres longer if the last one in Redis was short: Redis may be flapping. The name of the
+// keys in Redis stays in the row, so that somebody deletes them once Redis is back.
 func (s postgres) OpenPostgres(ctx context.Context, old pgledger.Epoch, reason string) (pgledger.Epoch, error) {
 	var next pgledger.Epoch
 	err := s.replace(ctx, old, func(tx pgx.Tx) error {
@@ -177,7 +178,7 @@ func (s postgres) OpenPostgres(ctx context.Context, old pgledger.Epoch, reason s
 			return err
 		}
 		_, err := tx.Exec(ctx, `
-			UPDATE ledger_epoch SET epoch = $1, mode = 'pg', state = 'open', ns = '', replicated = false, reason = $2,
+			UPDATE ledger_epoch SET epoch = $1, mode = 'pg', state = 'open', replicated = false, reason = $2,
 				stay = CASE WHEN now() - opened_at < interval '1 minute' THEN least(stay * 2, interval '5 minutes')
 					ELSE interval '10 seconds' END,
 				changed_at = now(), opened_at = now()`, opened.Number, reason)

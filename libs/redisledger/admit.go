@@ -43,8 +43,9 @@ type Entry struct {
 // MaxVoterVotes bounds the votes of one voter in one ballot where the ballot has no limit of its own.
 const MaxVoterVotes = 1000
 
-// ClockBound is how far the time in a batch's id may be from Redis TIME.
-const ClockBound = 5 * time.Minute
+// ClockBound is how far the time in a batch's id may be from Redis TIME. Partitions of applied_batches are dropped by
+// that time, a day after the topic has forgotten their records.
+const ClockBound = time.Hour
 
 // Admitted is the reply to an admission.
 type Admitted struct {

@@ -26,6 +26,10 @@ import (
 // drainTimeout is how long votes that were taken may go on after a stop, beside the RPC port's own drain.
 const drainTimeout = 6 * time.Second
 
+// maxOutboxAge bounds how late a batch may be recovered: with redisledger.ClockBound it stays below the day for which
+// applied_batches knows a batch longer than the topic has its record.
+const maxOutboxAge = 6 * time.Hour
+
 // Service is one instance.
 type Service struct {
 	cfg     Config
@@ -92,7 +96,7 @@ func (s *Service) connect(ctx context.Context, host service.Host) error {
 		OutboxLease: s.cfg.Vote.OutboxLease,
 		Timeout:     s.cfg.Vote.Timeout,
 		Refresh:     s.cfg.Participant.Heartbeat,
-		OutboxAge:   s.cfg.Kafka.Retention / 2,
+		OutboxAge:   min(s.cfg.Kafka.Retention/2, maxOutboxAge),
 	}, voting.Parts{
 		Redis: ledger, Epochs: s.epochs, Topic: votes, Store: voting.NewStore(s.pool), Keys: keys, EndEpoch: s.changer.End, Log: s.log,
 	})

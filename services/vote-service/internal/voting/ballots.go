@@ -86,10 +86,13 @@ func (d *Ballots) refresh(ctx context.Context) error {
 func (d *Ballots) run(ctx context.Context, every time.Duration) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
+	failing := false
 	for {
-		if err := d.refresh(ctx); err != nil && ctx.Err() == nil {
-			d.log.WarnContext(ctx, "the ballots could not be read", "error", err)
+		err := d.refresh(ctx)
+		if err != nil && ctx.Err() == nil && !failing {
+			d.log.WarnContext(ctx, "the ballots cannot be read now; still trying", "error", err)
 		}
+		failing = err != nil
 		select {
 		case <-ctx.Done():
 			return

@@ -20,12 +20,18 @@ const dueAtOnce = 100
 func (e *Engine) recover(ctx context.Context) {
 	ticker := time.NewTicker(e.cfg.Refresh)
 	defer ticker.Stop()
+	failing := false
 	for {
+		var err error
 		for _, b := range e.ballots.all() {
-			if err := e.recoverBallot(ctx, b); err != nil && ctx.Err() == nil {
-				e.Log.WarnContext(ctx, "the outbox could not be looked after", "ballot", b.rules.Name, "error", err)
+			if failed := e.recoverBallot(ctx, b); failed != nil {
+				err = errors.Join(err, fmt.Errorf("ballot %s: %w", b.rules.Name, failed))
 			}
 		}
+		if err != nil && ctx.Err() == nil && !failing {
+			e.Log.WarnContext(ctx, "the outbox cannot be looked after now; still trying", "error", err)
+		}
+		failing = err != nil
 		select {
 		case <-ctx.Done():
 			return

@@ -22,13 +22,16 @@ func (e *Engine) tend(ctx context.Context) {
 	ticker := time.NewTicker(e.cfg.Refresh)
 	defer ticker.Stop()
 	var done told
+	failing := false
 	for {
 		if format, err := e.Store.ReadsFormat(ctx); err == nil {
 			e.format.Store(format)
 		}
-		if err := e.tendBallots(ctx, &done); err != nil && ctx.Err() == nil {
-			e.Log.WarnContext(ctx, "the ballots in Redis could not be looked after", "error", err)
+		err := e.tendBallots(ctx, &done)
+		if err != nil && ctx.Err() == nil && !failing {
+			e.Log.WarnContext(ctx, "the ballots in Redis cannot be looked after now; still trying", "error", err)
 		}
+		failing = err != nil
 		select {
 		case <-ctx.Done():
 			return
