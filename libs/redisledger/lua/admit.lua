@@ -40,7 +40,7 @@ local at = 12
 -- What speaks against every new vote of the batch; nil if nothing does. A batch's id tells its age to those who keep
 -- what belongs to it, so it must not tell another time than Redis does.
 local function closed_by()
-  if math.abs(made_ms(batch) - now) > 300000 then
+  if math.abs(made_ms(batch) - now) > 3600000 then
     return 'clock'
   end
   if m[1] ~= 'open' or (m[2] and m[2] ~= '' and now < tonumber(m[2])) or (m[3] and m[3] ~= '' and now >= tonumber(m[3])) then
