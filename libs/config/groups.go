@@ -84,7 +84,7 @@ func (k Kafka) Validate() error {
 
 // Postgres is the group "postgres".
 type Postgres struct {
-	URL        string `key:"url" help:"postgres://user:password@host:port/database of the primary; the password may be kept in a file with ?passfile="`
+	URL        string `key:"url" help:"postgres://user:password@host:port/database of the primary, or with several host:port and commas between, of which the one that takes writes is used; the password may be kept in a file with ?passfile="`
 	ReplicaURL string `key:"replica-url" help:"the same for a replica that answers reads while Redis is away; empty for none"`
 	PoolSize   int    `key:"pool-size" help:"most connections of this process to each server, 1 to 1000"`
 }
@@ -97,8 +97,8 @@ func DefaultPostgres() Postgres {
 // Validate checks the limits. An empty URL passes, as with Redis.
 func (p Postgres) Validate() error {
 	return errors.Join(
-		hasScheme("url", p.URL, "postgres", "postgresql"),
-		hasScheme("replica-url", p.ReplicaURL, "postgres", "postgresql"),
+		isPostgres("url", p.URL),
+		isPostgres("replica-url", p.ReplicaURL),
 		Between("pool-size", p.PoolSize, 1, 1000),
 	)
 }
@@ -159,4 +159,14 @@ func hasScheme(key, value string, schemes ...string) error {
 		return Errorf(key, "expected a URL that begins with %s://", strings.Join(schemes, ":// or "))
 	}
 	return nil
+}
+
+var postgresURL = regexp.MustCompile(`^postgres(ql)?://\S*$`)
+
+// isPostgres is an error unless value is empty or looks like a URL of Postgres. Package url does not read several hosts.
+func isPostgres(key, value string) error {
+	if value == "" || postgresURL.MatchString(value) {
+		return nil
+	}
+	return Errorf(key, "expected a URL that begins with postgres:// or postgresql://, without spaces")
 }

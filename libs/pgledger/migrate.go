@@ -28,6 +28,8 @@ func Migrate(ctx context.Context, url string, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("postgres URL: %w", err)
 	}
+	quickToNotice(cfg)
+	primaryOnly(cfg)
 	db := stdlib.OpenDB(*cfg)
 	err = errors.Join(migrate(ctx, db, log), db.Close())
 	if err != nil {
