@@ -1,0 +1,90 @@
+package protocol_test
+
+import (
+	"testing"
+
+	"github.com/littlevote/littlevote/libs/faultpoint"
+	"github.com/littlevote/littlevote/tools/model/internal/explore"
+	"github.com/littlevote/littlevote/tools/model/internal/protocol"
+)
+
+// enough states of each scenario are explored here; "go run ./tools/model" goes on to the end.
+const enough = 150_000
+
+func scenario(t *testing.T, name string) protocol.Scenario {
+	t.Helper()
+	for _, s := range protocol.Scenarios {
+		if s.Name == name {
+			return s
+		}
+	}
+	t.Fatalf("no scenario %q", name)
+	return protocol.Scenario{}
+}
+
+func tell(t *testing.T, r explore.Result[protocol.State, protocol.Step]) {
+	t.Helper()
+	t.Log(r.Broken)
+	for i, step := range r.Trace {
+		t.Logf("%3d. %s", i+1, step)
+	}
+}
+
+func TestPromisesHold(t *testing.T) {
+	for _, s := range protocol.Scenarios {
+		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
+			r := explore.Run(protocol.New(s), enough)
+			if r.Broken != "" {
+				tell(t, r)
+				t.Fail()
+			}
+			if r.Rests == 0 && r.Complete {
+				t.Error("nothing ever comes to rest")
+			}
+		})
+	}
+}
+
+// Each rule is there for something: without it a promise breaks.
+func TestEveryRuleIsNeeded(t *testing.T) {
+	for i, about := range protocol.Rules {
+		if about.Scenario == "" {
+			continue // a second lock
+		}
+		t.Run(about.Name, func(t *testing.T) {
+			t.Parallel()
+			r := explore.Run(protocol.New(scenario(t, about.Scenario), protocol.Rule(i)), 1_000_000)
+			if r.Broken == "" {
+				t.Fatalf("%s: no promise breaks within %d states", about.What, r.States)
+			}
+			if testing.Verbose() {
+				tell(t, r)
+			}
+		})
+	}
+}
+
+// H19: the second lock holds when the first is open, and what breaks without both is another promise.
+func TestCertifiedResultHasTwoLocks(t *testing.T) {
+	first, _ := protocol.ByName("certify-ignores-outbox")
+	second, _ := protocol.ByName("apply-ignores-certified")
+	r := explore.Run(protocol.New(scenario(t, "certify"), first, second), enough)
+	if r.Broken != "G6: a certified result changes" {
+		t.Fatalf("%q", r.Broken)
+	}
+}
+
+// The known-wrong variants of the code and the rules of the model are the same, as far as the model has them.
+func TestVariantsOfTheCodeAreRulesHere(t *testing.T) {
+	elsewhere := map[string]bool{"no-future-bound": true, "look-up-ignores-lag": true} // in package window
+	for _, v := range faultpoint.Mutants {
+		r, ok := protocol.ByName(v.Name)
+		if !ok && !elsewhere[v.Name] {
+			t.Errorf("%s is not in the model", v.Name)
+		}
+		if ok && protocol.Rules[r].Hole != v.Hole {
+			t.Errorf("%s guards %s here and %s in the code", v.Name, protocol.Rules[r].Hole, v.Hole)
+		}
+	}
+}
