@@ -20,6 +20,7 @@ import (
 	"github.com/littlevote/littlevote/gateway/internal/answer"
 	"github.com/littlevote/littlevote/gateway/internal/engine"
 	"github.com/littlevote/littlevote/gateway/internal/httpapi"
+	"github.com/littlevote/littlevote/gateway/internal/overload"
 	"github.com/littlevote/littlevote/gateway/internal/reads"
 	"github.com/littlevote/littlevote/gateway/internal/resolver"
 	"github.com/littlevote/littlevote/gateway/internal/votes"
@@ -120,7 +121,7 @@ func BenchmarkFront(b *testing.B) {
 	schema := exec.New(resolver.New(resolver.Config{
 		Tickets: fakes, Tallies: fakes, Voter: fakes, Keys: devKeys(b), Texts: texts, Now: time.Now,
 	}))
-	ours := httpapi.New(engine.New(schema, settings.engineConfig(answer.Chinese), texts, log), settings.httpConfig(), unobserved{}, log)
+	ours := httpapi.New(engine.New(schema, settings.engineConfig(answer.Chinese), texts, log), settings.httpConfig(), overload.NewDoor(), unobserved{}, log)
 	floor := handler.New(exec.New(bare{fakes}))
 	floor.AddTransport(transport.POST{})
 	floor.SetQueryCache(lru.New[*ast.QueryDocument](1000))

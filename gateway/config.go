@@ -45,6 +45,7 @@ type Settings struct {
 	Playground    bool   `key:"playground" help:"serve / and /playground, pages to try the API with"`
 
 	RequestTimeout time.Duration `key:"request-timeout" help:"longest a request may take, 100ms to 5m"`
+	DrainWait      time.Duration `key:"drain-wait" help:"how long a gateway that is told to stop still takes requests, closing each connection after its answer, so that clients and load balancers go elsewhere first, 0s to 5s"`
 	MaxRequests    int           `key:"max-requests" help:"requests at the same time, 1 to 1000000; more are refused with 429"`
 	MaxBody        int           `key:"max-body" help:"bytes of a body or a query string, 1024 to 1048576; more are refused with 413 or 414"`
 	MaxTokens      int           `key:"max-tokens" help:"lexical tokens of a document, 10 to 100000"`
@@ -63,8 +64,11 @@ type Votes struct {
 	InFlight   int           `key:"in-flight" help:"calls at once, 1 to 1000; while they run the next batch gathers"`
 	Batch      int           `key:"batch" help:"votes in one call, 1 to 1000"`
 	Queue      int           `key:"queue" help:"votes that wait to be sent, 1 to 1000000; more are refused as OVERLOADED"`
+	MaxWait    time.Duration `key:"max-wait" help:"how long a vote may have to wait before it is refused as OVERLOADED at once, by the speed of the queue, 10ms to 30s; as many as fill the calls at once may always wait"`
 	Timeout    time.Duration `key:"timeout" help:"longest wait for a call, with the second try of votes that have a key, 50ms to 30s"`
-	TicketWait time.Duration `key:"ticket-wait" help:"how long ticketAndVote tries again while a ticket gives way to the next, 0s to 30s"`
+	Patience   time.Duration `key:"patience" help:"how long a call may keep the next batch from being sent, 10ms to 30s"`
+	TicketWait time.Duration `key:"ticket-wait" help:"how long a vote is tried again inside while the system can't take votes, and on the newest ticket while it gives way to the next, 0s to 30s"`
+	Retries    int           `key:"retries" help:"how many votes a second are tried again inside, 1 to 1000000; beyond that their refusals are passed on"`
 }
 
 // Reads is the group "gateway.reads": calls to the ticket and the query service, to each of them.
@@ -72,7 +76,8 @@ type Reads struct {
 	InFlight int           `key:"in-flight" help:"calls at once, 1 to 1000; while they run the next batch gathers"`
 	Batch    int           `key:"batch" help:"reads in one call, 1 to 1000"`
 	Queue    int           `key:"queue" help:"reads that wait to be sent, 1 to 1000000; more are refused as OVERLOADED"`
-	Timeout  time.Duration `key:"timeout" help:"longest wait for a call, with its second try, 50ms to 30s"`
+	MaxWait  time.Duration `key:"max-wait" help:"how long a read may have to wait before it is refused as OVERLOADED at once, by the speed of the queue, 10ms to 30s; as many as fill the calls at once may always wait"`
+	Timeout  time.Duration `key:"timeout" help:"longest wait for a call, with its second try, and for a consistency token, 50ms to 30s"`
 }
 
 // DefaultConfig is a gateway beside the other services on this machine.
@@ -85,10 +90,13 @@ func DefaultConfig() Config {
 		Query:  Target{Target: "127.0.0.1:8103"},
 		Gateway: Settings{
 			Path: "/graphql", Language: "zh", Introspection: true, Playground: true,
-			RequestTimeout: 10 * time.Second, MaxRequests: 20_000, MaxBody: 64 << 10,
+			RequestTimeout: 10 * time.Second, DrainWait: time.Second, MaxRequests: 20_000, MaxBody: 64 << 10,
 			MaxTokens: 1000, MaxDepth: 15, MaxAliases: 50, MaxMutations: 10, MaxComplexity: 20_000, DocumentCache: 32 << 20,
-			Votes: Votes{InFlight: 2, Batch: 1000, Queue: 20_000, Timeout: 5 * time.Second, TicketWait: time.Second},
-			Reads: Reads{InFlight: 4, Batch: 1000, Queue: 20_000, Timeout: 3 * time.Second},
+			Votes: Votes{
+				InFlight: 2, Batch: 1000, Queue: 20_000, MaxWait: time.Second, Timeout: 5 * time.Second, Patience: 500 * time.Millisecond,
+				TicketWait: 2 * time.Second, Retries: 5000,
+			},
+			Reads: Reads{InFlight: 4, Batch: 1000, Queue: 20_000, MaxWait: time.Second, Timeout: 3 * time.Second},
 		},
 	}
 }
@@ -108,6 +116,7 @@ func (s Settings) Validate() error {
 		s.validPath(),
 		config.OneOf("language", s.Language, "zh", "en"),
 		config.Between("request-timeout", s.RequestTimeout, 100*time.Millisecond, 5*time.Minute),
+		config.Between("drain-wait", s.DrainWait, 0, 5*time.Second),
 		config.Between("max-requests", s.MaxRequests, 1, 1_000_000),
 		config.Between("max-body", s.MaxBody, 1<<10, 1<<20),
 		config.Between("max-tokens", s.MaxTokens, 10, 100_000),
@@ -141,8 +150,11 @@ func (v Votes) Validate() error {
 		config.Between("in-flight", v.InFlight, 1, 1000),
 		config.Between("batch", v.Batch, 1, 1000),
 		config.Between("queue", v.Queue, 1, 1_000_000),
+		config.Between("max-wait", v.MaxWait, 10*time.Millisecond, 30*time.Second),
 		config.Between("timeout", v.Timeout, 50*time.Millisecond, 30*time.Second),
+		config.Between("patience", v.Patience, 10*time.Millisecond, 30*time.Second),
 		config.Between("ticket-wait", v.TicketWait, 0, 30*time.Second),
+		config.Between("retries", v.Retries, 1, 1_000_000),
 	)
 }
 
@@ -152,6 +164,7 @@ func (r Reads) Validate() error {
 		config.Between("in-flight", r.InFlight, 1, 1000),
 		config.Between("batch", r.Batch, 1, 1000),
 		config.Between("queue", r.Queue, 1, 1_000_000),
+		config.Between("max-wait", r.MaxWait, 10*time.Millisecond, 30*time.Second),
 		config.Between("timeout", r.Timeout, 50*time.Millisecond, 30*time.Second),
 	)
 }
@@ -177,10 +190,11 @@ func (s Settings) httpConfig() httpapi.Config {
 
 func (v Votes) config() votes.Config {
 	return votes.Config{
-		InFlight: v.InFlight, MaxBatch: v.Batch, MaxQueue: v.Queue, Timeout: v.Timeout, TicketWait: v.TicketWait,
+		InFlight: v.InFlight, MaxBatch: v.Batch, MaxQueue: v.Queue, MaxWait: v.MaxWait, Timeout: v.Timeout, Patience: v.Patience,
+		TicketWait: v.TicketWait, Retries: uint(max(v.Retries, 0)),
 	}
 }
 
 func (r Reads) config() reads.Config {
-	return reads.Config{InFlight: r.InFlight, MaxBatch: r.Batch, MaxQueue: r.Queue, Timeout: r.Timeout}
+	return reads.Config{InFlight: r.InFlight, MaxBatch: r.Batch, MaxQueue: r.Queue, MaxWait: r.MaxWait, Timeout: r.Timeout}
 }

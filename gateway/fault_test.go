@@ -15,6 +15,7 @@ import (
 	"github.com/littlevote/littlevote/gateway/internal/answer"
 	"github.com/littlevote/littlevote/gateway/internal/engine"
 	"github.com/littlevote/littlevote/gateway/internal/httpapi"
+	"github.com/littlevote/littlevote/gateway/internal/overload"
 	"github.com/littlevote/littlevote/gateway/internal/resolver"
 	queryv1 "github.com/littlevote/littlevote/proto/gen/littlevote/query/v1"
 )
@@ -34,7 +35,7 @@ func TestAPanicIsAnInternalError(t *testing.T) {
 	schema := exec.New(resolver.New(resolver.Config{
 		Tickets: fakes, Tallies: fakes, Voter: fakes, Keys: devKeys(t), Texts: texts, Now: time.Now,
 	}))
-	handler := httpapi.New(engine.New(schema, settings.engineConfig(answer.Chinese), texts, log), settings.httpConfig(), unobserved{}, log)
+	handler := httpapi.New(engine.New(schema, settings.engineConfig(answer.Chinese), texts, log), settings.httpConfig(), overload.NewDoor(), unobserved{}, log)
 	for _, query := range []string{
 		`{ getUserVotes(username: \"A\") { votes } }`,
 		`{ getTicket { value } getUserVotes(username: \"A\") { votes } }`,

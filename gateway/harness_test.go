@@ -186,6 +186,8 @@ func (s *services) config(t testing.TB) Config {
 	cfg.Dev.Dev = true
 	cfg.Listen = "127.0.0.1:0"
 	address := s.listen(t)
+	// Machines that run tests may be slow; and what a test sees of these it sets by itself.
+	cfg.Gateway.Votes.Patience, cfg.Gateway.DrainWait = 30*time.Second, 0
 	cfg.Ticket.Target, cfg.Vote.Target, cfg.Query.Target = address, address, address
 	return cfg
 }

@@ -6,6 +6,8 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/littlevote/littlevote/gateway/internal/overload"
 )
 
 // requestMetrics measures requests by what they were and the HTTP status they got: closed sets both.
@@ -47,6 +49,33 @@ func (m *requestMetrics) Request(ctx context.Context, kind string, status int, t
 		attributes = m.attributes(of)
 	}
 	m.duration.Record(ctx, took.Seconds(), attributes)
+}
+
+// shedding observes one queue: it counts what is refused there, and tells the door.
+type shedding struct {
+	*overload.Door
+	refused metric.Int64Counter
+	queue   metric.MeasurementOption
+}
+
+// newShedding returns what observes each of the queues.
+func newShedding(meter metric.Meter, door *overload.Door, queues ...string) (map[string]*shedding, error) {
+	refused, err := meter.Int64Counter("littlevote.gateway.overloaded",
+		metric.WithUnit("{item}"), metric.WithDescription("Votes and reads that were refused as OVERLOADED; requests that were turned away unread are those of status 429."))
+	if err != nil {
+		return nil, err
+	}
+	observers := make(map[string]*shedding, len(queues))
+	for _, queue := range queues {
+		observers[queue] = &shedding{Door: door, refused: refused, queue: metric.WithAttributes(attribute.String("queue", queue))}
+	}
+	return observers, nil
+}
+
+// Refused is part of overload.Observer.
+func (s *shedding) Refused() {
+	s.Door.Refused()
+	s.refused.Add(context.Background(), 1, s.queue)
 }
 
 // watchQueues shows how many votes and reads wait.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/littlevote/littlevote/gateway/graph"
@@ -14,6 +15,7 @@ import (
 	"github.com/littlevote/littlevote/gateway/internal/answer"
 	"github.com/littlevote/littlevote/gateway/internal/engine"
 	"github.com/littlevote/littlevote/gateway/internal/httpapi"
+	"github.com/littlevote/littlevote/gateway/internal/overload"
 	"github.com/littlevote/littlevote/gateway/internal/reads"
 	"github.com/littlevote/littlevote/gateway/internal/resolver"
 	"github.com/littlevote/littlevote/gateway/internal/votes"
@@ -26,7 +28,7 @@ import (
 )
 
 // drainTimeout is how long requests that were taken may go on once the gateway is told to stop.
-const drainTimeout = 8 * time.Second
+const drainTimeout = 9 * time.Second
 
 // Service is one gateway.
 type Service struct {
@@ -35,6 +37,8 @@ type Service struct {
 	health   *service.Health
 	listener net.Listener
 	server   *http.Server
+	draining atomic.Bool
+	open     atomic.Int64 // connections
 	backends *backends
 	tickets  *reads.Tickets
 	tallies  *reads.Tallies
@@ -54,6 +58,7 @@ func New(ctx context.Context, cfg Config, host service.Host) (*Service, error) {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	s.server = newServer(cfg.Gateway, handler, host.Log)
+	s.server.ConnState = s.connections
 	return s, nil
 }
 
@@ -71,29 +76,44 @@ func (s *Service) connect(host service.Host) (http.Handler, error) {
 		return nil, err
 	}
 	host.Health.Check("services", s.backends.check)
-	s.tickets = reads.NewTickets(ticketv1.NewTicketServiceClient(s.backends.ticket), s.cfg.Gateway.Reads.config())
-	s.tallies = reads.NewTallies(queryv1.NewQueryServiceClient(s.backends.query), s.cfg.Gateway.Reads.config())
-	voting := votev1.NewVoteServiceClient(s.backends.vote)
-	s.voter = votes.New(voting, s.cfg.Gateway.Votes.config(), host.Log)
+	door := overload.NewDoor()
+	statuses, err := s.gather(host, door)
+	if err != nil {
+		return nil, err
+	}
 	sdl, err := graph.SDL()
 	if err != nil {
 		return nil, err
 	}
 	texts := answer.NewTexts()
 	schema := exec.New(resolver.New(resolver.Config{
-		Tickets: s.tickets, Tallies: s.tallies, Statuses: reads.NewStatuses(voting, s.cfg.Gateway.Reads.config()), Voter: s.voter,
+		Tickets: s.tickets, Tallies: s.tallies, Statuses: statuses, Voter: s.voter,
 		Keys: keys, Texts: texts, Language: language, SDL: sdl, Now: time.Now,
 	}))
 	metrics, err := newRequestMetrics(host.Meter)
 	if err != nil {
 		return nil, err
 	}
-	queues := map[string]func() int{"votes": s.voter.Waiting, "tallies": s.tallies.Waiting, "tickets": s.tickets.Waiting}
-	if err := watchQueues(host.Meter, queues); err != nil {
+	running := engine.New(schema, s.cfg.Gateway.engineConfig(language), texts, host.Log)
+	return s.routes(httpapi.New(running, s.cfg.Gateway.httpConfig(), door, metrics, host.Log))
+}
+
+// gather makes what gathers votes and reads into calls, each behind a gate that tells the door.
+func (s *Service) gather(host service.Host, door *overload.Door) (*reads.Statuses, error) {
+	observers, err := newShedding(host.Meter, door, "votes", "tallies", "tickets")
+	if err != nil {
 		return nil, err
 	}
-	running := engine.New(schema, s.cfg.Gateway.engineConfig(language), texts, host.Log)
-	return s.routes(httpapi.New(running, s.cfg.Gateway.httpConfig(), metrics, host.Log))
+	metrics, err := votes.NewMetrics(host.Meter)
+	if err != nil {
+		return nil, err
+	}
+	reading, voting := s.cfg.Gateway.Reads.config(), votev1.NewVoteServiceClient(s.backends.vote)
+	s.tickets = reads.NewTickets(ticketv1.NewTicketServiceClient(s.backends.ticket), reading, observers["tickets"])
+	s.tallies = reads.NewTallies(queryv1.NewQueryServiceClient(s.backends.query), reading, observers["tallies"])
+	s.voter = votes.New(voting, s.cfg.Gateway.Votes.config(), observers["votes"], metrics, host.Log)
+	queues := map[string]func() int{"votes": s.voter.Waiting, "tallies": s.tallies.Waiting, "tickets": s.tickets.Waiting}
+	return reads.NewStatuses(voting, reading), watchQueues(host.Meter, queues)
 }
 
 // routes puts the endpoint, the probes and the pages on one port.
@@ -109,7 +129,7 @@ func (s *Service) routes(graphql http.Handler) (http.Handler, error) {
 			return nil, err
 		}
 	}
-	return mux, nil
+	return s.leaving(mux), nil
 }
 
 // newServer bounds what a slow or a greedy client can hold.
@@ -127,13 +147,44 @@ func newServer(cfg Settings, handler http.Handler, log *slog.Logger) *http.Serve
 	}
 }
 
+// leaving closes each connection after its answer once the gateway is told to stop, so that nobody sends a request on one
+// that is about to be closed.
+func (s *Service) leaving(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// connections counts those that are open.
+func (s *Service) connections(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		s.open.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		s.open.Add(-1)
+	}
+}
+
+// linger goes on serving while clients leave.
+func (s *Service) linger() {
+	const look = 10 * time.Millisecond
+	s.draining.Store(true)
+	for end := time.Now().Add(s.cfg.Gateway.DrainWait); s.open.Load() > 0 && time.Now().Before(end); {
+		time.Sleep(look)
+	}
+}
+
 // Addr is the address it listens on.
 func (s *Service) Addr() string { return s.listener.Addr().String() }
 
 // Path is the path of the GraphQL endpoint.
 func (s *Service) Path() string { return s.cfg.Gateway.Path }
 
-// Run serves until ctx ends, then drains: no new connections, requests, calls, in this order. It is called once.
+// Run serves until ctx ends, then drains: clients leave, no new connections, requests, calls, in this order. It is called
+// once.
 func (s *Service) Run(ctx context.Context) error {
 	s.log.InfoContext(ctx, "listening", "address", s.Addr(), "path", s.Path())
 	served := make(chan error, 1)
@@ -146,6 +197,7 @@ func (s *Service) Run(ctx context.Context) error {
 	s.health.Drain()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
+	s.linger()
 	if stopErr := s.server.Shutdown(drain); stopErr != nil {
 		s.log.WarnContext(ctx, "requests cut off", "error", stopErr)
 		_ = s.server.Close()

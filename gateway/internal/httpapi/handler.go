@@ -27,6 +27,9 @@ type Config struct {
 	Playground string        // where a browser that opens the endpoint is sent; empty for nowhere
 }
 
+// Door turns requests away that would be read for nothing.
+type Door interface{ Enter() bool }
+
 // Observer is told of every request.
 type Observer interface {
 	// Request: kind is "query", "mutation", or "none" where it did not come so far.
@@ -37,6 +40,7 @@ type Observer interface {
 type Handler struct {
 	cfg      Config
 	engine   *engine.Engine
+	door     Door
 	observer Observer
 	log      *slog.Logger
 	running  atomic.Int64
@@ -47,9 +51,9 @@ type Handler struct {
 }
 
 // New returns a handler over an engine.
-func New(e *engine.Engine, cfg Config, observer Observer, log *slog.Logger) *Handler {
+func New(e *engine.Engine, cfg Config, door Door, observer Observer, log *slog.Logger) *Handler {
 	return &Handler{
-		cfg: cfg, engine: e, observer: observer, log: log,
+		cfg: cfg, engine: e, door: door, observer: observer, log: log,
 		memory: sync.Pool{New: func() any { return new(scratch) }},
 		// Header values that every answer shares; net/http only reads them.
 		headers: [formats][]string{legacy: {typeLegacy + "; charset=utf-8"}, modern: {typeModern + "; charset=utf-8"}},
@@ -78,12 +82,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.observer.Request(r.Context(), kind, status, time.Since(started))
 	}()
 	as, acceptable := negotiate(r.Header["Accept"])
-	if h.running.Add(1) > int64(h.cfg.MaxAtOnce) {
-		h.running.Add(-1)
+	defer h.running.Add(-1)
+	if h.running.Add(1) > int64(h.cfg.MaxAtOnce) || !h.door.Enter() {
 		status = h.refuse(w, as, memory, overloaded())
 		return
 	}
-	defer h.running.Add(-1)
 	if h.openedByBrowser(r) {
 		status = http.StatusSeeOther
 		http.Redirect(w, r, h.cfg.Playground, status)

@@ -3,12 +3,14 @@ package reads
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/littlevote/littlevote/gateway/internal/answer"
+	"github.com/littlevote/littlevote/gateway/internal/overload"
 	"github.com/littlevote/littlevote/libs/groupcommit"
 	"github.com/littlevote/littlevote/libs/service"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
@@ -19,6 +21,7 @@ type Config struct {
 	InFlight int           // calls at once; while they run the next batch gathers
 	MaxBatch int           // reads that one call answers
 	MaxQueue int           // reads that wait; more are refused as OVERLOADED
+	MaxWait  time.Duration // how long a read may have to wait, by the speed of the queue, before it is refused instead
 	Timeout  time.Duration // of one call, with a second try
 }
 
@@ -43,11 +46,15 @@ type read[K comparable, V any] struct {
 // shared answers the same question once for all who ask it at the same moment.
 type shared[K comparable, V any] struct {
 	batch *groupcommit.Batcher[*read[K, V]]
+	gate  *overload.Gate
 }
 
 // newShared calls fetch with the different questions of each batch; fetch calls answer once for each of them, in any
 // order, from any goroutine, before it returns.
-func newShared[K comparable, V any](cfg Config, fetch func(ctx context.Context, keys []K, answer func(i int, value V, err error))) *shared[K, V] {
+func newShared[K comparable, V any](
+	cfg Config, observer overload.Observer, fetch func(ctx context.Context, keys []K, answer func(i int, value V, err error)),
+) *shared[K, V] {
+	gate := overload.NewGate(cfg.InFlight*cfg.MaxBatch, cfg.MaxWait, observer, time.Now)
 	run := func(ctx context.Context, batch []*read[K, V]) {
 		keys, waiting := group(batch)
 		if len(keys) == 0 {
@@ -55,15 +62,29 @@ func newShared[K comparable, V any](cfg Config, fetch func(ctx context.Context, 
 		}
 		ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 		defer cancel()
+		var refused atomic.Int64
 		fetch(ctx, keys, func(i int, value V, err error) {
+			if refusedAs(err) == statusv1.Code_CODE_OVERLOADED {
+				refused.Add(int64(len(waiting[i])))
+			}
 			for _, r := range waiting[i] {
 				r.done <- result[V]{value: value, err: err}
 			}
 		})
+		gate.Left(len(batch), int(refused.Load()))
 	}
-	return &shared[K, V]{batch: groupcommit.New(groupcommit.Config{
+	return &shared[K, V]{gate: gate, batch: groupcommit.New(groupcommit.Config{
 		Workers: cfg.InFlight, MaxBatch: cfg.MaxBatch, MaxQueue: cfg.MaxQueue,
 	}, run)}
+}
+
+// refusedAs is the code of a refusal, unspecified where there is none.
+func refusedAs(err error) statusv1.Code {
+	var refused *answer.Refusal
+	if errors.As(err, &refused) {
+		return refused.Code
+	}
+	return statusv1.Code_CODE_UNSPECIFIED
 }
 
 // group returns the different keys of a batch, and who waits for each. Reads that nobody waits for any more are left out.
@@ -99,8 +120,14 @@ func (s *shared[K, V]) get(ctx context.Context, key K) (V, error) {
 
 // ask queues a question.
 func (s *shared[K, V]) ask(ctx context.Context, key K) (*read[K, V], error) {
+	if retry, ok := s.gate.Admit(s.batch.Len()); !ok {
+		refused := overloaded(nil)
+		refused.RetryAfter = retry
+		return nil, refused
+	}
 	r := &read[K, V]{key: key, ctx: ctx, done: make(chan result[V], 1)}
 	if err := s.batch.Put(r); errors.Is(err, groupcommit.ErrFull) {
+		s.gate.Full()
 		return nil, overloaded(err)
 	} else if err != nil {
 		return nil, unavailable(err)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/littlevote/littlevote/gateway/graph/model"
 	"github.com/littlevote/littlevote/gateway/internal/answer"
+	"github.com/littlevote/littlevote/gateway/internal/overload"
 	queryv1 "github.com/littlevote/littlevote/proto/gen/littlevote/query/v1"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 )
@@ -33,9 +34,9 @@ type tallyKey struct {
 }
 
 // NewTallies starts a reader; Close ends it.
-func NewTallies(client queryv1.QueryServiceClient, cfg Config) *Tallies {
+func NewTallies(client queryv1.QueryServiceClient, cfg Config, observer overload.Observer) *Tallies {
 	t := &Tallies{client: client, maxBatch: cfg.MaxBatch, exact: newAlone(cfg)}
-	t.reads = newShared(cfg, t.fetch)
+	t.reads = newShared(cfg, observer, t.fetch)
 	return t
 }
 

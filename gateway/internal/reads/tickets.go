@@ -9,6 +9,7 @@ import (
 
 	"github.com/littlevote/littlevote/gateway/graph/model"
 	"github.com/littlevote/littlevote/gateway/internal/answer"
+	"github.com/littlevote/littlevote/gateway/internal/overload"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 	ticketv1 "github.com/littlevote/littlevote/proto/gen/littlevote/ticket/v1"
 )
@@ -26,9 +27,9 @@ type Tickets struct {
 }
 
 // NewTickets starts a reader; Close ends it.
-func NewTickets(client ticketv1.TicketServiceClient, cfg Config) *Tickets {
+func NewTickets(client ticketv1.TicketServiceClient, cfg Config, observer overload.Observer) *Tickets {
 	t := &Tickets{client: client}
-	t.reads = newShared(cfg, t.fetch)
+	t.reads = newShared(cfg, observer, t.fetch)
 	return t
 }
 

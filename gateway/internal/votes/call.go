@@ -16,15 +16,42 @@ import (
 // the vote-service reads 4 MiB, and an answer is at most about twice as long as its vote.
 const maxCallBytes = 1 << 20
 
-// run is given one batch; it answers every vote of it.
-func (v *Voter) run(ctx context.Context, batch []*pending) {
-	ctx, cancel := context.WithTimeout(ctx, v.cfg.Timeout)
-	defer cancel()
+// run is given one batch, every vote of which gets an answer. It waits for that, but not for ever: a vote-service that
+// hangs must not hold up the votes that another one can decide.
+func (v *Voter) run(_ context.Context, batch []*pending) {
+	done := make(chan struct{})
+	v.calls.Go(func() {
+		defer close(done)
+		ctx, cancel := context.WithTimeout(v.base, v.cfg.Timeout)
+		defer cancel()
+		v.decide(ctx, batch)
+	})
+	patience := time.NewTimer(v.cfg.Patience)
+	defer patience.Stop()
+	select {
+	case <-done:
+		return
+	case <-patience.C:
+	}
+	select {
+	case v.detached <- struct{}{}:
+		v.calls.Go(func() { <-done; <-v.detached })
+	case <-done:
+	}
+}
+
+// decide sends a batch in as many calls as its size demands: nearly always one.
+func (v *Voter) decide(ctx context.Context, batch []*pending) {
 	call := make([]*pending, 0, len(batch))
 	bytes := 0
+	now := time.Now()
 	for _, p := range batch {
 		if !p.state.CompareAndSwap(waiting, taken) {
 			continue // its caller has given up
+		}
+		if now.Sub(p.queued) > tooOld*v.cfg.MaxWait {
+			p.answer(refused(p.vote, statusv1.Code_CODE_OVERLOADED, overloadedRetry, "the vote waited too long to be sent"))
+			continue
 		}
 		size := estimate(p.vote)
 		if bytes+size > maxCallBytes && len(call) > 0 {
@@ -69,21 +96,47 @@ func (v *Voter) send(ctx context.Context, call []*pending) {
 			p.answer(unknown(p.vote, "the call failed without an answer"))
 		}
 	}
-	if len(keyed) > 0 {
-		v.sendAgain(ctx, keyed)
+	if len(keyed) == 0 {
+		return
 	}
+	end, _ := ctx.Deadline()
+	v.calls.Go(func() {
+		ctx, cancel := context.WithDeadline(v.base, end)
+		defer cancel()
+		v.sendAgain(ctx, keyed)
+	})
 }
 
-// sendAgain sends votes whose first call has no answer. Only good news is believed: the first call may still be on its
-// way, so that a refusal of the second speaks for the second alone.
+// resendPause is how long votes wait that can't be sent again now: their vote-service may be starting.
+const resendPause = 100 * time.Millisecond
+
+// sendAgain sends votes whose first call has no answer: once more, unless that is certain not to have reached a ledger.
+// Only good news is believed: the first call may still be on its way, so that a refusal of the second speaks for the
+// second alone.
 func (v *Voter) sendAgain(ctx context.Context, call []*pending) {
-	verdicts, err := v.cast(ctx, call)
-	for i, p := range call {
-		if err == nil && verdicts[i].GetOutcome() == statusv1.Outcome_OUTCOME_COUNTED {
-			p.answer(verdicts[i])
-		} else {
-			p.answer(unknown(p.vote, "the call failed without an answer, and so did the second"))
+	for {
+		verdicts, err := v.cast(ctx, call)
+		again := call[:0:0]
+		for i, p := range call {
+			switch {
+			case err == nil && verdicts[i].GetOutcome() == statusv1.Outcome_OUTCOME_COUNTED:
+				p.answer(verdicts[i])
+			case err == nil && passing(verdicts[i], p.vote.GetNewestTicket()), err != nil && (!err.sent || err.refusal != nil):
+				again = append(again, p)
+			default:
+				p.answer(unknown(p.vote, "the call failed without an answer, and so did the second"))
+			}
 		}
+		if len(again) == 0 {
+			return
+		}
+		if !v.mayRetry(ctx) || !pause(ctx, resendPause) {
+			for _, p := range again {
+				p.answer(unknown(p.vote, "the call failed without an answer, and no second could be made"))
+			}
+			return
+		}
+		call = again
 	}
 }
 
@@ -109,6 +162,7 @@ func (v *Voter) cast(ctx context.Context, call []*pending) ([]*votev1.Verdict, *
 	started := time.Now()
 	response, err := v.client.CastVotes(ctx, request, grpc.Peer(&replica))
 	if err == nil && len(response.GetVerdicts()) == len(call) {
+		v.gate.Left(len(call), overloads(response.GetVerdicts()))
 		return response.GetVerdicts(), nil
 	}
 	failure := &callError{sent: replica.Addr != nil}
@@ -122,4 +176,14 @@ func (v *Voter) cast(ctx context.Context, call []*pending) ([]*votev1.Verdict, *
 	v.log.WarnContext(ctx, "a call with votes failed",
 		"error", err, "votes", len(call), "sent", failure.sent, "after", time.Since(started))
 	return nil, failure
+}
+
+// overloads counts the votes that an overloaded service refused.
+func overloads(verdicts []*votev1.Verdict) (n int) {
+	for _, verdict := range verdicts {
+		if verdict.GetCode() == statusv1.Code_CODE_OVERLOADED {
+			n++
+		}
+	}
+	return n
 }

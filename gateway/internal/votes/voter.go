@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/failsafe-go/failsafe-go/ratelimiter"
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/littlevote/littlevote/gateway/internal/overload"
 	"github.com/littlevote/littlevote/libs/groupcommit"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
@@ -21,8 +24,11 @@ type Config struct {
 	InFlight   int           // calls at once; while they run the next batch gathers
 	MaxBatch   int           // votes a call
 	MaxQueue   int           // votes that wait; more are refused as OVERLOADED
+	MaxWait    time.Duration // how long a vote may have to wait, by the speed of the queue, before it is refused instead
 	Timeout    time.Duration // of one call, with the second try of votes that have keys
-	TicketWait time.Duration // how long a vote on the newest ticket is tried again while there is none
+	Patience   time.Duration // how long a call keeps the next batch from being sent
+	TicketWait time.Duration // how long a vote is tried again that was refused for a moment only
+	Retries    uint          // a second, of all votes together
 }
 
 const (
@@ -30,22 +36,42 @@ const (
 	overloadedRetry = 200 * time.Millisecond
 	// unavailableRetry is when to come back to a vote-service that is not there: a process restarts in about that time.
 	unavailableRetry = time.Second
-	// shortestWait and longestWait bound the pause before a vote on the newest ticket is tried again.
+	// shortestWait and longestWait bound the pause before a vote is tried again.
 	shortestWait = 20 * time.Millisecond
 	longestWait  = 250 * time.Millisecond
+	// tooOld is how many times MaxWait a vote may have waited: its queue has stood still, and it is refused unsent.
+	tooOld = 3
 )
 
 // Voter gathers votes into calls. It is safe for concurrent use.
 type Voter struct {
-	cfg    Config
-	client votev1.VoteServiceClient
-	batch  *groupcommit.Batcher[*pending]
-	log    *slog.Logger
+	cfg     Config
+	client  votev1.VoteServiceClient
+	batch   *groupcommit.Batcher[*pending]
+	gate    *overload.Gate
+	budget  ratelimiter.RateLimiter[any]
+	metrics *Metrics
+	log     *slog.Logger
+
+	closing  atomic.Bool
+	base     context.Context //nolint:containedctx // of all calls: none depends on a caller
+	cancel   context.CancelFunc
+	calls    sync.WaitGroup
+	detached chan struct{} // holds one for each call that no batch waits for any more
 }
 
+// maxDetached bounds the calls that take longer than they may keep a batch waiting.
+const maxDetached = 64
+
 // New starts a voter; Close ends it.
-func New(client votev1.VoteServiceClient, cfg Config, log *slog.Logger) *Voter {
-	v := &Voter{cfg: cfg, client: client, log: log}
+func New(client votev1.VoteServiceClient, cfg Config, observer overload.Observer, metrics *Metrics, log *slog.Logger) *Voter {
+	v := &Voter{
+		cfg: cfg, client: client, metrics: metrics, log: log,
+		gate:     overload.NewGate(cfg.InFlight*cfg.MaxBatch, cfg.MaxWait, observer, time.Now),
+		budget:   ratelimiter.NewBursty[any](cfg.Retries, time.Second),
+		detached: make(chan struct{}, maxDetached),
+	}
+	v.base, v.cancel = context.WithCancel(context.Background())
 	v.batch = groupcommit.New(groupcommit.Config{
 		Workers: cfg.InFlight, MaxBatch: cfg.MaxBatch, MaxQueue: cfg.MaxQueue,
 	}, v.run)
@@ -54,7 +80,14 @@ func New(client votev1.VoteServiceClient, cfg Config, log *slog.Logger) *Voter {
 
 // Close refuses new votes, and waits until those taken in have their verdicts; when ctx ends first, the calls in
 // flight are cut off.
-func (v *Voter) Close(ctx context.Context) { v.batch.Close(ctx) }
+func (v *Voter) Close(ctx context.Context) {
+	v.closing.Store(true)
+	stop := context.AfterFunc(ctx, v.cancel)
+	defer stop()
+	v.batch.Close(ctx)
+	v.calls.Wait()
+	v.cancel()
+}
 
 // Waiting is how many votes wait to be sent.
 func (v *Voter) Waiting() int { return v.batch.Len() }
@@ -68,12 +101,45 @@ type Vote struct {
 }
 
 // Cast returns the verdict on a vote. It waits for at most ctx.
+//
+// What was refused for a moment only is tried again for a while, as far as the budget of all votes allows: while the
+// system can't take votes, and, for a vote on the newest ticket, over a rotation. Each of these refusals is definite, so the
+// same id may be used again. A ticket whose uses are taken is an answer: the caller may want to know.
 func (v *Voter) Cast(ctx context.Context, vote Vote) *votev1.Verdict {
 	message := toMessage(vote)
-	if vote.Ticket != nil {
-		return v.once(ctx, message)
+	end := time.Now().Add(v.cfg.TicketWait)
+	for {
+		verdict := v.once(ctx, message)
+		if !passing(verdict, vote.Ticket == nil) || v.closing.Load() {
+			return verdict
+		}
+		wait := min(max(verdict.GetRetryAfter().AsDuration(), shortestWait), longestWait)
+		if time.Until(end) < wait || !v.mayRetry(ctx) || !pause(ctx, wait) {
+			return verdict
+		}
 	}
-	return v.untilTicket(ctx, message)
+}
+
+// passing says that a refusal speaks of a moment.
+func passing(verdict *votev1.Verdict, newest bool) bool {
+	if verdict.GetOutcome() != statusv1.Outcome_OUTCOME_NONE {
+		return false
+	}
+	switch verdict.GetCode() {
+	case statusv1.Code_CODE_UNAVAILABLE:
+		return true
+	case statusv1.Code_CODE_TICKET_EXPIRED, statusv1.Code_CODE_TICKET_SUPERSEDED:
+		return newest
+	default:
+		return false
+	}
+}
+
+// mayRetry takes one try out of the budget.
+func (v *Voter) mayRetry(ctx context.Context) bool {
+	allowed := v.budget.TryAcquirePermit()
+	v.metrics.retry(ctx, allowed)
+	return allowed
 }
 
 func toMessage(vote Vote) *votev1.Vote {
@@ -98,23 +164,6 @@ func toMessage(vote Vote) *votev1.Vote {
 	return message
 }
 
-// untilTicket repeats a vote on the newest ticket that met a rotation. Each refusal is definite, so the same id may be
-// used again. A ticket whose uses are taken is an answer: the caller may want to know.
-func (v *Voter) untilTicket(ctx context.Context, message *votev1.Vote) *votev1.Verdict {
-	end := time.Now().Add(v.cfg.TicketWait)
-	for {
-		verdict := v.once(ctx, message)
-		code := verdict.GetCode()
-		if code != statusv1.Code_CODE_TICKET_EXPIRED && code != statusv1.Code_CODE_TICKET_SUPERSEDED {
-			return verdict
-		}
-		wait := min(max(verdict.GetRetryAfter().AsDuration(), shortestWait), longestWait)
-		if time.Until(end) < wait || !pause(ctx, wait) {
-			return verdict
-		}
-	}
-}
-
 // pause waits; false if ctx ended first.
 func pause(ctx context.Context, wait time.Duration) bool {
 	timer := time.NewTimer(wait)
@@ -130,6 +179,7 @@ func pause(ctx context.Context, wait time.Duration) bool {
 // pending is a vote on its way.
 type pending struct {
 	vote    *votev1.Vote
+	queued  time.Time
 	state   atomic.Int32
 	verdict chan *votev1.Verdict // holds one, so that nobody waits for a caller
 }
@@ -145,8 +195,12 @@ func (p *pending) answer(verdict *votev1.Verdict) { p.verdict <- verdict }
 
 // once queues a vote and waits for its verdict.
 func (v *Voter) once(ctx context.Context, message *votev1.Vote) *votev1.Verdict {
-	p := &pending{vote: message, verdict: make(chan *votev1.Verdict, 1)}
+	if retry, ok := v.gate.Admit(v.batch.Len()); !ok {
+		return refused(message, statusv1.Code_CODE_OVERLOADED, retry, "the vote would wait too long")
+	}
+	p := &pending{vote: message, queued: time.Now(), verdict: make(chan *votev1.Verdict, 1)}
 	if err := v.batch.Put(p); errors.Is(err, groupcommit.ErrFull) {
+		v.gate.Full()
 		return refused(message, statusv1.Code_CODE_OVERLOADED, overloadedRetry, "the gateway's queue is full")
 	} else if err != nil {
 		return refused(message, statusv1.Code_CODE_UNAVAILABLE, unavailableRetry, "the gateway is stopping")
