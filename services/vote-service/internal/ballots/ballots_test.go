@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,6 +47,7 @@ type wire struct {
 	ballots.Redis
 	cut    bool
 	failed func() // called when a call finds it cut
+	cuts   atomic.Int64
 }
 
 var errCut = errors.New("no answer")
@@ -78,6 +80,7 @@ func (w *wire) Cut(ctx context.Context, f redisledger.Fence, ballot string) (red
 	if err := w.err(); err != nil {
 		return redisledger.Cut{}, err
 	}
+	defer w.cuts.Add(1)
 	return w.Redis.Cut(ctx, f, ballot)
 }
 

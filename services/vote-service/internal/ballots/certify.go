@@ -21,39 +21,42 @@ func (s *Service) certify(ctx context.Context, name string) (pgledger.BallotResu
 	if b.State == "certified" {
 		return pgledger.ResultOf(ctx, s.Pool, name)
 	}
-	for closed := false; ; {
-		if !closed {
-			closed, err = s.shut(ctx, b)
-		}
-		if closed && err == nil {
-			var result pgledger.BallotResult
-			if result, err = s.fix(ctx, name); err == nil {
-				return result, nil
-			}
-		}
+	for isShut := false; ; {
+		result, err := s.attempt(ctx, b, &isShut)
 		var waits *waitingError
 		if !errors.As(err, &waits) || pause(ctx) != nil {
-			return pgledger.BallotResult{}, err
+			return result, err
 		}
 	}
 }
 
+// attempt goes as far as it can: a waitingError says what it has to wait for.
+func (s *Service) attempt(ctx context.Context, b pgledger.Ballot, isShut *bool) (pgledger.BallotResult, error) {
+	if !*isShut {
+		if err := s.shut(ctx, b); err != nil {
+			return pgledger.BallotResult{}, err
+		}
+		*isShut = true
+	}
+	return s.fix(ctx, b.Name)
+}
+
 // shut makes sure that nothing more is admitted to a ballot that is closed, or whose time is over.
-func (s *Service) shut(ctx context.Context, b pgledger.Ballot) (bool, error) {
+func (s *Service) shut(ctx context.Context, b pgledger.Ballot) error {
 	if b.State != "closed" {
 		if b.ClosesAt == nil {
-			return false, errOpen
+			return errOpen
 		}
 		now, err := s.now(ctx, b.Name)
 		if err != nil {
-			return false, err
+			return err
 		}
 		if now.Before(*b.ClosesAt) {
-			return false, errOpen
+			return errOpen
 		}
 	}
 	_, err := s.close(ctx, b.Name)
-	return err == nil, err
+	return err
 }
 
 // now reads the clock that decides.

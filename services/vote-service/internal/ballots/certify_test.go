@@ -2,6 +2,7 @@ package ballots_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/littlevote/littlevote/libs/epoch"
 	"github.com/littlevote/littlevote/libs/pgledger"
+	"github.com/littlevote/littlevote/libs/testenv"
 	ballotv1 "github.com/littlevote/littlevote/proto/gen/littlevote/ballot/v1"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 	"github.com/littlevote/littlevote/services/vote-service/internal/town"
@@ -120,7 +122,14 @@ func TestH19CertifyWaitsForTheOutbox(t *testing.T) {
 	left := w.Admit(town.Ballot, "A", 10)
 	w.mustClose()
 	w.stillWaits("1 batches in the outbox")
+	looked := w.redis.cuts.Load()
 	done := w.begin()
+	testenv.Eventually(t, 10*time.Second, func() error {
+		if w.redis.cuts.Load() < looked+2 {
+			return errors.New("has not looked and found that it has to wait")
+		}
+		return nil
+	})
 	left.Append().Settle()
 	w.Persist()
 	hasCounts(t, done(), map[string]int64{"A": 11})
@@ -241,14 +250,17 @@ func TestG1CertifyClosesTheMarkerFirst(t *testing.T) {
 // G6: a record that comes after the result has no effect.
 func TestG6LateRecordsOfACertifiedBallot(t *testing.T) {
 	w := newWorld(t)
-	w.Admit(town.Ballot, "A", 1).Append().Settle().Append()
+	batch := w.Admit(town.Ballot, "A", 1).Append().Settle()
 	w.Persist()
 	w.mustClose()
 	result, err := w.certify(20 * time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Town.Topic.OnAsked(nil)
+	batch.Append()
+	if got := w.Persist(); got[0] != pgledger.Duplicate {
+		t.Errorf("a record that comes late: %v", got)
+	}
 	again, err := pgledger.ResultOf(t.Context(), w.Town.Pool, town.Ballot)
 	if err != nil || again.Counts["A"] != result.GetVotes() || result.GetVotes() != 1 {
 		t.Errorf("%v, then %+v, %v", result, again, err)
