@@ -38,7 +38,8 @@ func (l *topic) EndOffsets(context.Context) (uuid.UUID, map[int32]int64, error) 
 type gate struct {
 	*redisledger.Ledger
 
-	shut atomic.Bool
+	shut  atomic.Bool
+	alone atomic.Bool // it passes for a Redis without replicas, whichever the environment gives
 }
 
 var errShut = errors.New("no way to Redis")
@@ -54,7 +55,9 @@ func (g *gate) Replication(ctx context.Context) (redisledger.Replication, error)
 	if g.shut.Load() {
 		return redisledger.Replication{}, errShut
 	}
-	return g.Ledger.Replication(ctx)
+	r, err := g.Ledger.Replication(ctx)
+	r.Replicas = r.Replicas && !g.alone.Load()
+	return r, err
 }
 
 func (g *gate) Load(ctx context.Context, f redisledger.Fence, b redisledger.Ballot, fresh bool) error {
@@ -251,6 +254,7 @@ func TestBarrierWaitsForParticipants(t *testing.T) {
 // Without a replica the only node that held the epoch is sealed, and nobody's lease has to be waited for.
 func TestSealedRedisNeedsNoWait(t *testing.T) {
 	w := newWorld(t)
+	w.redis.alone.Store(true)
 	w.changer(false)
 	p, _ := w.participant(w.pool, time.Minute)
 	first := w.awaitEpoch(p, 1)
