@@ -18,8 +18,10 @@ import (
 	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/service"
 	"github.com/littlevote/littlevote/libs/ticket"
+	"github.com/littlevote/littlevote/proto/gen/littlevote/ballot/v1/ballotv1connect"
 	"github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1/votev1connect"
 
+	"github.com/littlevote/littlevote/services/vote-service/internal/ballots"
 	"github.com/littlevote/littlevote/services/vote-service/internal/voting"
 )
 
@@ -104,9 +106,14 @@ func (s *Service) connect(ctx context.Context, host service.Host) error {
 		return fmt.Errorf("metrics: %w", err)
 	}
 	s.checks()
+	organiser := ballots.New(ballots.Config{
+		Pool: s.pool, Redis: ledger, Topic: votes, Progress: epochs, Epochs: s.epochs, IsName: voting.IsName, Log: s.log,
+	})
 	path, handler := votev1connect.NewVoteServiceHandler(s.engine, service.HandlerOptions(s.log)...)
+	ballotPath, ballotHandler := ballotv1connect.NewBallotServiceHandler(organiser, service.HandlerOptions(s.log)...)
 	s.rpc, err = service.NewRPC(s.cfg.Vote.Listen, s.cfg.TLS, s.health,
-		service.Mount{Name: votev1connect.VoteServiceName, Path: path, Handler: handler})
+		service.Mount{Name: votev1connect.VoteServiceName, Path: path, Handler: handler},
+		service.Mount{Name: ballotv1connect.BallotServiceName, Path: ballotPath, Handler: ballotHandler})
 	return err
 }
 

@@ -25,7 +25,7 @@ func (b *ballot) allows(name string) bool {
 	if b.rules.Candidates != nil {
 		return slices.Contains(b.rules.Candidates, name)
 	}
-	return isName(name)
+	return IsName(name)
 }
 
 // Ballots is the directory of ballots, refreshed from Postgres.

@@ -129,8 +129,8 @@ func (v *vote) takeTicket(req *votev1.Vote, keys *ticket.Keys) *refusal {
 	}
 }
 
-// isName says whether an open ballot takes a name: text that people can tell apart from other text by looking at it.
-func isName(s string) bool {
+// IsName says whether an open ballot takes a name: text that people can tell apart from other text by looking at it.
+func IsName(s string) bool {
 	return s != "" && len(s) <= maxNameBytes && strings.TrimSpace(s) == s && isPlain(s)
 }
 
