@@ -42,17 +42,20 @@ func Permanent(err error) bool {
 // CommitUnknown says that COMMIT was sent and its reply is missing or says nothing definite: the transaction may be
 // committed, and if it is not, it may still be in a moment.
 func CommitUnknown(err error) bool {
-	var unknown *commitUnknownError
+	var unknown *CommitUnknownError
 	return errors.As(err, &unknown)
 }
 
-type commitUnknownError struct{ cause error }
+// CommitUnknownError is the error of a COMMIT that got no definite answer.
+type CommitUnknownError struct{ Cause error }
 
-func (e *commitUnknownError) Error() string {
-	return fmt.Sprintf("pgledger: unknown whether the transaction was committed: %v", e.cause)
+// Error implements error.
+
+func (e *CommitUnknownError) Error() string {
+	return fmt.Sprintf("pgledger: unknown whether the transaction was committed: %v", e.Cause)
 }
 
-func (e *commitUnknownError) Unwrap() error { return e.cause }
+func (e *CommitUnknownError) Unwrap() error { return e.Cause }
 
 // commit ends a transaction. It decides by itself whether COMMIT was sent: pgx 5.12 says of a reply that was lost that
 // it is safe to retry.
@@ -72,14 +75,14 @@ func commit(ctx context.Context, conn *pgx.Conn) error {
 	}
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
-		return &commitUnknownError{err}
+		return &CommitUnknownError{err}
 	}
 	// Only an ERROR aborts the transaction for sure. A FATAL, such as a shutdown, may arrive after the commit itself, while
 	// the server waits for its replicas. The two codes are what distributed databases say when they don't know.
 	if pg.SeverityUnlocalized == "ERROR" && pg.Code != "40003" && pg.Code != "08007" {
 		return fmt.Errorf("commit was refused: %w", err)
 	}
-	return &commitUnknownError{err}
+	return &CommitUnknownError{err}
 }
 
 // retriable are a deadlock and a serialisation failure that the server has undone.

@@ -37,6 +37,18 @@ func OpenPg(ctx context.Context, tx pgx.Tx, epoch int64) error {
 	return nil
 }
 
+// StillOpen returns an error unless this epoch in Redis is open.
+func StillOpen(ctx context.Context, db DB, epoch int64) error {
+	row, err := CurrentEpoch(ctx, db)
+	if err != nil {
+		return err
+	}
+	if row.Number != epoch || row.Mode != "redis" || row.State != stateOpen {
+		return ErrNotOpen
+	}
+	return nil
+}
+
 // NameBallots gives ballots that were made after their epoch in Redis began their row in ballot_ns, and returns those that had
 // none. Their markers may be made once this has returned, and only by this caller.
 func NameBallots(ctx context.Context, db DB, epoch int64, ballots []string) ([]string, error) {

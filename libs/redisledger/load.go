@@ -61,20 +61,26 @@ func (b *Ballot) rules() []any {
 	return []any{b.Rules, b.State, millis(b.OpensAt), millis(b.ClosesAt), limit}
 }
 
-// EnsureBallot makes the marker of a ballot that is new in this epoch, if nobody has made it yet, and brings it the
-// newest rules. Call it only for a ballot that no epoch has ever held a vote of: a marker that is missing for another
-// reason means that the epoch's ledger is lost.
-func (l *Ledger) EnsureBallot(ctx context.Context, f Fence, b Ballot) error {
-	return l.putRules(ctx, f, b, true)
+// LoadNew makes the marker of a ballot that is new in this epoch. Call it only for a ballot that no epoch has ever held a vote
+// of: a marker that is missing for another reason means that the epoch's ledger is lost. open must say that the epoch is
+// still open; it is asked after the marker was begun, so that the end of the epoch finds the marker and seals it, or the marker is
+// never finished.
+func (l *Ledger) LoadNew(ctx context.Context, f Fence, b Ballot, open func(ctx context.Context) error) error {
+	if err := l.one(ctx, beginCall(f, b, true)).err; err != nil {
+		return fmt.Errorf("redisledger: load %s: %w", b.Name, err)
+	}
+	if err := open(ctx); err != nil {
+		return fmt.Errorf("redisledger: load %s: %w", b.Name, err)
+	}
+	if err := l.one(ctx, call{finishScript, []string{f.Keys(b.Name).marker()}, []any{f.Epoch}}).err; err != nil {
+		return fmt.Errorf("redisledger: load %s: %w", b.Name, err)
+	}
+	return nil
 }
 
 // PutRules brings a ballot's marker newer rules: state, times, limit of votes. Older ones than it has change nothing.
 func (l *Ledger) PutRules(ctx context.Context, f Fence, b Ballot) error {
-	return l.putRules(ctx, f, b, false)
-}
-
-func (l *Ledger) putRules(ctx context.Context, f Fence, b Ballot, anew bool) error {
-	return l.one(ctx, call{rulesScript, []string{f.Keys(b.Name).marker()}, append([]any{f.Epoch, anew}, b.rules()...)}).err
+	return l.one(ctx, call{rulesScript, []string{f.Keys(b.Name).marker()}, append([]any{f.Epoch}, b.rules()...)}).err
 }
 
 func (l *Ledger) loadCounts(ctx context.Context, f Fence, k Keys, counts []Count) error {

@@ -1,6 +1,7 @@
 package ledgermodel_test
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -326,7 +327,13 @@ func (p *play) strange() {
 	b := p.someRules(name)
 	b.State = "open"
 	f := p.fence
-	each(p, "ensure "+name, func(l ledger) error { return l.EnsureBallot(p.t.Context(), f, b) })
+	var closed error // what the epoch's row says between the two halves
+	if p.rng.IntN(4) == 0 {
+		closed = redisledger.ErrWrongEpoch
+	}
+	each(p, "new "+name, func(l ledger) error {
+		return l.LoadNew(p.t.Context(), f, b, func(context.Context) error { return closed })
+	})
 	batch := p.someBatch()
 	batch.Ballot = name
 	each(p, "admit to "+name, func(l ledger) any {

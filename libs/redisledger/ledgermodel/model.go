@@ -148,17 +148,10 @@ func (l *Ledger) fenced(f redisledger.Fence, name string) (*ballot, error) {
 
 // Load begins, fills and finishes a ballot.
 func (l *Ledger) Load(_ context.Context, f redisledger.Fence, b redisledger.Ballot, fresh bool) error {
-	p := place{f.NS, b.Name}
-	if old := l.ballots[p]; old != nil && (old.marker.sealed || !old.marker.loading) {
-		return fmt.Errorf("ledgermodel: load %s: %w", b.Name, redisledger.ErrWrongEpoch)
+	n, err := l.begin(f, b, fresh)
+	if err != nil {
+		return err
 	}
-	n := newBallot()
-	n.marker = marker{loading: true, epoch: f.Epoch, replid: l.replid, admissions: b.Admissions, loaded: l.ms()}
-	if fresh {
-		n.marker.loaded = 0
-	}
-	n.rules(b)
-	l.ballots[p] = n
 	if l.Loading != nil {
 		if err := l.Loading(); err != nil {
 			return err
@@ -167,7 +160,26 @@ func (l *Ledger) Load(_ context.Context, f redisledger.Fence, b redisledger.Ball
 	for _, c := range b.Counts {
 		n.tally[c.Name], n.updated[c.Name], n.names[c.Name] = c.Votes, c.UpdatedAt.UnixMilli(), true
 	}
-	if l.ballots[p] != n || n.marker.sealed || n.marker.replid != l.replid {
+	return l.finish(f, b, n)
+}
+
+func (l *Ledger) begin(f redisledger.Fence, b redisledger.Ballot, fresh bool) (*ballot, error) {
+	p := place{f.NS, b.Name}
+	if old := l.ballots[p]; old != nil && (old.marker.sealed || !old.marker.loading) {
+		return nil, fmt.Errorf("ledgermodel: load %s: %w", b.Name, redisledger.ErrWrongEpoch)
+	}
+	n := newBallot()
+	n.marker = marker{loading: true, epoch: f.Epoch, replid: l.replid, admissions: b.Admissions, loaded: l.ms()}
+	if fresh {
+		n.marker.loaded = 0
+	}
+	n.rules(b)
+	l.ballots[p] = n
+	return n, nil
+}
+
+func (l *Ledger) finish(f redisledger.Fence, b redisledger.Ballot, n *ballot) error {
+	if l.ballots[place{f.NS, b.Name}] != n || n.marker.sealed || n.marker.replid != l.replid {
 		return fmt.Errorf("ledgermodel: load %s: %w", b.Name, redisledger.ErrWrongEpoch)
 	}
 	n.marker.loading = false
@@ -187,17 +199,18 @@ func bound(t time.Time) int64 {
 	return t.UnixMilli()
 }
 
-// EnsureBallot makes the marker of a ballot that is new, and brings it newer rules.
-func (l *Ledger) EnsureBallot(ctx context.Context, f redisledger.Fence, b redisledger.Ballot) error {
-	p := place{f.NS, b.Name}
-	if l.ballots[p] != nil {
-		return l.PutRules(ctx, f, b)
+// LoadNew begins a ballot that is new in its epoch, asks whether that is still open, and finishes it.
+func (l *Ledger) LoadNew(
+	ctx context.Context, f redisledger.Fence, b redisledger.Ballot, open func(context.Context) error,
+) error {
+	n, err := l.begin(f, b, true)
+	if err != nil {
+		return err
 	}
-	n := newBallot()
-	n.marker = marker{epoch: f.Epoch, replid: l.replid}
-	n.rules(b)
-	l.ballots[p] = n
-	return nil
+	if err := open(ctx); err != nil {
+		return err
+	}
+	return l.finish(f, b, n)
 }
 
 // PutRules brings a ballot newer rules.

@@ -24,7 +24,7 @@ import (
 // ledger is what the scripts and the model have in common.
 type ledger interface {
 	Load(ctx context.Context, f redisledger.Fence, b redisledger.Ballot, fresh bool) error
-	EnsureBallot(ctx context.Context, f redisledger.Fence, b redisledger.Ballot) error
+	LoadNew(ctx context.Context, f redisledger.Fence, b redisledger.Ballot, open func(context.Context) error) error
 	PutRules(ctx context.Context, f redisledger.Fence, b redisledger.Ballot) error
 	Seal(ctx context.Context, f redisledger.Fence, ballot string) error
 	Alive(ctx context.Context, f redisledger.Fence, ballot string) error

@@ -62,11 +62,13 @@ func (w *wire) err() error {
 	return errCut
 }
 
-func (w *wire) EnsureBallot(ctx context.Context, f redisledger.Fence, b redisledger.Ballot) error {
+func (w *wire) LoadNew(
+	ctx context.Context, f redisledger.Fence, b redisledger.Ballot, open func(context.Context) error,
+) error {
 	if err := w.err(); err != nil {
 		return err
 	}
-	return w.Redis.EnsureBallot(ctx, f, b)
+	return w.Redis.LoadNew(ctx, f, b, open)
 }
 
 func (w *wire) PutRules(ctx context.Context, f redisledger.Fence, b redisledger.Ballot) error {

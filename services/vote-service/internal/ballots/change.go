@@ -129,7 +129,9 @@ func (s *Service) mark(ctx context.Context, in pgledger.Epoch, b pgledger.Ballot
 		return err
 	}
 	if len(made) > 0 {
-		return s.Redis.EnsureBallot(ctx, fence, marker(b))
+		return s.Redis.LoadNew(ctx, fence, marker(b), func(ctx context.Context) error {
+			return pgledger.StillOpen(ctx, s.Pool, in.Number)
+		})
 	}
 	return s.Redis.PutRules(ctx, fence, marker(b))
 }

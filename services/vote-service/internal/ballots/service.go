@@ -33,7 +33,7 @@ type Epochs interface {
 
 // Redis is the ledger of an epoch in Redis; see redisledger.Ledger.
 type Redis interface {
-	EnsureBallot(ctx context.Context, f redisledger.Fence, b redisledger.Ballot) error
+	LoadNew(ctx context.Context, f redisledger.Fence, b redisledger.Ballot, open func(context.Context) error) error
 	PutRules(ctx context.Context, f redisledger.Fence, b redisledger.Ballot) error
 	Cut(ctx context.Context, f redisledger.Fence, ballot string) (redisledger.Cut, error)
 }

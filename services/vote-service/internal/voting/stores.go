@@ -32,7 +32,7 @@ type Redis interface {
 	Remember(ctx context.Context, f redisledger.Fence, ballot string, id uuid.UUID, keysAndHashes [][]byte) error
 	Due(ctx context.Context, f redisledger.Fence, ballot string, lease time.Duration, limit int) ([]uuid.UUID, time.Duration, error)
 	Tally(ctx context.Context, f redisledger.Fence, ballot string, names []string) ([]redisledger.Count, time.Time, error)
-	EnsureBallot(ctx context.Context, f redisledger.Fence, b redisledger.Ballot) error
+	LoadNew(ctx context.Context, f redisledger.Fence, b redisledger.Ballot, open func(context.Context) error) error
 	PutRules(ctx context.Context, f redisledger.Fence, b redisledger.Ballot) error
 	KeyStatus(ctx context.Context, f redisledger.Fence, ballot string, key uuid.UUID) (redisledger.KeyState, uuid.UUID, error)
 }
@@ -50,6 +50,7 @@ type Store interface {
 	Tallies(ctx context.Context, ballot string, names []string) ([]pgledger.Tally, error)
 	ReadsFormat(ctx context.Context) (int32, error)
 	NameBallots(ctx context.Context, epoch int64, ballots []string) ([]string, error)
+	StillOpen(ctx context.Context, epoch int64) error
 }
 
 // Topic is the log of the votes.
@@ -107,4 +108,8 @@ func (p postgres) ReadsFormat(ctx context.Context) (int32, error) {
 
 func (p postgres) NameBallots(ctx context.Context, epoch int64, ballots []string) ([]string, error) {
 	return pgledger.NameBallots(ctx, p.pool, epoch, ballots)
+}
+
+func (p postgres) StillOpen(ctx context.Context, epoch int64) error {
+	return pgledger.StillOpen(ctx, p.pool, epoch)
 }

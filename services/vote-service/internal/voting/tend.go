@@ -67,11 +67,15 @@ func (e *Engine) tendBallots(ctx context.Context, done *told) error {
 		isNew[name] = true
 	}
 	for _, b := range due {
-		put := e.Redis.PutRules
+		var err error
 		if isNew[b.Name] {
-			put = e.Redis.EnsureBallot
+			err = e.Redis.LoadNew(ctx, ledger.Fence(), marker(b), func(ctx context.Context) error {
+				return e.Store.StillOpen(ctx, ledger.Epoch)
+			})
+		} else {
+			err = e.Redis.PutRules(ctx, ledger.Fence(), marker(b))
 		}
-		if err := put(ctx, ledger.Fence(), marker(b)); err != nil {
+		if err != nil {
 			if errors.Is(err, redisledger.ErrWrongEpoch) {
 				e.Epochs.Suspect()
 				continue // another instance may just be making it

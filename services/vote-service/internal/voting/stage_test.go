@@ -1,0 +1,216 @@
+package voting_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/littlevote/littlevote/libs/epoch"
+	"github.com/littlevote/littlevote/libs/events"
+	"github.com/littlevote/littlevote/libs/pgledger"
+	"github.com/littlevote/littlevote/libs/redisledger"
+	"github.com/littlevote/littlevote/libs/redisledger/ledgermodel"
+	"github.com/littlevote/littlevote/libs/testenv"
+	"github.com/littlevote/littlevote/libs/ticket"
+	eventv1 "github.com/littlevote/littlevote/proto/gen/littlevote/event/v1"
+	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
+
+	"github.com/littlevote/littlevote/services/vote-service/internal/voting"
+)
+
+// stage is an engine among stores that the test directs: each can be told how its next calls end.
+type stage struct {
+	t      *testing.T
+	engine *voting.Engine
+
+	mu     sync.Mutex
+	redis  *ledgermodel.Ledger
+	ledger epoch.Ledger
+	open   bool
+	live   bool
+
+	produce func(*eventv1.VoteBatch) (sent bool, err error)
+	apply   func(*eventv1.VoteBatch) (pgledger.Verdict, error)
+	lookup  func() // called while Postgres is asked for a key
+	lost    bool   // replies of settle do not arrive
+	deaf    bool   // replies of admit do not arrive; nor does Redis say what became of it
+	logged  []*eventv1.VoteBatch
+	applied map[uuid.UUID]bool
+}
+
+var errAway = errors.New("away")
+
+func newStage(t *testing.T) *stage {
+	t.Helper()
+	s := &stage{t: t, open: true, live: true, applied: map[uuid.UUID]bool{}}
+	s.redis = ledgermodel.New(time.Now)
+	s.produce = func(*eventv1.VoteBatch) (bool, error) { return true, nil }
+	s.apply = func(*eventv1.VoteBatch) (pgledger.Verdict, error) { return pgledger.Applied, nil }
+	s.lookup = func() {}
+	s.change(1)
+	keys, err := ticket.Open("", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.engine = voting.NewEngine(voting.Config{
+		Instance: "me", Workers: 1, BatchVotes: 100, BatchBytes: 1 << 16, Queue: 1000, Outbox: 100, OutboxLease: time.Minute,
+		Timeout: 300 * time.Millisecond, Refresh: 10 * time.Millisecond, OutboxAge: time.Hour,
+	}, voting.Parts{
+		Redis: gatedRedis{s}, Epochs: s, Topic: s, Store: modelStore{s}, Keys: keys,
+		EndEpoch: func(context.Context, string) error { return nil }, Log: slog.New(slog.DiscardHandler),
+	})
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan struct{})
+	go func() { defer close(done); _ = s.engine.Run(ctx) }()
+	t.Cleanup(func() { s.engine.Close(ctx); cancel(); <-done })
+	testenv.Eventually(t, 5*time.Second, func() error { return s.engine.Ready(ctx) })
+	return s
+}
+
+// change opens an epoch in Redis, with one ticket for main.
+func (s *stage) change(number int64) {
+	s.t.Helper()
+	ctx := s.t.Context()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ledger = epoch.Ledger{Epoch: number, Mode: epoch.Redis, NS: redisledger.NewNS()}
+	err := s.redis.Load(ctx, s.ledger.Fence(), redisledger.Ballot{Name: "main", State: "open", Rules: 1}, true)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if _, _, _, err = s.redis.Mint(ctx, s.ledger.Fence(), "main", redisledger.Mint{
+		Number: 1, Version: "1.1.0", Value: "ticket", Cap: 10, Interval: time.Hour,
+	}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// set changes how the stores behave.
+func (s *stage) set(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+}
+
+func (s *stage) cast(v *votev1.Vote) *votev1.Verdict {
+	s.t.Helper()
+	resp, err := s.engine.CastVotes(s.t.Context(), &votev1.CastVotesRequest{Votes: []*votev1.Vote{v}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return resp.GetVerdicts()[0]
+}
+
+func (s *stage) votes() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	counts, _, err := s.redis.Tally(s.t.Context(), s.ledger.Fence(), "main", []string{"A"})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return counts[0].Votes
+}
+
+// left returns the uses that the ticket has left.
+func (s *stage) left() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state, err := s.redis.Ticket(s.t.Context(), s.ledger.Fence(), "main")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return state.Newest.Left
+}
+
+func forA(key string) *votev1.Vote {
+	return &votev1.Vote{
+		IdempotencyKey: key,
+		Permit:         &votev1.Vote_NewestTicket{NewestTicket: true},
+		Choices:        []*votev1.Choice{{Candidate: "A", Count: 1}},
+	}
+}
+
+func (s *stage) Current() (epoch.Ledger, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ledger, s.open
+}
+
+func (s *stage) Live(l epoch.Ledger) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.open && s.live && l == s.ledger
+}
+
+func (s *stage) Suspect() {}
+
+func (s *stage) Produce(_ context.Context, record *eventv1.VoteBatch, _ uint32) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sent, err := s.produce(record)
+	if err == nil {
+		s.logged = append(s.logged, record)
+	}
+	return sent, err
+}
+
+// modelStore is Postgres as far as these tests need it.
+type modelStore struct{ *stage }
+
+func (m modelStore) Ballots(context.Context) ([]pgledger.Ballot, error) {
+	return []pgledger.Ballot{{Name: "main", State: "open", Candidates: []string{"A", "B"}, RulesVersion: 1}}, nil
+}
+
+func (m modelStore) Apply(_ context.Context, b pgledger.Batch) (pgledger.Result, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	verdict, err := m.apply(b.Events[0].VoteBatch)
+	if verdict == pgledger.Applied {
+		m.applied[b.Events[0].ID()] = true
+	}
+	return pgledger.Result{Verdicts: []pgledger.Verdict{verdict}}, err
+}
+
+func (m modelStore) Cast(context.Context, pgledger.CastBatch) (pgledger.CastResult, error) {
+	return pgledger.CastResult{}, pgledger.ErrNotOpen
+}
+
+func (m modelStore) BatchApplied(_ context.Context, ids []uuid.UUID) (map[uuid.UUID]bool, pgledger.Epoch, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	found := map[uuid.UUID]bool{}
+	for _, id := range ids {
+		found[id] = m.applied[id]
+	}
+	return found, pgledger.Epoch{Number: m.ledger.Epoch}, nil
+}
+
+func (m modelStore) Lookup(context.Context, string, []uuid.UUID) (pgledger.Keys, error) {
+	m.lookup()
+	return pgledger.Keys{}, nil
+}
+
+func (m modelStore) Voters(context.Context, string, []string) (map[string][]uuid.UUID, error) {
+	return nil, nil //nolint:nilnil // nobody has voted
+}
+
+func (m modelStore) VoteOf(context.Context, string, uuid.UUID) (*pgledger.Vote, error) {
+	return nil, nil //nolint:nilnil // not found
+}
+
+func (m modelStore) Dropped(context.Context, string, uuid.UUID) (bool, error) { return false, nil }
+
+func (m modelStore) Tallies(context.Context, string, []string) ([]pgledger.Tally, error) {
+	return []pgledger.Tally{{Username: "A", Votes: 41}}, nil
+}
+
+func (m modelStore) ReadsFormat(context.Context) (int32, error) { return events.Format, nil }
+
+func (m modelStore) NameBallots(context.Context, int64, []string) ([]string, error) { return nil, nil }
+
+func (m modelStore) StillOpen(context.Context, int64) error { return nil }
