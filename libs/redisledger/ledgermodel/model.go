@@ -208,7 +208,7 @@ func (l *Ledger) LoadNew(
 		return err
 	}
 	if err := open(ctx); err != nil {
-		return err
+		return fmt.Errorf("ledgermodel: load %s: %w", b.Name, err)
 	}
 	return l.finish(f, b, n)
 }
