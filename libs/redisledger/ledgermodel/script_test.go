@@ -62,12 +62,12 @@ type server struct {
 }
 
 // newServer returns a Redis whose time the test sets; or the one of the environment, with its own time.
-func newServer(t *testing.T, real bool) *server {
+func newServer(t *testing.T, ofEnvironment bool) *server {
 	t.Helper()
 	s := &server{now: time.UnixMilli(1_790_000_000_000)}
 	s.modelAt = func() time.Time { return s.now }
 	var url string
-	if real {
+	if ofEnvironment {
 		url = testenv.Redis(t)
 		s.modelAt = time.Now
 	} else {
