@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -34,6 +35,20 @@ func Kafka(t testing.TB) []string {
 	}
 	closeAfter(t, server.Close)
 	return server.Brokers()
+}
+
+// KafkaReplication is how many replicas topics are to have there.
+func KafkaReplication(t testing.TB) int {
+	t.Helper()
+	text := os.Getenv("LITTLEVOTE_TEST_KAFKA_REPLICATION")
+	if text == "" {
+		return 1
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("LITTLEVOTE_TEST_KAFKA_REPLICATION: %v", err)
+	}
+	return n
 }
 
 // Etcd are the endpoints of an etcd, which this process's tests share.

@@ -13,7 +13,7 @@ type Address struct {
 	PID   int    // 0 if it does not run; of several servers under one name: of one that runs
 }
 
-// Addresses are where servers are: a kind of Redis that is several servers comes behind each of these.
+// Addresses are where servers are: a kind of Redis or Kafka that is several servers comes behind each of these.
 type Addresses []Address
 
 // String is one name=address line for each server.
@@ -34,6 +34,9 @@ func (a Addresses) Env() string {
 			fmt.Fprintf(&b, "export LITTLEVOTE_TEST_REDIS_URL='%s'\n", address.Value)
 		case Kafka:
 			fmt.Fprintf(&b, "export LITTLEVOTE_TEST_KAFKA_BROKERS='%s'\n", address.Value)
+		case KafkaCluster:
+			fmt.Fprintf(&b, "export LITTLEVOTE_TEST_KAFKA_BROKERS='%s'\n", address.Value)
+			fmt.Fprintf(&b, "export LITTLEVOTE_TEST_KAFKA_REPLICATION=%d\n", clusterBrokers)
 		case Postgres:
 			fmt.Fprintf(&b, "export LITTLEVOTE_TEST_POSTGRES_URL='%s'\n", address.Value)
 		case Etcd:
@@ -92,6 +95,8 @@ func (s *site) addresses(names []string) (Addresses, error) {
 			all = append(all, Address{Name: name, Value: s.clusterURL(), PID: running})
 		case RedisSentinel:
 			all = append(all, Address{Name: name, Value: s.sentinelURL(), PID: running})
+		case KafkaCluster:
+			all = append(all, Address{Name: name, Value: s.kafkaClusterBrokers(), PID: running})
 		}
 	}
 	return all, nil

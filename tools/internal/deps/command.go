@@ -27,7 +27,7 @@ development without containers. They outlive the command; "deps down" stops them
 
 func upCommand(dir *string) *cobra.Command {
 	var opts Options
-	var env, cluster, sentinel bool
+	var env, cluster, sentinel, brokers bool
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Start what does not run yet, wait until it answers, print name=address lines",
@@ -35,10 +35,13 @@ func upCommand(dir *string) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			opts.Progress = cmd.ErrOrStderr()
 			if cluster {
-				opts.Only = instead(opts.Only, RedisCluster)
+				opts.Only = instead(opts.Only, Redis, RedisCluster)
 			}
 			if sentinel {
-				opts.Only = instead(opts.Only, RedisSentinel)
+				opts.Only = instead(opts.Only, Redis, RedisSentinel)
+			}
+			if brokers {
+				opts.Only = instead(opts.Only, Kafka, KafkaCluster)
 			}
 			addresses, err := Up(cmd.Context(), *dir, opts)
 			if err != nil {
@@ -50,6 +53,8 @@ func upCommand(dir *string) *cobra.Command {
 	cmd.Flags().StringSliceVar(&opts.Only, "only", nil, fmt.Sprintf("which servers to start, of %v", known()))
 	cmd.Flags().BoolVar(&cluster, "redis-cluster", false, "a Redis Cluster of three masters and three replicas instead of one Redis")
 	cmd.Flags().BoolVar(&sentinel, "redis-sentinel", false, "a Redis with a replica and three Sentinels instead of one Redis")
+	cmd.Flags().BoolVar(&brokers, "kafka-cluster", false, "three Kafka brokers instead of one")
+	cmd.Flags().BoolVar(&opts.Synchronous, "postgres-synchronous", false, "a COMMIT waits for Postgres's replica, so that a promotion loses nothing")
 	cmd.MarkFlagsMutuallyExclusive("redis-cluster", "redis-sentinel")
 	cmd.Flags().BoolVar(&opts.Install, "install", false, "apt-get install what is missing (Debian, as root)")
 	cmd.Flags().StringVar(&opts.CacheDir, "cache-dir", "", "where Kafka's jars are kept (default <dir>/kafka)")
@@ -57,12 +62,12 @@ func upCommand(dir *string) *cobra.Command {
 	return cmd
 }
 
-// instead puts another kind of Redis in the place of the single one.
-func instead(only []string, kind string) []string {
+// instead puts another kind of a server in the place of the single one.
+func instead(only []string, single, kind string) []string {
 	if len(only) == 0 {
 		only = Names()
 	}
-	only = slices.DeleteFunc(slices.Clone(only), func(name string) bool { return name == Redis })
+	only = slices.DeleteFunc(slices.Clone(only), func(name string) bool { return name == single })
 	return append(only, kind)
 }
 

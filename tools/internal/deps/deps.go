@@ -31,9 +31,9 @@ const (
 // Names are the names of the servers that Up starts unless it is told which, in the order in which addresses are listed.
 func Names() []string { return []string{Redis, Kafka, Postgres, PostgresReplica, Etcd} }
 
-// known are the names that Up takes: those, and the other kinds of Redis, each of several servers.
+// known are the names that Up takes: those, and the other kinds of Redis and Kafka, each of several servers.
 func known() []string {
-	return []string{Redis, RedisCluster, RedisSentinel, Kafka, Postgres, PostgresReplica, Etcd}
+	return []string{Redis, RedisCluster, RedisSentinel, Kafka, KafkaCluster, Postgres, PostgresReplica, Etcd}
 }
 
 // members are the servers behind a name that Up takes.
@@ -43,6 +43,8 @@ func members(name string) []string {
 		return clusterNodes()
 	case RedisSentinel:
 		return append(sentinelData(), sentinels()...)
+	case KafkaCluster:
+		return kafkaBrokers()
 	default:
 		return []string{name}
 	}
@@ -56,7 +58,10 @@ type Options struct {
 	// KafkaProxy is where a proxy of the caller's will stand before Kafka; who comes in through it stays on it. It forwards
 	// to BehindProxy. None if empty.
 	KafkaProxy string
-	Progress   io.Writer // told in words what happens; nothing is told if nil
+	// Synchronous makes the primary of a replica answer a COMMIT only when the replica has it on its disk too: then a
+	// promotion loses nothing, and without its replica the primary commits nothing.
+	Synchronous bool
+	Progress    io.Writer // told in words what happens; nothing is told if nil
 }
 
 // site is one data directory, locked, at work.
@@ -104,6 +109,11 @@ func up(ctx context.Context, dir string, names []string, opts Options) (Addresse
 	}
 	if err := s.startAll(ctx, names); err != nil {
 		return nil, err
+	}
+	if slices.Contains(names, PostgresReplica) {
+		if err := s.setSynchronous(ctx, opts.Synchronous); err != nil {
+			return nil, fmt.Errorf("%s: %w", Postgres, err)
+		}
 	}
 	return s.addresses(names)
 }

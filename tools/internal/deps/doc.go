@@ -1,6 +1,6 @@
 // Package deps runs the real servers that Little Vote depends on, on loopback, in one data directory, for tests,
-// benchmarks and development without containers: Redis, Apache Kafka with one broker, Postgres with one streaming
-// replica, and etcd.
+// benchmarks and development without containers: Redis, Apache Kafka with one broker or three, Postgres with one streaming
+// replica that may be promoted, and etcd.
 //
 // The servers outlive the command that started them. What is known of them is in <dir>/state.json: the ports, which are
 // chosen free at the first start and kept, and of each running server the process id together with a mark that tells

@@ -46,10 +46,10 @@ func (s *site) lacks(ctx context.Context, names []string) []lack {
 		switch name {
 		case Redis, RedisCluster, RedisSentinel:
 			need(name, "redis-server", "redis-server")
-		case Kafka:
-			need(Kafka, "java", "openjdk-17-jre-headless")
-			if !(kafkaServer{s}).haveJars() {
-				need(Kafka, "mvn", "maven")
+		case Kafka, KafkaCluster:
+			need(name, "java", "openjdk-17-jre-headless")
+			if !(kafkaServer{s, name}).haveJars() {
+				need(name, "mvn", "maven")
 			}
 		case Postgres:
 			if len(fullInstallations(ctx)) == 0 {

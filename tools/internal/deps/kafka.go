@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -28,34 +29,42 @@ const kafkaPom = `<project><modelVersion>4.0.0</modelVersion><groupId>littlevote
 </dependencies></project>
 `
 
-// kafkaProperties are the settings of one broker that is its own controller. Topics are made by those who own them. A
-// broker that was killed may come back only when its session is over, so that is short.
+// kafkaProperties are the settings of a broker that is a controller too. Topics are made by those who own them. A broker
+// that was killed may come back only when its session is over, so that is short; and so may the session of a consumer be.
 const kafkaProperties = `process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@%[2]s
+node.id=%[4]d
+controller.quorum.voters=%[5]s
 listeners=PLAINTEXT://%[1]s,CONTROLLER://%[2]s
 advertised.listeners=PLAINTEXT://%[1]s
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs=%[3]s
 auto.create.topics.enable=false
-offsets.topic.replication.factor=1
+offsets.topic.replication.factor=%[6]d
 offsets.topic.num.partitions=8
-transaction.state.log.replication.factor=1
+transaction.state.log.replication.factor=%[6]d
 transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.replication.factor=%[6]d
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 `
 
-type kafkaServer struct{ *site }
+// kafkaServer is the one broker, or one of a cluster.
+type kafkaServer struct {
+	*site
+	name string
+}
 
 // behind is the purpose of the port that a proxy forwards to.
 const behind = "behind-proxy"
 
-func (kafkaServer) ports() []string { return []string{client, "controller", behind} }
+// controllers is the purpose of the port on which brokers talk among themselves of who leads.
+const controllers = "controller"
+
+func (kafkaServer) ports() []string { return []string{client, controllers, behind} }
 
 // proxied adds a second listener whose clients are told the address of a proxy before it.
 func (k kafkaServer) proxied(properties string) string {
@@ -70,21 +79,43 @@ func (k kafkaServer) command(ctx context.Context) (*exec.Cmd, error) {
 	if err := k.fetchJars(ctx); err != nil {
 		return nil, err
 	}
-	properties := filepath.Join(k.home(Kafka), "server.properties")
-	text := fmt.Sprintf(kafkaProperties, k.at(Kafka, client), k.at(Kafka, "controller"), k.data())
-	if k.kafkaProxy != "" {
-		text = k.proxied(text)
-	}
-	if err := os.WriteFile(properties, []byte(text), 0o644); err != nil {
+	properties := filepath.Join(k.home(k.name), "server.properties")
+	if err := os.WriteFile(properties, []byte(k.properties()), 0o644); err != nil {
 		return nil, err
 	}
 	if err := k.format(ctx, properties); err != nil {
 		return nil, err
 	}
-	return exec.Command("java", "-Xmx512m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", k.classpath(), "kafka.Kafka", properties), nil
+	heap := "-Xmx512m"
+	if k.name != Kafka {
+		heap = "-Xmx256m" // there are three
+	}
+	return exec.Command("java", heap, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", k.classpath(), "kafka.Kafka", properties), nil
 }
 
-func (k kafkaServer) data() string { return filepath.Join(k.home(Kafka), "data") }
+// peers are the names of this broker and of those it forms a cluster with.
+func (k kafkaServer) peers() []string {
+	if k.name == Kafka {
+		return []string{Kafka}
+	}
+	return kafkaBrokers()
+}
+
+func (k kafkaServer) properties() string {
+	peers := k.peers()
+	voters := make([]string, len(peers))
+	for i, peer := range peers {
+		voters[i] = fmt.Sprintf("%d@%s", i+1, k.at(peer, controllers))
+	}
+	text := fmt.Sprintf(kafkaProperties, k.at(k.name, client), k.at(k.name, controllers), k.data(),
+		slices.Index(peers, k.name)+1, strings.Join(voters, ","), len(peers))
+	if k.kafkaProxy != "" && k.name == Kafka {
+		text = k.proxied(text)
+	}
+	return text
+}
+
+func (k kafkaServer) data() string { return filepath.Join(k.home(k.name), "data") }
 
 func (k kafkaServer) jars() string { return filepath.Join(k.cacheDir, "libs-"+kafkaVersion) }
 
@@ -129,17 +160,21 @@ func (k kafkaServer) format(ctx context.Context, properties string) error {
 	if _, err := os.Stat(filepath.Join(k.data(), "meta.properties")); err == nil {
 		return nil
 	}
+	id, err := k.clusterID()
+	if err != nil {
+		return err
+	}
 	cmd := exec.CommandContext(ctx, "java", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", k.classpath(),
-		"kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", clusterID(), "-c", properties)
+		"kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", id, "-c", properties)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("format Kafka's log directory: %w\n%s", err, out)
 	}
 	return nil
 }
 
-// clusterID is a new id in the form that Kafka wants: 16 random bytes. One that begins with a dash would be taken for
+// newClusterID is a new id in the form that Kafka wants: 16 random bytes. One that begins with a dash would be taken for
 // an option.
-func clusterID() string {
+func newClusterID() string {
 	id := make([]byte, 16)
 	for {
 		// It never fails, by its documentation.
@@ -153,7 +188,7 @@ func clusterID() string {
 func (k kafkaServer) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	c, err := kgo.NewClient(kgo.SeedBrokers(k.at(Kafka, client)), kgo.RequestRetries(0))
+	c, err := kgo.NewClient(kgo.SeedBrokers(k.at(k.name, client)), kgo.RequestRetries(0))
 	if err != nil {
 		return err
 	}
@@ -165,6 +200,6 @@ func (k kafkaServer) ready(ctx context.Context) error {
 	return err
 }
 
-func (k kafkaServer) address() (string, error) { return k.at(Kafka, client), nil }
+func (k kafkaServer) address() (string, error) { return k.at(k.name, client), nil }
 
 func (kafkaServer) stopSignal() syscall.Signal { return syscall.SIGTERM }

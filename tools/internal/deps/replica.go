@@ -2,7 +2,9 @@ package deps
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,6 +29,12 @@ func (s *site) startReplica(ctx context.Context) error {
 	home, err := pgcluster.OpenHome(s.home(PostgresReplica))
 	if err != nil {
 		return err
+	}
+	if promoted, err := s.promoted(ctx, home); err != nil || promoted {
+		s.say("%s was promoted, so it is made anew", PostgresReplica)
+		if err := errors.Join(err, s.stop(ctx, PostgresReplica), os.RemoveAll(home.Cluster())); err != nil {
+			return err
+		}
 	}
 	if _, err := os.Stat(home.Cluster()); err == nil {
 		err := s.startOnce(ctx, PostgresReplica, catchUpTimeout)
@@ -61,7 +69,22 @@ func (r replicaServer) command(ctx context.Context) (*exec.Cmd, error) {
 			return nil, err
 		}
 	}
-	return home.Server(programs, r.state.port(PostgresReplica, client), postgresSettings()...), nil
+	// Whatever the primary waits for, this one has nobody to wait for, not even once it is promoted.
+	settings := append(postgresSettings(), "synchronous_standby_names=")
+	return home.Server(programs, r.state.port(PostgresReplica, client), settings...), nil
+}
+
+// promoted says whether the copy has become a primary of its own. Then its log has parted from that of the first primary.
+func (s *site) promoted(ctx context.Context, home pgcluster.Home) (bool, error) {
+	if _, err := os.Stat(home.Cluster()); err != nil {
+		return false, nil //nolint:nilerr // There is no copy.
+	}
+	// Postgres removes the file when it is promoted.
+	_, err := os.Stat(filepath.Join(home.Cluster(), "standby.signal"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	return false, err
 }
 
 // follows says whether the replica has a copy that looks for its primary at the right port.

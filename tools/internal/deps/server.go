@@ -38,7 +38,7 @@ func (s *site) server(name string) server {
 	case Redis:
 		return redisServer{s, name}
 	case Kafka:
-		return kafkaServer{s}
+		return kafkaServer{s, name}
 	case Postgres:
 		return postgresServer{s}
 	case PostgresReplica:
@@ -46,8 +46,11 @@ func (s *site) server(name string) server {
 	case Etcd:
 		return etcdServer{s}
 	}
-	if strings.HasPrefix(name, RedisCluster) {
+	switch {
+	case strings.HasPrefix(name, RedisCluster):
 		return redisServer{s, name}
+	case strings.HasPrefix(name, KafkaCluster):
+		return kafkaServer{s, name}
 	}
 	return sentinelServer{s, name}
 }
@@ -61,6 +64,8 @@ func (s *site) start(ctx context.Context, name string) error {
 		return s.startCluster(ctx)
 	case RedisSentinel:
 		return s.startSentinels(ctx)
+	case KafkaCluster:
+		return s.startKafkaCluster(ctx)
 	}
 	return s.startOnce(ctx, name, readyTimeout)
 }

@@ -120,6 +120,7 @@ func TestEpochOverAndCertified(t *testing.T) {
 	certified.Epoch, certified.Ballot = 2, "cast"
 	w.setEpoch(2, "open")
 	w.exec("UPDATE ballots SET state = 'certified' WHERE ballot = 'cast'")
+	w.exec("INSERT INTO results (ballot, counts, votes) VALUES ('cast', '{}', 0)")
 	w.send(0, late, current, certified)
 	p := w.start()
 	w.awaitOffset(0, 3)

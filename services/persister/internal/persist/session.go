@@ -221,9 +221,8 @@ func (s *session) fetchErrors(ctx context.Context, fetches kgo.Fetches) error {
 		case part != nil && e.Topic == s.topics.Votes && (errors.Is(e.Err, kerr.OffsetOutOfRange) || errors.As(e.Err, &lost)):
 			s.halt(ctx, part, e.Err, slog.Int64("offset", part.next.Load()))
 		case errors.As(e.Err, &group):
-			// kgo goes on trying; where a setting is wrong that is for ever.
+			// kgo goes on trying, and says so; where a setting is wrong that is for ever.
 			s.status.incident(groupActivity, e.Err)
-			s.log.WarnContext(ctx, "consumer group", "error", e.Err)
 		default:
 			// kgo goes on by itself; watch notices when it does not.
 			s.log.WarnContext(ctx, "fetch", "topic", e.Topic, "partition", e.Partition, "error", e.Err)

@@ -55,6 +55,7 @@ func newTownOn(t *testing.T, partitions int, brokers []string) *town {
 	w.setEpoch(1, "open")
 	w.kafka = config.DefaultKafka()
 	w.kafka.Brokers, w.kafka.TopicPrefix, w.kafka.Partitions = brokers, testenv.Topic(t), partitions
+	w.kafka.Replication = testenv.KafkaReplication(t)
 	w.client = w.producer()
 	w.admin = kadm.NewClient(w.client)
 	w.topics = events.NewTopics(w.kafka.TopicPrefix)
