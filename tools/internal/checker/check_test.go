@@ -143,6 +143,7 @@ func TestHistoryKnowsWhatIsOpen(t *testing.T) {
 	h := &History{}
 	attempts, _ := run()
 	for _, a := range attempts {
+		a.Keyed = a.ID != "5"
 		h.Add(a)
 	}
 	var open []string
@@ -150,7 +151,7 @@ func TestHistoryKnowsWhatIsOpen(t *testing.T) {
 		open = append(open, a.ID)
 	}
 	slices.Sort(open)
-	if diff := cmp.Diff([]string{"4", "5"}, open); diff != "" {
+	if diff := cmp.Diff([]string{"4"}, open); diff != "" {
 		t.Errorf("unresolved (-want +got):\n%s", diff)
 	}
 	if n := h.Number(Counted); n != 4 {

@@ -20,6 +20,7 @@ const (
 // Attempt is one request of one voter. A vote that is sent again is another attempt under the same id.
 type Attempt struct {
 	ID       string // the vote's id: its idempotency key, or what the answer said; empty where neither is known
+	Keyed    bool   // the voter gave the id, and may send the vote again
 	Ballot   string
 	Names    []string // of a retraction those that the vote was for
 	Retracts string   // the vote that is taken back; empty for a vote
@@ -128,12 +129,12 @@ func (h *History) Number(outcome Outcome) int {
 	return h.numbers[outcome]
 }
 
-// Unresolved returns the last attempt of each vote that nobody was told the end of.
+// Unresolved returns the last attempt of each vote with a key that nobody was told the end of.
 func (h *History) Unresolved() []Attempt {
 	open := map[voteKey]Attempt{}
 	attempts := h.Attempts()
 	for _, a := range attempts {
-		if a.Outcome == Unknown {
+		if a.Outcome == Unknown && a.Keyed {
 			open[voteKey{a.Ballot, a.ID}] = a
 		}
 	}

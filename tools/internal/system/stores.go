@@ -51,12 +51,7 @@ func Look(t scope.Scope, programs string, s Stores) *View {
 		t.Fatal(err)
 	}
 	t.Cleanup(v.Pool.Close)
-	rdb, err := redisledger.Open(s.Redis, 4, 5*time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = rdb.Close() })
-	v.Ledger = redisledger.New(rdb)
+	v.MoveRedis(t, s.Redis)
 	client, err := kgo.NewClient(events.ClientOptions(config.Kafka{Brokers: s.Kafka}, slog.New(slog.DiscardHandler))...)
 	if err != nil {
 		t.Fatal(err)
@@ -64,6 +59,17 @@ func Look(t scope.Scope, programs string, s Stores) *View {
 	t.Cleanup(client.Close)
 	v.Kafka = kadm.NewClient(client)
 	return v
+}
+
+// MoveRedis makes it look into another Redis.
+func (v *View) MoveRedis(t scope.Scope, url string) {
+	t.Helper()
+	rdb, err := redisledger.Open(url, 4, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = rdb.Close() })
+	v.Redis, v.Ledger = url, redisledger.New(rdb)
 }
 
 // leaveNothing removes what the test made on servers that it shares with others.

@@ -77,13 +77,13 @@ func (v *View) Read(ctx context.Context, gateway *voter.Client) (checker.Ledger,
 	return ledger, nil
 }
 
-// Recount asks `littlevote recount`.
+// Recount asks `littlevote fsck`.
 func (v *View) Recount(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(v.programs, "littlevote"), "recount", "--postgres-url", v.Postgres, "--redis-url", v.Redis)
+	cmd := exec.CommandContext(ctx, filepath.Join(v.programs, "littlevote"), "fsck", "--postgres-url", v.Postgres, "--redis-url", v.Redis)
 	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("recount: %w:\n%s", errors.Join(err, ctx.Err()), output)
+		return fmt.Errorf("fsck: %w:\n%s", errors.Join(err, ctx.Err()), output)
 	}
 	return nil
 }

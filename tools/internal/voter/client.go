@@ -145,6 +145,15 @@ func (c *Client) GetUserVotes(ctx context.Context, ballot, name string) (Count, 
 	return data.GetUserVotes, err
 }
 
+// GetUserVotesAtLeast reads one count that is not older than a token.
+func (c *Client) GetUserVotesAtLeast(ctx context.Context, ballot, name, token string) (Count, error) {
+	var data struct{ GetUserVotes Count }
+	err := c.Do(ctx, `query($ballot:ID!,$name:String!,$token:String!){
+		getUserVotes(username:$name,ballot:$ballot,atLeast:$token)`+countFields+`}`,
+		map[string]any{"ballot": ballot, "name": name, "token": token}, &data)
+	return data.GetUserVotes, err
+}
+
 // GetAllUserVotes reads all counts of a ballot.
 func (c *Client) GetAllUserVotes(ctx context.Context, ballot string) ([]Count, error) {
 	var data struct{ GetAllUserVotes []Count }

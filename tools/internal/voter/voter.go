@@ -37,7 +37,7 @@ func (v Voter) TicketAndVote(ctx context.Context, key string, names ...string) (
 
 func (v Voter) attempt(key, ticket string, names []string, send func() (Answer, error)) (Answer, checker.Attempt) {
 	a := checker.Attempt{
-		ID: strings.ToLower(key), Ballot: v.Ballot, Names: slices.Clone(names), Ticket: ticket, Sent: time.Now(),
+		ID: strings.ToLower(key), Keyed: key != "", Ballot: v.Ballot, Names: slices.Clone(names), Ticket: ticket, Sent: time.Now(),
 	}
 	answer, err := send()
 	a.Answered = time.Now()

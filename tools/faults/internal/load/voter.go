@@ -1,0 +1,137 @@
+package load
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/littlevote/littlevote/tools/internal/checker"
+	"github.com/littlevote/littlevote/tools/internal/voter"
+)
+
+const (
+	// tries is how often a voter sends a vote whose end is unknown before it goes on to the next.
+	tries = 4
+	// think is the longest pause between two votes.
+	think = 20 * time.Millisecond
+	// refusedPause is the longest pause after a vote that did not count.
+	refusedPause = 50 * time.Millisecond
+)
+
+// session is one voter.
+type session struct {
+	number   int
+	random   *rand.Rand
+	gateways []*voter.Client
+	history  *checker.History
+	held     voter.Ticket
+	turns    int
+	crowd    *Crowd
+}
+
+// voter is the session at one gateway, another each time.
+func (s *session) voter() voter.Voter {
+	s.turns++
+	return voter.Voter{Client: s.gateways[(s.number+s.turns)%len(s.gateways)], Ballot: s.crowd.ballot, History: s.history}
+}
+
+func (s *session) names() []string {
+	names := []string{letter(s.number)}
+	for s.random.IntN(4) == 0 {
+		names = append(names, letter(s.random.IntN(26)))
+	}
+	return names
+}
+
+func letter(n int) string { return string(rune('A' + n%26)) }
+
+// turn is one vote, and what the voter does about it.
+func (s *session) turn(ctx context.Context) {
+	key := ""
+	if s.random.IntN(4) != 0 {
+		key = voter.NewKey()
+	}
+	names := s.names()
+	answer, a := s.vote(ctx, key, names)
+	for try := 1; try < tries && key != "" && a.Outcome == checker.Unknown; try++ {
+		if try == 1 {
+			s.crowd.beyond(s.retry(ctx, key, names, &answer))
+		} else {
+			s.retry(ctx, key, names, &answer)
+		}
+		if answer.Success {
+			a.Outcome = checker.Counted
+		}
+		s.pause(refusedPause)
+	}
+	if a.Outcome == checker.Counted {
+		s.look(ctx, names[0], answer)
+		s.pause(think)
+		return
+	}
+	s.held = voter.Ticket{}
+	s.pause(refusedPause)
+}
+
+// vote votes with the newest ticket, or with one that it fetched.
+func (s *session) vote(ctx context.Context, key string, names []string) (voter.Answer, checker.Attempt) {
+	v := s.voter()
+	if s.number%3 != 0 {
+		return v.TicketAndVote(ctx, key, names...)
+	}
+	if s.held.Version == "" || time.Now().After(s.held.ExpiresAt) {
+		ticket, err := v.GetTicket(ctx, v.Ballot)
+		if err != nil {
+			return voter.Answer{}, checker.Attempt{Outcome: checker.None, Code: voter.Code(err)}
+		}
+		s.held = ticket
+	}
+	return v.Vote(ctx, s.held, key, names...)
+}
+
+// retry sends the vote again and says whether that helped.
+func (s *session) retry(ctx context.Context, key string, names []string, answer *voter.Answer) bool {
+	again, a := s.voter().TicketAndVote(ctx, key, names...)
+	if a.Outcome != checker.Counted {
+		return false
+	}
+	*answer = again
+	return true
+}
+
+// look reads the count that has just grown.
+func (s *session) look(ctx context.Context, name string, answer voter.Answer) {
+	r := checker.Read{Session: s.number, Ballot: s.crowd.ballot, Name: name}
+	var least int64
+	for _, total := range answer.Totals {
+		if total.Username == name {
+			least = total.Votes
+		}
+	}
+	v := s.voter()
+	r.Acknowledged, r.Sent = s.history.Acknowledged(s.crowd.ballot, name), time.Now()
+	var count voter.Count
+	var err error
+	switch s.random.IntN(4) {
+	case 0:
+		r.Token, r.Least = answer.Token, least
+		count, err = v.GetUserVotesAtLeast(ctx, v.Ballot, name, answer.Token)
+	case 1, 2:
+		count, err = v.GetUserVotes(ctx, v.Ballot, name)
+	default:
+		return
+	}
+	if err != nil {
+		s.crowd.readFailed()
+		return
+	}
+	r.Votes, r.Stale = count.Votes, count.Stale
+	s.history.AddRead(r)
+}
+
+func (s *session) pause(longest time.Duration) {
+	select {
+	case <-s.crowd.stopped:
+	case <-time.After(time.Duration(s.random.Int64N(int64(longest)))):
+	}
+}

@@ -1,0 +1,158 @@
+package rows
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/littlevote/littlevote/libs/pgledger"
+	"github.com/littlevote/littlevote/tools/internal/scope"
+	"github.com/littlevote/littlevote/tools/internal/system"
+)
+
+// epochPatience bounds a change of epoch.
+const epochPatience = 60 * time.Second
+
+func epochRows() []Row {
+	return []Row{
+		{
+			Name: "X7", Kind: Change, Title: "Redis is held for a planned move, moved, and released", Silence: degraded, Back: degraded,
+			Sees: "votes go on in Postgres, slower", Happen: plannedMove,
+		},
+	}
+}
+
+// epoch is the row as it is now.
+func (r *Run) epoch() pgledger.Epoch {
+	e, err := pgledger.CurrentEpoch(r.Context(), r.System.Pool)
+	if err != nil {
+		r.Fatal(err)
+	}
+	return e
+}
+
+// awaitEpochAfter waits until a later epoch is open.
+func (r *Run) awaitEpochAfter(before pgledger.Epoch) pgledger.Epoch {
+	return r.awaitEpoch(fmt.Sprintf("an epoch after %d", before.Number), func(e pgledger.Epoch) bool { return e.Number > before.Number })
+}
+
+func (r *Run) awaitEpoch(what string, is func(pgledger.Epoch) bool) pgledger.Epoch {
+	var found pgledger.Epoch
+	scope.Eventually(r, epochPatience, func() error {
+		e, err := pgledger.CurrentEpoch(r.Context(), r.System.Pool)
+		if err != nil {
+			return err
+		}
+		if e.State != "open" || !is(e) {
+			return fmt.Errorf("no %s: epoch %d in %s is %s", what, e.Number, e.Mode, e.State)
+		}
+		found = e
+		return nil
+	})
+	return found
+}
+
+// operate runs `littlevote epoch`.
+func (r *Run) operate(action string) {
+	ctx, cancel := context.WithTimeout(r.Context(), epochPatience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(r.programs, "littlevote"), "epoch", action, "--postgres-url", r.Config.Stores.Postgres)
+	if output, err := cmd.CombinedOutput(); err != nil {
+		r.Fatalf("littlevote epoch %s: %v\n%s", action, err, output)
+	}
+}
+
+func plannedMove(r *Run) {
+	r.operate("hold")
+	r.awaitEpoch("epoch in Postgres", func(e pgledger.Epoch) bool { return e.Mode == "pg" })
+	r.AwaitMore(warm)
+	r.Redis.Kill()
+	r.Redis.Forget(r)
+	r.Redis.Start(r)
+	r.Hold(r.Between(0, 2*time.Second))
+	if e := r.epoch(); e.Mode != "pg" {
+		r.Errorf("epoch %d in %s, and Postgres is held", e.Number, e.Mode)
+	}
+	r.operate("release")
+	r.Healed()
+	r.awaitEpoch("epoch in Redis", func(e pgledger.Epoch) bool { return e.Mode == "redis" })
+}
+
+// failpointRows kill a process at every place of the protocol at which a kill could matter.
+func failpointRows() []Row {
+	var all []Row
+	for i, point := range []string{"vote.admitted", "vote.produced", "vote.settled"} {
+		all = append(all, Row{
+			Name: fmt.Sprintf("V%d", i+1), Kind: Kill, Title: "a vote-service dies at " + point, Silence: degraded,
+			Sees:    "unknown, and the same key ends it",
+			Prepare: func(r *Run) { r.dieAt("vote-service-0", point, 20, 200) },
+			Happen:  func(r *Run) { r.awaitFailpoint(r.System.Service(system.Vote, 0)) },
+		})
+	}
+	all = append(all, Row{
+		Name: "V4", Kind: Kill, Title: "a vote-service dies at cast.before-commit, while Redis is away", Sees: "unknown, and the same key ends it",
+		Prepare: func(r *Run) { r.dieAt("vote-service-0", "cast.before-commit", 5, 50) },
+		Happen: func(r *Run) {
+			r.Redis.Kill()
+			r.awaitFailpoint(r.System.Service(system.Vote, 0))
+			r.Redis.Start(r)
+		},
+	})
+	for i, point := range []string{"epoch.ending", "epoch.barrier-passed", "epoch.loading", "epoch.loaded"} {
+		all = append(all, Row{
+			Name: fmt.Sprintf("E%d", i+1), Kind: Kill, Title: "whoever changes the epoch dies at " + point,
+			Sees: "refusals until another one takes over", Back: participantLease + back,
+			Happen: func(r *Run) { dieChanging(r, point) },
+		})
+	}
+	return all
+}
+
+// dieChanging arms both vote-services, one after the other, and then empties Redis: the first to come by dies.
+func dieChanging(r *Run, point string) {
+	for _, s := range r.System.Services(system.Vote) {
+		s.Stop(r)
+		s.Env = []string{"LITTLEVOTE_FAILPOINT=" + point + "=exit:1"}
+		s.Start()
+		s.AwaitReady(r)
+	}
+	before := r.epoch()
+	r.AwaitMore(warm)
+	r.Strike()
+	flush(r)
+	all := r.System.Services(system.Vote)
+	for range all {
+		dead := r.awaitOneDead(all)
+		r.Hold(r.Between(0, time.Second))
+		r.Restart(dead)
+		if r.Random.IntN(2) == 0 {
+			break // the other one may die as well, or not
+		}
+	}
+	r.awaitEpochAfter(before)
+	for _, s := range all {
+		select {
+		case <-s.Done():
+			r.Restart(s)
+		default:
+		}
+	}
+}
+
+func (r *Run) awaitOneDead(all []*system.Service) *system.Service {
+	var dead *system.Service
+	scope.Eventually(r, failpointPatience, func() error {
+		for _, s := range all {
+			select {
+			case <-s.Done():
+				dead = s
+				return nil
+			default:
+			}
+		}
+		return fmt.Errorf("nobody has come by the failpoint")
+	})
+	return dead
+}

@@ -1,0 +1,137 @@
+package rows
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/littlevote/littlevote/tools/faults/internal/load"
+	"github.com/littlevote/littlevote/tools/faults/internal/results"
+	"github.com/littlevote/littlevote/tools/internal/checker"
+)
+
+// convergence is how long everything may take after a fault until nothing is on its way.
+const convergence = 30 * time.Second
+
+// told is how many violations a verdict names.
+const told = 5
+
+// judge fills in the result of a run, when the crowd has stopped.
+func (r *Run) judge(result *results.Run, patience float64) {
+	var converged time.Duration
+	var err error
+	if !r.Row.Mortal {
+		converged, err = r.settle(r.Context())
+	}
+	attempts, reads := r.Crowd.History.Attempts(), r.Crowd.History.Reads()
+	stopped := time.Now()
+	if len(attempts) > 0 {
+		stopped = attempts[len(attempts)-1].Answered
+	}
+	result.Converged = converged
+	result.Acked, result.Unknown = r.Crowd.Acknowledged(), len(r.Crowd.History.Unresolved())
+	result.Refused = r.Crowd.History.Number(checker.None)
+	if err == nil && !r.Row.Mortal {
+		r.ledger, err = r.System.Read(r.Context(), r.System.Gateways[0])
+	}
+	r.write("history.ndjson", attempts)
+	r.write("reads.ndjson", reads)
+	r.write("ledger.ndjson", r.ledger.Rows)
+	r.write("tallies.ndjson", r.ledger.Tallies)
+	r.write("tickets.ndjson", r.ledger.Tickets)
+	switch {
+	case r.Row.Mortal:
+	case err != nil:
+		result.Other++
+		r.Errorf("%v", err)
+	default:
+		r.violations(result, checker.Check(attempts, r.ledger))
+		if err := r.System.Recount(r.Context()); err != nil {
+			r.Errorf("%v", err)
+		}
+	}
+	r.violations(result, r.readViolations(reads))
+	if r.Row.Judge != nil {
+		r.Row.Judge(r)
+	}
+	r.times(result, attempts, stopped, patience)
+	if n := r.Crowd.FailedReads(); n > 0 {
+		r.Note("%d of %d reads refused", n, n+int64(len(reads)))
+	}
+}
+
+// readViolations leaves out that a count fell where the fault made it wrong, and it was put right.
+func (r *Run) readViolations(reads []checker.Read) []checker.Violation {
+	return slices.DeleteFunc(checker.CheckReads(reads), func(v checker.Violation) bool {
+		return r.drifted && v.Kind == checker.ReadFell
+	})
+}
+
+func (r *Run) violations(result *results.Run, found []checker.Violation) {
+	for i, v := range found {
+		switch v.Kind {
+		case checker.Lost:
+			result.Lost++
+		case checker.Doubled:
+			result.Double++
+		case checker.OverCap, checker.OverLimit:
+			result.OverCap++
+		default:
+			result.Other++
+		}
+		if i < told {
+			r.Errorf("%s", v)
+		}
+	}
+	if len(found) > told {
+		r.Errorf("… and %d more", len(found)-told)
+	}
+}
+
+// times judges how long voters had to wait. Nobody else's work on the machine is a fault of the system: patience stretches it.
+func (r *Run) times(result *results.Run, attempts []checker.Attempt, stopped time.Time, patience float64) {
+	during, after := load.Silence(attempts, r.faultAt, r.healAt), load.Silence(attempts, r.healAt, stopped)
+	if r.Row.Closed {
+		after = 0
+	}
+	result.Recovery = after
+	if r.Row.Silence > 0 {
+		result.Recovery = max(during, after)
+	}
+	for _, what := range r.slow {
+		result.Verdict = results.Slow
+		result.Why = append(result.Why, "not kept: "+what)
+	}
+	slow := func(what string, took, limit time.Duration) {
+		if limit > 0 && took > time.Duration(float64(limit)*patience) {
+			result.Verdict = results.Slow
+			result.Why = append(result.Why, fmt.Sprintf("%s: %.1f s, the limit is %v", what, took.Seconds(), limit))
+		}
+	}
+	slow("no vote acknowledged while the fault went on", during, r.Row.Silence)
+	slow("no vote acknowledged after it", after, r.Row.back())
+	slow("converged", result.Converged, convergence)
+	r.Note("silent %.1f s during, %.1f s after; fault of %.1f s", during.Seconds(), after.Seconds(), r.healAt.Sub(r.faultAt).Seconds())
+}
+
+// write keeps evidence, a line for each.
+func (r *Run) write(name string, values any) {
+	var lines []byte
+	text, err := json.Marshal(values)
+	var all []json.RawMessage
+	if err == nil {
+		err = json.Unmarshal(text, &all)
+	}
+	for _, one := range all {
+		lines = append(append(lines, one...), '\n')
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(r.Dir, name), lines, 0o644)
+	}
+	if err != nil {
+		r.Errorf("write %s: %v", name, err)
+	}
+}

@@ -1,0 +1,75 @@
+package rows
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/littlevote/littlevote/tools/faults/internal/results"
+	"github.com/littlevote/littlevote/tools/faults/internal/servers"
+	"github.com/littlevote/littlevote/tools/internal/scope"
+)
+
+// runTimeout bounds a run as a whole.
+const runTimeout = 5 * time.Minute
+
+// Lab is where runs take place.
+type Lab struct {
+	Shared   *servers.Shared
+	Programs string // the folder of the binaries
+	Evidence string // the folder under which each failed run leaves one
+	Commit   string
+	Patience float64           // stretches the limits on time, for a machine that does much else
+	Env      map[string]string // of every service, such as a mutant
+	Keep     bool              // keep the evidence of every run
+}
+
+// Try runs a row once.
+func (l *Lab) Try(ctx context.Context, row Row, seed uint64) (results.Run, error) {
+	began := time.Now()
+	result := results.Run{Commit: l.Commit, Fault: row.Name, Seed: seed, Began: began.UTC(), Verdict: results.Passed}
+	dir := filepath.Join(l.Evidence, fmt.Sprintf("%s-%d-%s", row.Name, seed, began.UTC().Format("150405")))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return result, err
+	}
+	log, err := os.Create(filepath.Join(dir, "run.log"))
+	if err != nil {
+		return result, err
+	}
+	defer log.Close()
+	limited, cancel := context.WithTimeout(ctx, runTimeout)
+	defer cancel()
+	problems := scope.Start(limited, log, func(s *scope.Run) { l.run(s, row, seed, dir, &result) })
+	result.Took = time.Since(began)
+	if ctx.Err() != nil {
+		return result, ctx.Err()
+	}
+	if len(problems) > 0 {
+		result.Verdict = results.Failed
+		result.Why = append(problems, result.Why...)
+	}
+	if result.Verdict == results.Failed || l.Keep {
+		result.Evidence = dir
+		return result, nil
+	}
+	return result, os.RemoveAll(dir)
+}
+
+func (l *Lab) run(s *scope.Run, row Row, seed uint64, dir string, result *results.Run) {
+	// The row's name is part of the seed: the same number means another moment for every row.
+	name := uint64(0)
+	for _, c := range row.Name {
+		name = name*31 + uint64(c)
+	}
+	r := &Run{
+		Scope: s, Row: row, Seed: seed, Random: rand.New(rand.NewPCG(seed, name)), Dir: dir, Shared: l.Shared, programs: l.Programs,
+		env: l.Env,
+	}
+	defer func() { result.Note = r.note }()
+	r.start()
+	r.happen()
+	r.judge(result, l.Patience)
+}

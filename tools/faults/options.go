@@ -1,0 +1,122 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/littlevote/littlevote/tools/faults/internal/results"
+	"github.com/littlevote/littlevote/tools/faults/internal/rows"
+	"github.com/littlevote/littlevote/tools/faults/internal/servers"
+	"github.com/littlevote/littlevote/tools/internal/process"
+	"github.com/littlevote/littlevote/tools/internal/scope"
+)
+
+// options are the flags of all commands.
+type options struct {
+	dir, cache        string
+	seeds             int
+	seed              uint64
+	duration          time.Duration
+	patience          float64
+	json, again, keep bool
+	verbose           bool
+	stdout, stderr    io.Writer
+	mutant            string
+	noResults         bool
+}
+
+func (o *options) results() results.File { return results.Open(filepath.Join(o.dir, "results.ndjson")) }
+
+// seedsOf are the seeds to run of a row.
+func (o *options) seedsOf(row rows.Row) []uint64 {
+	first, n := max(o.seed, 1), o.seeds
+	switch {
+	case n == 0 && o.seed != 0:
+		n = 1
+	case n == 0:
+		n = usualSeeds(row.Kind)
+	}
+	seeds := make([]uint64, n)
+	for i := range seeds {
+		seeds[i] = first + uint64(i)
+	}
+	return seeds
+}
+
+func usualSeeds(kind rows.Kind) int {
+	switch kind {
+	case rows.Kill, rows.Cut, rows.Flush, rows.Failover:
+		return 20
+	default:
+		return 5
+	}
+}
+
+// inLab builds the programs, gives work a lab, and stops every server afterwards.
+func (o *options) inLab(ctx context.Context, work func(ctx context.Context, lab *rows.Lab) error) error {
+	dir, err := filepath.Abs(o.dir)
+	if err != nil {
+		return err
+	}
+	cache := o.cache
+	if cache == "" {
+		cache = filepath.Join(dir, "kafka")
+	}
+	programs := filepath.Join(dir, "programs")
+	for _, d := range []string{programs, filepath.Join(dir, "evidence")} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return err
+		}
+	}
+	var failed error
+	problems := scope.Start(ctx, io.Discard, func(s *scope.Run) {
+		servers.Lock(s, filepath.Join(dir, "lock"))
+		fmt.Fprintln(o.stderr, "building the services with -tags faults")
+		if err := process.Build(s.Context(), programs, "-tags=faults"); err != nil {
+			s.Fatal(err)
+		}
+		lab := &rows.Lab{
+			Shared:   servers.NewShared(s, filepath.Join(dir, "servers"), cache, o.progress()),
+			Programs: programs, Evidence: filepath.Join(dir, "evidence"), Commit: commit(s.Context()), Patience: o.patience, Keep: o.keep,
+		}
+		failed = work(s.Context(), lab)
+	})
+	if len(problems) > 0 {
+		failed = errors.Join(failed, errors.New(strings.Join(problems, "\n")))
+	}
+	return failed
+}
+
+func (o *options) progress() io.Writer {
+	if o.verbose {
+		return o.stderr
+	}
+	return io.Discard
+}
+
+// commit names the code that runs: the commit, and a mark of what is changed and not committed.
+func commit(ctx context.Context) string {
+	git := func(args ...string) string {
+		out, err := exec.CommandContext(ctx, "git", args...).Output()
+		if err != nil {
+			return ""
+		}
+		return string(bytes.TrimSpace(out))
+	}
+	name := git("rev-parse", "--short=12", "HEAD")
+	if name == "" {
+		return "unknown"
+	}
+	if git("status", "--porcelain", "--untracked-files=no") != "" {
+		return name + "+"
+	}
+	return name
+}

@@ -1,0 +1,7 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func ciCommand(*options) *cobra.Command      { return &cobra.Command{Use: "ci"} }
+func mutantsCommand(*options) *cobra.Command { return &cobra.Command{Use: "mutants"} }
+func soakCommand(*options) *cobra.Command    { return &cobra.Command{Use: "soak"} }
