@@ -119,7 +119,7 @@ func (c *Changer) look(ctx context.Context) error {
 		}
 		if reason == "" {
 			c.sweep(ctx, row)
-			return nil
+			return c.noteReplicas(ctx, row)
 		}
 		if err := c.end(ctx, row, reason); err != nil {
 			return err
@@ -127,6 +127,22 @@ func (c *Changer) look(ctx context.Context) error {
 		row.State = stateEnding
 	}
 	return c.change(ctx, row)
+}
+
+// noteReplicas writes down that a replica has come: from then on one may be promoted, and the short way through the barrier is
+// closed.
+func (c *Changer) noteReplicas(ctx context.Context, row pgledger.Epoch) error {
+	if row.Replicated || c.Replicated || !c.Me.RedisWell() {
+		return nil
+	}
+	r, err := c.Redis.Replication(ctx)
+	if err != nil || !r.Replicas {
+		return nil //nolint:nilerr // the next look asks again
+	}
+	if err := c.Store.NoteReplicas(ctx, row.Number); err != nil {
+		return fmt.Errorf("epoch: note replicas: %w", err)
+	}
+	return nil
 }
 
 // whyEnd returns why the open epoch in Redis must end; empty if it need not.

@@ -38,8 +38,9 @@ func (l *topic) EndOffsets(context.Context) (uuid.UUID, map[int32]int64, error) 
 type gate struct {
 	*redisledger.Ledger
 
-	shut  atomic.Bool
-	alone atomic.Bool // it passes for a Redis without replicas, whichever the environment gives
+	shut   atomic.Bool
+	joined atomic.Bool // a replica is connected
+	alone  atomic.Bool // it passes for a Redis without replicas, whichever the environment gives
 }
 
 var errShut = errors.New("no way to Redis")
@@ -56,7 +57,7 @@ func (g *gate) Replication(ctx context.Context) (redisledger.Replication, error)
 		return redisledger.Replication{}, errShut
 	}
 	r, err := g.Ledger.Replication(ctx)
-	r.Replicas = r.Replicas && !g.alone.Load()
+	r.Replicas = r.Replicas && !g.alone.Load() || g.joined.Load()
 	return r, err
 }
 

@@ -66,6 +66,30 @@ func TestRedisAwayGoesToPostgresAndBack(t *testing.T) {
 	})
 }
 
+// H12: a replica that came during the epoch may be promoted while the old primary still serves somebody.
+func TestReplicaThatComesLaterClosesTheShortWay(t *testing.T) {
+	w := newWorld(t)
+	w.redis.alone.Store(true)
+	w.changer(false)
+	p, _ := w.participant(w.pool, time.Minute)
+	first := w.awaitEpoch(p, 1)
+	w.redis.joined.Store(true)
+	testenv.Eventually(t, 10*time.Second, func() error {
+		if !w.row().Replicated {
+			return errors.New("not noted")
+		}
+		return nil
+	})
+	w.exec("INSERT INTO participants (id, service, epoch, stopped, lease_until) VALUES ('dead', 'test', $1, false, now() + interval '700 milliseconds')",
+		first.Epoch)
+	started := time.Now()
+	w.lose(first)
+	w.awaitEpoch(p, 2)
+	if took := time.Since(started); took < 600*time.Millisecond {
+		t.Fatalf("the next epoch opened after %s, within a lease", took)
+	}
+}
+
 // One process that is cut off from Redis ends nothing while others are not (H8).
 func TestOneProcessAloneDoesNotEndAnEpoch(t *testing.T) {
 	w := newWorld(t)

@@ -30,6 +30,8 @@ type Store interface {
 	Begin(ctx context.Context) error
 	// End marks an open epoch as ending.
 	End(ctx context.Context, epoch int64, reason string) error
+	// NoteReplicas marks the Redis of an epoch as one that may fail over.
+	NoteReplicas(ctx context.Context, epoch int64) error
 	// Waiting lists the participants that may still acknowledge in an epoch.
 	Waiting(ctx context.Context, epoch int64) ([]string, error)
 	// Witnesses counts the other participants that beat within the time given, and those of them that miss Redis too.
@@ -113,6 +115,13 @@ func (s postgres) End(ctx context.Context, epoch int64, reason string) error {
 		_, err := tx.Exec(ctx, `
 			UPDATE ledger_epoch SET state = 'ending', reason = $2, changed_at = now()
 			WHERE epoch = $1 AND state = 'open' AND mode = 'redis'`, epoch, reason)
+		return err
+	})
+}
+
+func (s postgres) NoteReplicas(ctx context.Context, epoch int64) error {
+	return locked(ctx, s.pool, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "UPDATE ledger_epoch SET replicated = true WHERE epoch = $1", epoch)
 		return err
 	})
 }
