@@ -22,11 +22,14 @@ import (
 )
 
 // runUntil runs a gateway until stop is called, and returns how long it took to end then.
-func runUntil(t *testing.T, cfg Config) (gateway *running, stop func() time.Duration) {
+func runUntil(t *testing.T, cfg Config, change ...func(*http.Server)) (gateway *running, stop func() time.Duration) {
 	t.Helper()
 	made, err := New(t.Context(), cfg, testHost(t))
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, f := range change {
+		f(made.server)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
