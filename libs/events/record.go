@@ -104,6 +104,10 @@ func Validate(b *eventv1.VoteBatch) error {
 	case b.GetFirstAdmissionNumber() < 1 || b.GetFirstAdmissionNumber() > math.MaxInt64-MaxVotes:
 		return fmt.Errorf("first admission number is %d", b.GetFirstAdmissionNumber())
 	}
+	return validateVotes(b)
+}
+
+func validateVotes(b *eventv1.VoteBatch) error {
 	for i, name := range b.GetCandidates() {
 		if !isText(name, 1) {
 			return fmt.Errorf("candidate %d is empty, too long or has a NUL", i)

@@ -157,7 +157,10 @@ func TestApplyOfAnOverEpoch(t *testing.T) {
 func TestApplyToACertifiedBallot(t *testing.T) {
 	t.Parallel()
 	pool := newLedger(t)
-	run(t, pool, "UPDATE ballots SET state = 'certified' WHERE ballot = 'cast'")
+	run(t, pool, "UPDATE ballots SET state = 'closed' WHERE ballot = 'cast'")
+	if _, err := pgledger.Certify(t.Context(), pool, 1, "cast"); err != nil {
+		t.Fatal(err)
+	}
 	events := eventsOf(newBatch("cast", 1, "alice"), newBatch("main", 1, "A"))
 	events[0].Record = []byte("record")
 	result, err := pgledger.Apply(t.Context(), pool, pgledger.Batch{Events: events})

@@ -104,7 +104,7 @@ type ballotCount struct {
 
 func recountBallot(ctx context.Context, pool *pgxpool.Pool, ballot string) (ballotCount, error) {
 	c := ballotCount{ballot: ballot, counts: map[string]int64{}}
-	err := snapshot(ctx, pool, func(tx pgx.Tx) error {
+	err := Snapshot(ctx, pool, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, "SELECT username, sum(delta)::bigint FROM vote_logs WHERE ballot = $1 GROUP BY username", ballot)
 		if err != nil {
 			return err

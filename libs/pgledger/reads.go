@@ -7,20 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
-
-// snapshot runs reads that all see one moment, however long they take.
-func snapshot(ctx context.Context, pool *pgxpool.Pool, f func(tx pgx.Tx) error) error {
-	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	return pgx.BeginTxFunc(ctx, pool, options, func(tx pgx.Tx) error {
-		// The time this takes grows with the ledger.
-		if _, err := tx.Exec(ctx, "SET LOCAL statement_timeout = 0"); err != nil {
-			return err
-		}
-		return f(tx)
-	})
-}
 
 // Tally is a row of user_votes.
 type Tally struct {

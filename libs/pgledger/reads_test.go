@@ -151,35 +151,3 @@ func TestBallots(t *testing.T) {
 		t.Errorf("tiny is %+v", tiny)
 	}
 }
-
-func TestRecountFindsWhatDiffers(t *testing.T) {
-	t.Parallel()
-	pool := newLedger(t)
-	batch := newBatch("main", 1, "A", "B", "C")
-	mustApply(t, pool, batch)
-	run(t, pool, "INSERT INTO user_votes VALUES ('main', 'Z', 0, 0, now())") // a candidate without votes is no difference
-	run(t, pool, "UPDATE tickets SET cap = 3")                               // nor is a cap that is just reached
-	expectRecount(t, pool)
-
-	run(t, pool, "UPDATE user_votes SET votes = 7 WHERE username = 'A'")
-	run(t, pool, "DELETE FROM user_votes WHERE username = 'B'")
-	run(t, pool, "UPDATE user_votes SET votes = 2 WHERE username = 'Z'")
-	run(t, pool, "UPDATE tickets SET cap = 2")
-	run(t, pool, "INSERT INTO tickets (ballot, version, used) VALUES ('main', '1.8.0', 4)")
-	report, err := pgledger.Recount(t.Context(), pool)
-	if err != nil {
-		t.Fatal(err)
-	}
-	limit := int64(2)
-	want := pgledger.Report{
-		Rows: 3, Votes: 3,
-		Tallies: []pgledger.TallyDiff{{"main", "A", 1, 7}, {"main", "B", 1, 0}, {"main", "Z", 0, 2}},
-		Tickets: []pgledger.TicketDiff{{"main", "1.7.0", 3, 3, &limit}, {"main", "1.8.0", 0, 4, nil}},
-	}
-	if diff := cmp.Diff(want, report); diff != "" {
-		t.Errorf("report (-want +got):\n%s", diff)
-	}
-	if report.OK() {
-		t.Error("the report says OK")
-	}
-}

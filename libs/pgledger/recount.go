@@ -8,72 +8,89 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// TallyDiff is a candidate whose tally is not the sum of the ledger.
-type TallyDiff struct {
-	Ballot, Username string
-	Ledger, Tally    int64
+// Finding is one row that is wrong.
+type Finding struct {
+	Check  string `json:"check"`  // which check found it
+	Ballot string `json:"ballot"` // empty where the row is of no one ballot
+	Row    string `json:"row"`    // a candidate, a ticket's version, a vote's id …
+	Want   int64  `json:"want"`   // as the other rows have it
+	Got    int64  `json:"got"`
+	Text   string `json:"text"` // the same in words
 }
 
-// TicketDiff is a ticket whose recorded uses are not the votes of the ledger, or which has more of them than its cap.
-type TicketDiff struct {
-	Ballot, Version string
-	Ledger, Used    int64
-	Cap             *int64 // nil where there is none, or where the minter's write has not arrived
-}
-
-// Report is what a recount found; without any row in it everything agrees.
+// Report is what a recount found; without findings everything agrees.
 type Report struct {
-	Rows    int64 // of the ledger
-	Votes   int64 // sum over the ledger
-	Tallies []TallyDiff
-	Tickets []TicketDiff
+	Epoch    Epoch
+	Rows     int64 // of the ledger
+	Votes    int64 // sum over the ledger
+	Findings []Finding
 }
 
-// OK says that nothing differs.
-func (r Report) OK() bool { return len(r.Tallies) == 0 && len(r.Tickets) == 0 }
+// OK says that nothing is wrong.
+func (r Report) OK() bool { return len(r.Findings) == 0 }
 
-// Recount adds up the ledger again and compares, all in one snapshot: it may run while votes come in. It reads the
-// whole ledger.
+// Recount adds up the ledger again and compares everything in Postgres that follows from it, all in one snapshot: it
+// may run while votes come in. It reads the whole ledger several times.
 func Recount(ctx context.Context, pool *pgxpool.Pool) (Report, error) {
 	var report Report
-	err := snapshot(ctx, pool, func(tx pgx.Tx) error {
-		err := tx.QueryRow(ctx, "SELECT count(*), coalesce(sum(delta), 0)::bigint FROM vote_logs").Scan(&report.Rows, &report.Votes)
-		if err != nil {
-			return err
-		}
-		if report.Tallies, err = collect[TallyDiff](ctx, tx, recountTallies); err != nil {
-			return err
-		}
-		report.Tickets, err = collect[TicketDiff](ctx, tx, recountTickets)
+	err := Snapshot(ctx, pool, func(tx pgx.Tx) (err error) {
+		report, err = Check(ctx, tx, func(string) {})
 		return err
 	})
+	return report, err
+}
+
+// Check is Recount inside a snapshot; progress is told the name of each check before it begins.
+func Check(ctx context.Context, tx pgx.Tx, progress func(check string)) (Report, error) {
+	var report Report
+	err := tx.QueryRow(ctx, "SELECT count(*), coalesce(sum(delta), 0)::bigint FROM vote_logs").Scan(&report.Rows, &report.Votes)
 	if err != nil {
 		return Report{}, fmt.Errorf("recount: %w", err)
+	}
+	if report.Epoch, err = CurrentEpoch(ctx, tx); err != nil {
+		return Report{}, fmt.Errorf("recount: %w", err)
+	}
+	for _, c := range checks {
+		progress(c.name)
+		found, err := c.run(ctx, tx)
+		if err != nil {
+			return Report{}, fmt.Errorf("recount: %s: %w", c.name, err)
+		}
+		report.Findings = append(report.Findings, found...)
 	}
 	return report, nil
 }
 
-const recountTallies = `
-	SELECT ballot, username, coalesce(l.votes, 0)::bigint, coalesce(u.votes, 0)
-	FROM (SELECT ballot, username, sum(delta) AS votes FROM vote_logs GROUP BY ballot, username) l
-	FULL JOIN user_votes u USING (ballot, username)
-	WHERE coalesce(l.votes, 0) <> coalesce(u.votes, 0)
-	ORDER BY ballot, username`
+// Snapshot runs reads that all see one moment, however long they take.
+func Snapshot(ctx context.Context, pool *pgxpool.Pool, f func(tx pgx.Tx) error) error {
+	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	return pgx.BeginTxFunc(ctx, pool, options, func(tx pgx.Tx) error {
+		// The time this takes grows with the ledger, and it may wait for another store in between.
+		_, err := tx.Exec(ctx, "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
+		if err != nil {
+			return err
+		}
+		return f(tx)
+	})
+}
 
-const recountTickets = `
-	SELECT ballot, version, coalesce(l.used, 0), coalesce(t.used, 0), t.cap
-	FROM (
-		SELECT ballot, ticket_version AS version, count(DISTINCT vote_id) AS used FROM vote_logs
-		WHERE ticket_version <> '' GROUP BY ballot, ticket_version
-	) l
-	FULL JOIN tickets t USING (ballot, version)
-	WHERE coalesce(l.used, 0) <> coalesce(t.used, 0) OR l.used > t.cap
-	ORDER BY ballot, version`
+// check is a query for wrong rows: ballot, row, what is wanted, what is there, and a detail for the text.
+type check struct {
+	name  string
+	text  string // with want, got and detail, in this order
+	query string
+}
 
-func collect[T any](ctx context.Context, tx pgx.Tx, query string) ([]T, error) {
-	rows, err := tx.Query(ctx, query)
+func (c check) run(ctx context.Context, tx pgx.Tx) ([]Finding, error) {
+	rows, err := tx.Query(ctx, c.query)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[T])
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (Finding, error) {
+		f := Finding{Check: c.name}
+		var detail string
+		err := row.Scan(&f.Ballot, &f.Row, &f.Want, &f.Got, &detail)
+		f.Text = fmt.Sprintf(c.text, f.Want, f.Got, detail)
+		return f, err
+	})
 }

@@ -123,7 +123,7 @@ func commands(t *testing.T, dir string, up *fixture.Up, history *checker.History
 	contains(command(t, 0, "results", url), "A  1", "B  1", "Z  0")
 	contains(command(t, 0, "results", "A", url), "A  1")
 	contains(command(t, 0, "migrate", "--data-dir", dir), "up to date")
-	contains(command(t, 0, "recount", "--data-dir", dir), "ledger: 2 rows, 2 votes", "agree")
+	contains(command(t, 0, "fsck", "--data-dir", dir), "ledger: 2 rows, 2 votes", "all is well")
 	differing(t, dir, up)
 
 	command(t, 1, "results", "--url=http://"+process.Address(t)+"/graphql") // nobody is there
@@ -132,7 +132,7 @@ func commands(t *testing.T, dir string, up *fixture.Up, history *checker.History
 	command(t, 2, "migrate", "--data-dir", t.TempDir()) // no Postgres
 }
 
-// differing edits a tally by hand, which recount must find.
+// differing edits a tally by hand, which fsck must find.
 func differing(t *testing.T, dir string, up *fixture.Up) {
 	t.Helper()
 	edit := func(by int) {
@@ -142,8 +142,8 @@ func differing(t *testing.T, dir string, up *fixture.Up) {
 		}
 	}
 	edit(1)
-	if output := command(t, 1, "recount", "--wait=0s", "--data-dir", dir); !strings.Contains(output, "DIFFERS main/A: ledger 1, tally 2") {
-		t.Errorf("recount says\n%s", output)
+	if output := command(t, 1, "fsck", "--wait=0s", "--data-dir", dir); !strings.Contains(output, "WRONG tally main/A: the ledger adds up to 1, user_votes says 2") {
+		t.Errorf("fsck says\n%s", output)
 	}
 	edit(-1)
 }

@@ -26,8 +26,8 @@ const version = "0.1.0-dev"
 
 // Exit codes.
 const (
-	exitFailed = 1 // also: a recount that differs, a vote that was refused
-	exitUsage  = 2
+	exitFailed = 1 // also: fsck found something wrong, a vote was refused
+	exitUsage  = 2 // also: fsck could not look
 )
 
 func main() {
@@ -50,18 +50,18 @@ func run(ctx context.Context) int {
 	}
 	root.AddCommand(
 		up.Command(), client.TicketCommand(), client.VoteCommand(), client.ResultsCommand(),
-		ops.MigrateCommand(), ops.RecountCommand(), dlq.Command(), deps.Command(), versionCommand(),
+		ops.MigrateCommand(), ops.FsckCommand(), dlq.Command(), deps.Command(), versionCommand(),
 	)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
 	}
-	if !errors.Is(err, ops.ErrDiffers) && !errors.Is(err, client.ErrRefused) {
+	if !errors.Is(err, ops.ErrWrong) && !errors.Is(err, client.ErrRefused) {
 		fmt.Fprintln(os.Stderr, "littlevote:", err)
 	}
 	var keyed *config.KeyError
-	if errors.As(err, &usageError{}) || errors.As(err, &keyed) {
+	if errors.As(err, &usageError{}) || errors.As(err, &keyed) || errors.Is(err, ops.ErrNoLook) {
 		return exitUsage
 	}
 	return exitFailed

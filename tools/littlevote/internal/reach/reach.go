@@ -34,6 +34,7 @@ type Kind int
 const (
 	Redis Kind = iota
 	Kafka
+	OptionalKafka
 )
 
 // Stores says where the stores are: by flags, or as a running `up` says it.
@@ -56,7 +57,7 @@ func (s *Stores) Flags(cmd *cobra.Command, kinds ...Kind) {
 	if slices.Contains(kinds, Redis) {
 		flags.StringVar(&s.RedisURL, "redis-url", os.Getenv("LITTLEVOTE_REDIS_URL"), "redis://…; else LITTLEVOTE_REDIS_URL, else as --data-dir says")
 	}
-	if slices.Contains(kinds, Kafka) {
+	if slices.Contains(kinds, Kafka) || slices.Contains(kinds, OptionalKafka) {
 		flags.StringSliceVar(&s.Brokers, "kafka-brokers", list(os.Getenv("LITTLEVOTE_KAFKA_BROKERS")), "host:port of some of the brokers; else LITTLEVOTE_KAFKA_BROKERS, else as --data-dir says")
 		flags.StringVar(&s.TopicPrefix, "kafka-topic-prefix", os.Getenv("LITTLEVOTE_KAFKA_TOPIC_PREFIX"), "what stands before the names of the topics; else LITTLEVOTE_KAFKA_TOPIC_PREFIX")
 	}
