@@ -225,12 +225,16 @@ func (s postgres) OpenRedis(ctx context.Context, old pgledger.Epoch, load LoadFu
 	return next, err
 }
 
-// prepare writes what every new epoch begins with.
+// prepare writes what every new epoch begins with, and drops what none needs any more.
 func prepare(ctx context.Context, tx pgx.Tx, next pgledger.Epoch) error {
 	if err := pgledger.WriteBase(ctx, tx, next.Number); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, "DELETE FROM ballot_ns WHERE epoch < $1", next.Number-1)
+	if _, err := tx.Exec(ctx, "DELETE FROM ballot_ns WHERE epoch < $1", next.Number-1); err != nil {
+		return err
+	}
+	// Of processes that were killed.
+	_, err := tx.Exec(ctx, "DELETE FROM participants WHERE lease_until < now() - interval '1 hour'")
 	return err
 }
 
