@@ -17,7 +17,21 @@ type Config struct {
 	Kafka       config.Kafka       `key:"kafka"`
 	Postgres    config.Postgres    `key:"postgres"`
 	Participant config.Participant `key:"participant"`
+	Reconcile   Reconcile          `key:"reconcile"`
 	TLS         config.TLS         `key:"tls"`
+}
+
+// Reconcile is the group "reconcile".
+type Reconcile struct {
+	Interval time.Duration `key:"interval" help:"how often one of the vote-services compares the counts of Redis and of Postgres with the ledger, 100ms to 1h, or 0 for never"`
+}
+
+// Validate checks the limits.
+func (r Reconcile) Validate() error {
+	if r.Interval == 0 {
+		return nil
+	}
+	return config.Between("interval", r.Interval, 100*time.Millisecond, time.Hour)
 }
 
 // Vote is the group "vote".
@@ -52,6 +66,7 @@ func DefaultConfig() Config {
 		Kafka:       config.DefaultKafka(),
 		Postgres:    config.DefaultPostgres(),
 		Participant: config.DefaultParticipant(),
+		Reconcile:   Reconcile{Interval: 10 * time.Second},
 	}
 }
 

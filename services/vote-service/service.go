@@ -22,6 +22,7 @@ import (
 	"github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1/votev1connect"
 
 	"github.com/littlevote/littlevote/services/vote-service/internal/ballots"
+	"github.com/littlevote/littlevote/services/vote-service/internal/reconcile"
 	"github.com/littlevote/littlevote/services/vote-service/internal/voting"
 )
 
@@ -43,6 +44,7 @@ type Service struct {
 	changer *epoch.Changer
 	pinger  *redisledger.Pinger
 	engine  *voting.Engine
+	compare *reconcile.Reconciler
 	rpc     *service.RPC
 	health  *service.Health
 }
@@ -105,6 +107,13 @@ func (s *Service) connect(ctx context.Context, host service.Host) error {
 	if err := errors.Join(s.engine.Observe(host.Meter), s.epochs.Observe(host.Meter)); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
+	s.compare, err = reconcile.New(reconcile.Config{
+		Pool: s.pool, Redis: ledger, Topic: votes, Progress: epochs, Epochs: s.epochs, End: s.changer.End,
+		Interval: s.cfg.Reconcile.Interval, Meter: host.Meter, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
 	s.checks()
 	organiser := ballots.New(ballots.Config{
 		Pool: s.pool, Redis: ledger, Topic: votes, Progress: epochs, Epochs: s.epochs, IsName: voting.IsName, Log: s.log,
@@ -121,6 +130,7 @@ func (s *Service) checks() {
 	s.health.Check("epoch", s.epochs.Ready)
 	s.health.Check("ballots", s.engine.Ready)
 	s.health.Degraded(s.epochs.Degraded)
+	s.health.Degraded(s.compare.Degraded)
 	if s.cfg.Kafka.Replication < 2 {
 		s.health.Weak("one Kafka replica: the loss of the broker's disk loses votes that are not yet in Postgres (G1)")
 	}
@@ -142,6 +152,7 @@ func (s *Service) Run(ctx context.Context) error {
 	background.Go(func() error { return s.epochs.Run(inner) })
 	background.Go(func() error { return s.engine.Run(inner) })
 	background.Go(func() error { return s.changer.Run(inner, s.cfg.Participant.Heartbeat) })
+	background.Go(func() error { return s.compare.Run(inner) })
 	err := s.rpc.Run(ctx)
 	drain, cancel := context.WithTimeout(inner, drainTimeout)
 	defer cancel()

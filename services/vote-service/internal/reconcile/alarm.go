@@ -32,7 +32,7 @@ func (r *Reconciler) endFor(ctx context.Context, drifted []drift) error {
 		r.metrics.drift.Add(ctx, int64(len(d.differ)))
 		sound = sound || len(r.selfBad[d.ballot]) == 0
 	}
-	if !sound {
+	if now, open := r.Epochs.Current(); !sound || !open || now != r.ledger {
 		return nil
 	}
 	first := drifted[0].differ[0]
@@ -90,4 +90,3 @@ func (r *Reconciler) tellSelf() {
 		count, strings.Join(slices.Sorted(maps.Keys(r.selfBad)), ", "))
 	r.alarm.Store(&text)
 }
-

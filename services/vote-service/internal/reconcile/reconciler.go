@@ -176,15 +176,14 @@ func (r *Reconciler) compareAll(ctx context.Context) (found bool, err error) {
 		names[i] = b.Name
 	}
 	var drifted []drift
+	var redisErr error
 	if l.Mode == epoch.Redis {
-		if drifted, err = r.compareRedis(ctx, names); err != nil {
-			return false, err
-		}
+		drifted, redisErr = r.compareRedis(ctx, names)
 	}
 	for _, d := range drifted {
 		delete(r.selfDue, d.ballot) // what is to be loaded must be right
 	}
-	if err := r.compareSelf(ctx, names); err != nil {
+	if err := errors.Join(redisErr, r.compareSelf(ctx, names)); err != nil {
 		return false, err
 	}
 	return len(drifted) > 0 || len(r.selfBad) > 0, r.endFor(ctx, drifted)

@@ -1,0 +1,384 @@
+package reconcile
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/metric/noop"
+
+	"github.com/littlevote/littlevote/libs/pgledger"
+	"github.com/littlevote/littlevote/libs/redisledger"
+	"github.com/littlevote/littlevote/libs/testenv"
+	"github.com/littlevote/littlevote/services/vote-service/internal/town"
+)
+
+// world is a town with a reconciler, whose rounds the test calls.
+type world struct {
+	*town.Town
+	*Reconciler
+	t    *testing.T
+	log  *logbook
+	ends []string // the reasons given for ending the epoch
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{Town: town.New(t), t: t, log: &logbook{}}
+	w.Reconciler = w.reconciler(time.Second)
+	return w
+}
+
+func (w *world) reconciler(interval time.Duration) *Reconciler {
+	w.t.Helper()
+	r, err := New(Config{
+		Pool: w.Town.Pool, Redis: w.Town.Redis, Topic: w.Town.Topic, Progress: w.Store, Epochs: w.Town,
+		End: func(ctx context.Context, reason string) error {
+			w.ends = append(w.ends, reason)
+			return w.Town.End(ctx, reason)
+		},
+		Interval: interval, Meter: noop.Meter{}, Log: slog.New(slog.NewTextHandler(w.log, nil)),
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+func (w *world) current() redisledger.Fence { return w.Town.Ledger().Fence() }
+
+// verifies runs a round that finds everything right.
+func (w *world) verifies() {
+	w.t.Helper()
+	found, err := w.compareAll(w.t.Context())
+	if err != nil || found || len(w.ends) > 0 || w.Degraded() != "" {
+		w.t.Fatalf("found %v, %v, ended for %q, %s\n%s", found, err, w.ends, w.Degraded(), w.log)
+	}
+}
+
+// finds runs a round that finds something wrong.
+func (w *world) finds() {
+	w.t.Helper()
+	if found, err := w.compareAll(w.t.Context()); err != nil || !found {
+		w.t.Fatalf("found %v, %v", found, err)
+	}
+}
+
+// touch changes a count in Redis by hand.
+func (w *world) touch(name string, by int64) {
+	w.t.Helper()
+	key := fmt.Sprintf("{%s}:%s:tally", town.Ballot, w.current().NS)
+	if n, err := w.RDB.Exists(w.t.Context(), key).Result(); err != nil || n != 1 {
+		w.t.Fatalf("there is no %s: %v", key, err)
+	}
+	if err := w.RDB.HIncrBy(w.t.Context(), key, name, by).Err(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// logbook keeps what was logged.
+type logbook struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logbook) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logbook) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func (l *logbook) has(t *testing.T, parts ...string) {
+	t.Helper()
+	for line := range strings.Lines(l.String()) {
+		all := true
+		for _, part := range parts {
+			all = all && strings.Contains(line, part)
+		}
+		if all {
+			return
+		}
+	}
+	t.Errorf("no line with %q in:\n%s", parts, l)
+}
+
+// H22: whatever step a batch is at, it is no drift; nor is it later, when it has gone on.
+func TestH22BatchesOnTheirWayAreNoDrift(t *testing.T) {
+	w := newWorld(t)
+	w.Vote(town.Ballot, "A", 3)
+	w.verifies()
+	admitted := w.Admit(town.Ballot, "A", 10)
+	w.verifies()
+	appended := w.Admit(town.Ballot, "B", 20).Append()
+	w.Persist()
+	w.verifies()
+	applied := w.Admit(town.Ballot, "C", 40).Apply()
+	w.verifies()
+	w.Vote(town.Ballot, "D", 80)
+	w.verifies()
+	if v := w.ballots[town.Ballot]; v.upTo != 3 || v.sums["A"] != 3 {
+		t.Errorf("kept as final: %v up to %d, although batch 4 is in the outbox", v.sums, v.upTo)
+	}
+	applied.Settle()
+	w.verifies()
+	appended.Settle()
+	w.verifies()
+	if v := w.ballots[town.Ballot]; v.upTo != 3 {
+		t.Errorf("kept as final up to %d", v.upTo)
+	}
+	admitted.Append().Settle()
+	w.Persist()
+	w.verifies()
+	if v := w.ballots[town.Ballot]; v.upTo != 153 || v.sums["D"] != 80 {
+		t.Errorf("kept as final: %v up to %d", v.sums, v.upTo)
+	}
+	w.Vote(town.Ballot, "A", 1)
+	w.verifies()
+}
+
+// A batch that is settled stands in the log at least, so the round waits for the persister.
+func TestH22WaitsForThePersister(t *testing.T) {
+	w := newWorld(t)
+	w.Admit(town.Ballot, "A", 5).Append().Settle()
+	asked := make(chan struct{}, 1)
+	w.Town.Topic.OnAsked(func() { asked <- struct{}{} })
+	var done sync.WaitGroup
+	done.Go(func() {
+		<-asked
+		w.Persist()
+	})
+	w.verifies()
+	done.Wait()
+}
+
+// What another round has verified is not read again, except for a minute by the clock.
+func TestAddsOnlyWhatIsNew(t *testing.T) {
+	w := newWorld(t)
+	w.Vote(town.Ballot, "A", 3)
+	w.verifies()
+	w.Vote(town.Ballot, "A", 4)
+	v := w.ballots[town.Ballot]
+	cut, err := w.Town.Redis.Cut(t.Context(), w.current(), town.Ballot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := v.last.At
+	differ, err := v.compare(t.Context(), cut, func(ctx context.Context, after, upTo int64, since time.Time) ([]pgledger.CutRow, error) {
+		if after != 3 || upTo != 7 || !since.Equal(before.Add(-clockSlack)) {
+			t.Errorf("reads from %d to %d since %v, the last cut was at %v", after, upTo, since, before)
+		}
+		return []pgledger.CutRow{{Username: "A", Batch: uuid.New(), Votes: 4}}, nil
+	})
+	if err != nil || len(differ) > 0 || v.upTo != 7 {
+		t.Errorf("%v, %v, up to %d", differ, err, v.upTo)
+	}
+}
+
+// A count that somebody has touched in Redis ends the epoch, whether or not it was verified before.
+func TestDriftEndsTheEpoch(t *testing.T) {
+	for name, change := range map[string]func(*world){
+		"more":    func(w *world) { w.touch("A", 1) },
+		"less":    func(w *world) { w.touch("A", -2) },
+		"strange": func(w *world) { w.touch("nobody", 1) },
+		"gone": func(w *world) {
+			if err := w.RDB.HDel(w.t.Context(), fmt.Sprintf("{main}:%s:tally", w.current().NS), "A").Err(); err != nil {
+				w.t.Fatal(err)
+			}
+		},
+	} {
+		for _, earlier := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, verified before %v", name, earlier), func(t *testing.T) {
+				w := newWorld(t)
+				w.Vote(town.Ballot, "A", 3)
+				w.Vote(town.Ballot, "B", 2)
+				if earlier {
+					w.verifies()
+				}
+				change(w)
+				w.finds()
+				if len(w.ends) != 1 || !strings.Contains(w.ends[0], "ballot main") {
+					t.Fatalf("ended for %q", w.ends)
+				}
+				if w.Row().State != "ending" {
+					t.Errorf("%+v", w.Row())
+				}
+				w.log.has(t, "level=ERROR", "ballot=main", "redis=", "ledger=")
+				// The next epoch is loaded from Postgres, and right.
+				w.OpenRedis()
+				w.ends = nil
+				w.verifies()
+			})
+		}
+	}
+}
+
+func TestDriftSaysWhatDiffers(t *testing.T) {
+	w := newWorld(t)
+	w.Vote(town.Ballot, "A", 3)
+	w.touch("A", 8)
+	w.finds()
+	w.log.has(t, "level=ERROR", "ballot=main", "candidate=A", "redis=11", "ledger=3")
+	if want := `counts in Redis drifted, of ballot main first: "A" has 11, the ledger says 3`; w.ends[0] != want {
+		t.Errorf("%q, want %q", w.ends[0], want)
+	}
+}
+
+// The base of an epoch is what it was loaded with; its own ledger begins after that.
+func TestFollowsTheEpochs(t *testing.T) {
+	w := newWorld(t)
+	w.Vote(town.Ballot, "A", 3)
+	w.verifies()
+	w.OpenRedis()
+	w.verifies()
+	w.Vote(town.Ballot, "A", 4)
+	w.verifies()
+	w.OpenPostgres()
+	w.verifies()
+	w.OpenRedis()
+	w.Vote(town.Ballot, "B", 1)
+	w.verifies()
+	if v := w.ballots[town.Ballot]; v.sums["A"] != 7 || v.sums["B"] != 1 {
+		t.Errorf("%v", v.sums)
+	}
+}
+
+// A ballot that is made in the middle of an epoch has no marker at first, and no base.
+func TestNewBallot(t *testing.T) {
+	w := newWorld(t)
+	w.Exec("INSERT INTO ballots (ballot, ticket_interval_ms) VALUES ('new', 1000)")
+	w.verifies()
+	if _, err := pgledger.NameBallots(t.Context(), w.Town.Pool, w.Town.Ledger().Epoch, []string{"new"}); err != nil {
+		t.Fatal(err)
+	}
+	err := w.Town.Redis.LoadNew(t.Context(), w.current(), redisledger.Ballot{Name: "new", State: "open", Rules: 1},
+		func(context.Context) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.verifies()
+	w.Vote("new", "A", 2)
+	w.verifies()
+}
+
+// Postgres disagrees with itself: people are told, as long as it lasts, and the epoch stays, since there is nothing better.
+func TestPostgresAgainstItself(t *testing.T) {
+	for _, mode := range []string{"redis", "pg"} {
+		t.Run(mode, func(t *testing.T) {
+			w := newWorld(t)
+			w.Vote(town.Ballot, "A", 3)
+			if mode == "pg" {
+				w.OpenPostgres()
+			}
+			w.verifies()
+			w.Exec("UPDATE user_votes SET votes = votes + 1 WHERE username = 'A'")
+			w.finds()
+			w.finds()
+			if len(w.ends) > 0 || !strings.Contains(w.Degraded(), "in 1 counts, of the ballots main") || w.metrics.selfDiffers.Load() != 1 {
+				t.Errorf("ended for %q, %q", w.ends, w.Degraded())
+			}
+			w.log.has(t, "level=ERROR", "ballot=main", "candidate=A", "count=4", "ledger=3")
+			if n := strings.Count(w.log.String(), "level=ERROR"); n != 1 {
+				t.Errorf("told %d times", n)
+			}
+			w.Exec("UPDATE user_votes SET votes = votes - 1 WHERE username = 'A'")
+			w.verifies()
+		})
+	}
+}
+
+// Redis and Postgres are both wrong: an epoch loaded now would be wrong as well.
+func TestNothingIsLoadedFromAWrongPostgres(t *testing.T) {
+	w := newWorld(t)
+	w.Vote(town.Ballot, "A", 3)
+	w.Exec("UPDATE user_votes SET votes = 5 WHERE username = 'A'")
+	w.touch("A", 1)
+	w.finds()
+	if len(w.ends) > 0 || w.Degraded() == "" {
+		t.Errorf("ended for %q, %q", w.ends, w.Degraded())
+	}
+	w.log.has(t, "level=ERROR", "candidate=A", "redis=4", "ledger=3")
+}
+
+func TestStoresAway(t *testing.T) {
+	w := newWorld(t)
+	w.Vote(town.Ballot, "A", 3)
+	w.Town.Topic.Away(true)
+	if _, err := w.compareAll(t.Context()); err == nil {
+		t.Error("Kafka is away, and all is verified")
+	}
+	// Postgres can be compared with itself all the same.
+	w.Exec("UPDATE user_votes SET votes = 5 WHERE username = 'A'")
+	if _, err := w.compareAll(t.Context()); err == nil || w.Degraded() == "" {
+		t.Errorf("%v, %q", err, w.Degraded())
+	}
+	if len(w.ends) > 0 {
+		t.Errorf("ended for %q", w.ends)
+	}
+}
+
+// One instance at a time; another takes over when it ends.
+func TestOneInstanceAtATime(t *testing.T) {
+	w := newWorld(t)
+	first, second := &turn{pool: w.Town.Pool}, &turn{pool: w.Town.Pool}
+	defer second.end()
+	wants := func(of *turn, want bool) {
+		t.Helper()
+		testenv.Eventually(t, 10*time.Second, func() error { // the server frees a lock a moment after its connection ends
+			mine, err := of.take(t.Context())
+			if err == nil && mine != want {
+				err = fmt.Errorf("my turn: %v", mine)
+			}
+			return err
+		})
+	}
+	wants(first, true)
+	wants(second, false)
+	wants(first, true)
+	first.end()
+	wants(second, true)
+	wants(first, false)
+	// The connection is lost: the turn as well.
+	if err := second.conn.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wants(first, true)
+	wants(second, false)
+	first.end()
+}
+
+func TestRunsByItself(t *testing.T) {
+	w := newWorld(t)
+	w.Vote(town.Ballot, "A", 3)
+	off := w.reconciler(0)
+	r := w.reconciler(20 * time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
+	var done sync.WaitGroup
+	for _, run := range []func(context.Context) error{off.Run, r.Run} {
+		done.Go(func() {
+			if err := run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	w.touch("A", 1)
+	testenv.Eventually(t, 10*time.Second, func() error {
+		if state := w.Row().State; state != "ending" {
+			return fmt.Errorf("the epoch is %s", state)
+		}
+		return nil
+	})
+	cancel()
+	done.Wait()
+}
