@@ -8,6 +8,8 @@ import (
 
 	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/v2"
+
+	"github.com/littlevote/littlevote/libs/faultpoint"
 )
 
 // layer is one source of settings: for each key what it says, and where, for errors ("--ticket-cap", "a.yaml:3").
@@ -64,8 +66,8 @@ func (l *Loader) environment(environ []string) (layer, error) {
 			continue
 		}
 		s := l.byVariable[name]
-		if s == nil && elsewhere.variables[name] {
-			continue // another service's: one environment may serve them all
+		if s == nil && (elsewhere.variables[name] || faultpoint.Variable(name)) {
+			continue // another service's, since one environment may serve them all, or no setting
 		}
 		if s == nil {
 			errs = append(errs, fmt.Errorf("%s: unknown variable; --help lists the settings", name))

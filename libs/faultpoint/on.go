@@ -18,6 +18,13 @@ const Enabled = true
 // exitCode is that of a process which a failpoint ended.
 const exitCode = 86
 
+// The variables.
+const (
+	failpointVariable = "LITTLEVOTE_FAILPOINT"
+	mutantVariable    = "LITTLEVOTE_MUTANT"
+	clockVariable     = "LITTLEVOTE_CLOCK_OFFSET"
+)
+
 type point struct {
 	sleep time.Duration // 0: exit
 	nth   int64         // at which time it acts; 0: each time
@@ -25,9 +32,9 @@ type point struct {
 }
 
 var (
-	points = readPoints(os.Getenv("LITTLEVOTE_FAILPOINT"))
-	mutant = readMutant(os.Getenv("LITTLEVOTE_MUTANT"))
-	offset = readOffset(os.Getenv("LITTLEVOTE_CLOCK_OFFSET"))
+	points = readPoints(os.Getenv(failpointVariable))
+	mutant = readMutant(os.Getenv(mutantVariable))
+	offset = readOffset(os.Getenv(clockVariable))
 )
 
 // Hit is a failpoint: a place at which a test may end or stop the process.
@@ -53,6 +60,11 @@ func Mutant(name string) bool { return mutant == name }
 // Now is the process's clock.
 func Now() time.Time { return time.Now().Add(offset) }
 
+// Variable says whether an environment variable is one of this package, and no setting.
+func Variable(name string) bool {
+	return name == failpointVariable || name == mutantVariable || name == clockVariable
+}
+
 func readPoints(text string) map[string]*point {
 	points := map[string]*point{}
 	for _, part := range strings.Split(text, ",") {
@@ -74,7 +86,7 @@ func readPoints(text string) map[string]*point {
 			err = fmt.Errorf("unknown action %q", what)
 		}
 		if err != nil {
-			fatal("LITTLEVOTE_FAILPOINT", part, err)
+			fatal(failpointVariable, part, err)
 		}
 		points[name] = p
 	}
@@ -83,7 +95,7 @@ func readPoints(text string) map[string]*point {
 
 func readMutant(name string) string {
 	if name != "" && !slices.ContainsFunc(Mutants, func(m Variant) bool { return m.Name == name }) {
-		fatal("LITTLEVOTE_MUTANT", name, fmt.Errorf("no such variant"))
+		fatal(mutantVariable, name, fmt.Errorf("no such variant"))
 	}
 	return name
 }
@@ -94,7 +106,7 @@ func readOffset(text string) time.Duration {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil {
-		fatal("LITTLEVOTE_CLOCK_OFFSET", text, err)
+		fatal(clockVariable, text, err)
 	}
 	return d
 }
