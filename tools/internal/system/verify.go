@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/littlevote/littlevote/libs/pgledger"
@@ -18,7 +19,7 @@ import (
 // told is how many violations a test prints: the first ones say what is wrong.
 const told = 10
 
-// Verify waits until the system is at rest and then holds the history against it, by the checker and by `littlevote recount`.
+// Verify waits until the system is at rest and then holds the history against it, by the checker and by `littlevote fsck`.
 // It returns what Postgres has.
 func (v *View) Verify(t scope.Scope, gateway *voter.Client, history *checker.History) checker.Ledger {
 	t.Helper()
@@ -35,7 +36,7 @@ func (v *View) Verify(t scope.Scope, gateway *voter.Client, history *checker.His
 		}
 		t.Errorf("%s", violation)
 	}
-	if err := v.Recount(t.Context()); err != nil {
+	if err := v.Fsck(t.Context()); err != nil {
 		t.Errorf("%v", err)
 	}
 	return ledger
@@ -77,11 +78,12 @@ func (v *View) Read(ctx context.Context, gateway *voter.Client) (checker.Ledger,
 	return ledger, nil
 }
 
-// Recount asks `littlevote fsck`.
-func (v *View) Recount(ctx context.Context) error {
+// Fsck asks `littlevote fsck`.
+func (v *View) Fsck(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(v.programs, "littlevote"), "fsck", "--postgres-url", v.Postgres, "--redis-url", v.Redis)
+	cmd := exec.CommandContext(ctx, filepath.Join(v.programs, "littlevote"), "fsck", "--postgres-url", v.Postgres, "--redis-url", v.Redis,
+		"--kafka-brokers", strings.Join(v.Stores.Kafka, ","), "--kafka-topic-prefix", v.TopicPrefix)
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("fsck: %w:\n%s", errors.Join(err, ctx.Err()), output)
 	}

@@ -33,6 +33,11 @@ func (r *Run) judge(result *results.Run, patience float64) {
 	}
 	result.Converged = converged
 	result.Acked, result.Unknown = r.Crowd.Acknowledged(), len(r.Crowd.History.Unresolved())
+	for _, a := range attempts {
+		if a.Outcome == checker.Unknown && !a.Keyed {
+			result.Unknown++
+		}
+	}
 	result.Refused = r.Crowd.History.Number(checker.None)
 	if err == nil && !r.Row.Mortal {
 		r.ledger, err = r.System.Read(r.Context(), r.System.Gateways[0])
@@ -49,7 +54,7 @@ func (r *Run) judge(result *results.Run, patience float64) {
 		r.Errorf("%v", err)
 	default:
 		r.violations(result, checker.Check(attempts, r.ledger))
-		if err := r.System.Recount(r.Context()); err != nil {
+		if err := r.System.Fsck(r.Context()); err != nil {
 			r.Errorf("%v", err)
 		}
 	}
