@@ -91,9 +91,9 @@ func TestAdmitIsIdempotentByBatchID(t *testing.T) {
 }
 
 func TestTicketsThatDoNotAdmit(t *testing.T) {
-	b := newBench(t, 10, 150*time.Millisecond)
+	b := newBench(t, 10, time.Second) // long enough to be seen on a busy machine
 	first := "ticket-1"
-	b.mint(10, 150*time.Millisecond)
+	b.mint(10, time.Second)
 	group := func(ticket string) redisledger.Code {
 		batch := newBatch(b, 1)
 		batch.Tickets[0] = ticket
