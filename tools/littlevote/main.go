@@ -18,6 +18,7 @@ import (
 	"github.com/littlevote/littlevote/tools/littlevote/internal/client"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/dlq"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/epochs"
+	"github.com/littlevote/littlevote/tools/littlevote/internal/offsets"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/ops"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/up"
 )
@@ -51,7 +52,7 @@ func run(ctx context.Context) int {
 	}
 	root.AddCommand(
 		up.Command(), client.TicketCommand(), client.VoteCommand(), client.ResultsCommand(),
-		ops.MigrateCommand(), ops.FsckCommand(), dlq.Command(), epochs.Command(), deps.Command(), versionCommand(),
+		ops.MigrateCommand(), ops.FsckCommand(), dlq.Command(), epochs.Command(), offsets.Command(), deps.Command(), versionCommand(),
 	)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	err := root.ExecuteContext(ctx)
