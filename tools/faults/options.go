@@ -102,6 +102,19 @@ func (o *options) progress() io.Writer {
 	return io.Discard
 }
 
+// repository is the root of the source.
+func repository(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "env", "GOWORK").Output()
+	if err != nil {
+		return "", fmt.Errorf("go env: %w", err)
+	}
+	work := string(bytes.TrimSpace(out))
+	if work == "" || work == "off" {
+		return "", errors.New("run it inside the repository, with its go.work")
+	}
+	return filepath.Dir(work), nil
+}
+
 // commit names the code that runs: the commit, and a mark of what is changed and not committed.
 func commit(ctx context.Context) string {
 	git := func(args ...string) string {

@@ -2,6 +2,5 @@ package main
 
 import "github.com/spf13/cobra"
 
-func ciCommand(*options) *cobra.Command      { return &cobra.Command{Use: "ci"} }
-func mutantsCommand(*options) *cobra.Command { return &cobra.Command{Use: "mutants"} }
-func soakCommand(*options) *cobra.Command    { return &cobra.Command{Use: "soak"} }
+func ciCommand(*options) *cobra.Command   { return &cobra.Command{Use: "ci"} }
+func soakCommand(*options) *cobra.Command { return &cobra.Command{Use: "soak"} }

@@ -26,24 +26,15 @@ func (r *Run) judge(result *results.Run, patience float64) {
 	if !r.Row.Mortal {
 		converged, err = r.settle(r.Context())
 	}
-	attempts, reads := r.Crowd.History.Attempts(), r.Crowd.History.Reads()
+	attempts, reads := r.count(result)
 	stopped := time.Now()
 	if len(attempts) > 0 {
 		stopped = attempts[len(attempts)-1].Answered
 	}
 	result.Converged = converged
-	result.Acked, result.Unknown = r.Crowd.Acknowledged(), len(r.Crowd.History.Unresolved())
-	for _, a := range attempts {
-		if a.Outcome == checker.Unknown && !a.Keyed {
-			result.Unknown++
-		}
-	}
-	result.Refused = r.Crowd.History.Number(checker.None)
 	if err == nil && !r.Row.Mortal {
 		r.ledger, err = r.System.Read(r.Context(), r.System.Gateways[0])
 	}
-	r.write("history.ndjson", attempts)
-	r.write("reads.ndjson", reads)
 	r.write("ledger.ndjson", r.ledger.Rows)
 	r.write("tallies.ndjson", r.ledger.Tallies)
 	r.write("tickets.ndjson", r.ledger.Tickets)
@@ -66,6 +57,22 @@ func (r *Run) judge(result *results.Run, patience float64) {
 	if n := r.Crowd.FailedReads(); n > 0 {
 		r.Note("%d of %d reads refused", n, n+int64(len(reads)))
 	}
+}
+
+// count writes down what the voters know, and counts it.
+func (r *Run) count(result *results.Run) ([]checker.Attempt, []checker.Read) {
+	r.judged = true
+	attempts, reads := r.Crowd.History.Attempts(), r.Crowd.History.Reads()
+	result.Acked, result.Refused = r.Crowd.Acknowledged(), r.Crowd.History.Number(checker.None)
+	result.Unknown = len(r.Crowd.History.Unresolved())
+	for _, a := range attempts {
+		if a.Outcome == checker.Unknown && !a.Keyed {
+			result.Unknown++
+		}
+	}
+	r.write("history.ndjson", attempts)
+	r.write("reads.ndjson", reads)
+	return attempts, reads
 }
 
 // readViolations leaves out that a count fell where the fault made it wrong, and it was put right.

@@ -51,6 +51,7 @@ type Run struct {
 	drifted   bool            // a count was wrong by intent, so it falls
 	ledger    checker.Ledger
 	slow      []string
+	judged    bool
 	note      string
 }
 

@@ -68,7 +68,12 @@ func (l *Lab) run(s *scope.Run, row Row, seed uint64, dir string, result *result
 		Scope: s, Row: row, Seed: seed, Random: rand.New(rand.NewPCG(seed, name)), Dir: dir, Shared: l.Shared, programs: l.Programs,
 		env: l.Env,
 	}
-	defer func() { result.Note = r.note }()
+	defer func() {
+		if r.Crowd != nil && !r.judged {
+			r.count(result)
+		}
+		result.Note = r.note
+	}()
 	r.start()
 	r.happen()
 	r.judge(result, l.Patience)
