@@ -1,0 +1,166 @@
+package pgledger_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/littlevote/littlevote/libs/pgledger"
+)
+
+// oracle is what a ballot's decisions must be, in memory and vote by vote.
+type oracle struct {
+	limit     int   // votes a voter
+	maxNames  int64 // of the open list
+	left      int64 // uses of the newest ticket
+	ticket    string
+	admission int64
+	tally     map[string]int64
+	keys      map[uuid.UUID]pgledger.CastVerdict // of keyed votes that count
+	hashes    map[uuid.UUID][16]byte
+	voters    map[string]map[uuid.UUID]bool
+}
+
+func (o *oracle) cast(b pgledger.CastBatch) []pgledger.CastVerdict {
+	out := make([]pgledger.CastVerdict, len(b.Votes))
+	for i, v := range b.Votes {
+		out[i] = o.decide(b.ID, v)
+	}
+	return out
+}
+
+func (o *oracle) decide(batch uuid.UUID, v pgledger.CastVote) pgledger.CastVerdict {
+	if before, known := o.keys[v.ID]; v.Keyed && known {
+		if o.hashes[v.ID] != v.BodyHash {
+			return pgledger.CastVerdict{Code: pgledger.CastReused}
+		}
+		return before
+	}
+	fresh := map[string]bool{}
+	for _, name := range v.Candidates {
+		if _, known := o.tally[name]; !known {
+			fresh[name] = true
+		}
+	}
+	switch {
+	case v.Retracts != uuid.Nil && !o.voters[v.Voter][v.Retracts]:
+		return pgledger.CastVerdict{Code: pgledger.CastNoVote}
+	case v.Retracts != uuid.Nil:
+	case o.ticket == "":
+		return pgledger.CastVerdict{Code: pgledger.CastExpired}
+	case v.Ticket != "" && v.Ticket != o.ticket:
+		return pgledger.CastVerdict{Code: pgledger.CastSuperseded}
+	case o.left == 0:
+		return pgledger.CastVerdict{Code: pgledger.CastExhausted}
+	case int64(len(o.tally)+len(fresh)) > o.maxNames:
+		return pgledger.CastVerdict{Code: pgledger.CastNames}
+	case len(o.voters[v.Voter]) >= o.limit:
+		return pgledger.CastVerdict{Code: pgledger.CastLimit}
+	}
+	return o.accept(batch, v)
+}
+
+func (o *oracle) accept(batch uuid.UUID, v pgledger.CastVote) pgledger.CastVerdict {
+	if o.voters[v.Voter] == nil {
+		o.voters[v.Voter] = map[uuid.UUID]bool{}
+	}
+	if v.Retracts != uuid.Nil {
+		delete(o.voters[v.Voter], v.Retracts)
+	} else {
+		o.left--
+		o.voters[v.Voter][v.ID] = true
+	}
+	o.admission++
+	verdict := pgledger.CastVerdict{Code: pgledger.CastOK, Admission: o.admission}
+	for i, name := range v.Candidates {
+		o.tally[name] += v.Counts[i]
+		verdict.Totals = append(verdict.Totals, o.tally[name])
+	}
+	if v.Keyed {
+		o.keys[v.ID] = pgledger.CastVerdict{Code: pgledger.CastSame, Batch: batch}
+		o.hashes[v.ID] = v.BodyHash
+	}
+	return verdict
+}
+
+// Any sequence of batches and tickets is decided as vote by vote, whatever stands together in a batch.
+func TestCastAsVoteByVote(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			r := rand.New(rand.NewPCG(seed, 7))
+			pool := newPgLedger(t)
+			run(t, pool, "UPDATE ballots SET votes_per_voter = 3 WHERE ballot = 'cast'")
+			o := &oracle{
+				limit: 3, maxNames: 6, tally: map[string]int64{}, keys: map[uuid.UUID]pgledger.CastVerdict{},
+				hashes: map[uuid.UUID][16]byte{}, voters: map[string]map[uuid.UUID]bool{},
+			}
+			var cast []pgledger.CastVote
+			for round := range 40 {
+				if round == 3 || r.IntN(6) == 0 {
+					run(t, pool, "UPDATE tickets SET created_at = created_at - interval '1 hour', expires_at = expires_at - interval '1 hour'")
+					o.left = 1 + r.Int64N(25)
+					o.ticket = mintTicket(t, pool, "cast", o.left).Value
+				}
+				b := randomCast(r, cast)
+				b.MaxNames = o.maxNames
+				cast = append(cast, b.Votes...)
+				if diff := cmp.Diff(o.cast(b), mustCast(t, pool, b).Verdicts); diff != "" {
+					t.Fatalf("verdicts (-want +got):\n%s", diff)
+				}
+			}
+			if diff := cmp.Diff(o.tally, votesOf(t, pool, "cast")); diff != "" {
+				t.Errorf("votes (-want +got):\n%s", diff)
+			}
+			expectRecount(t, pool)
+		})
+	}
+}
+
+// randomCast is a batch of votes or of retractions; some of its keys and votes have come before.
+func randomCast(r *rand.Rand, before []pgledger.CastVote) pgledger.CastBatch {
+	b := castBatch("cast")
+	keys := map[uuid.UUID]bool{}
+	retract := len(before) > 0 && r.IntN(3) == 0
+	for range 1 + r.IntN(10) {
+		v := vote("abcdefgh"[r.IntN(8):][:1])
+		if r.IntN(2) == 0 {
+			other := "abcdefgh"[r.IntN(8):][:1]
+			v.Candidates, v.Counts = append(v.Candidates, other), append(v.Counts, 1+r.Int64N(5))
+		}
+		v.Voter = fmt.Sprint("voter ", r.IntN(12))
+		if r.IntN(8) == 0 {
+			v.Ticket = "another"
+		}
+		if retract {
+			v = retraction(before[r.IntN(len(before))])
+		}
+		if r.IntN(2) == 0 {
+			v = keyed(v)
+		}
+		if again := keyedOf(before); !retract && len(again) > 0 && r.IntN(3) == 0 {
+			v = again[r.IntN(len(again))] // a retry, with or without the same body
+			v.BodyHash[15] += byte(r.IntN(2))
+			if keys[v.ID] {
+				continue
+			}
+		}
+		keys[v.ID] = true
+		b.Votes = append(b.Votes, v)
+	}
+	return b
+}
+
+func keyedOf(votes []pgledger.CastVote) []pgledger.CastVote {
+	var out []pgledger.CastVote
+	for _, v := range votes {
+		if v.Keyed && v.Retracts == uuid.Nil {
+			out = append(out, v)
+		}
+	}
+	return out
+}
