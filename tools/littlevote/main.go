@@ -15,6 +15,7 @@ import (
 
 	"github.com/littlevote/littlevote/libs/config"
 	"github.com/littlevote/littlevote/tools/internal/deps"
+	"github.com/littlevote/littlevote/tools/littlevote/internal/ballot"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/client"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/dlq"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/epochs"
@@ -51,7 +52,7 @@ func run(ctx context.Context) int {
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-		up.Command(), client.TicketCommand(), client.VoteCommand(), client.ResultsCommand(),
+		up.Command(), client.TicketCommand(), client.VoteCommand(), client.ResultsCommand(), ballot.Command(),
 		ops.MigrateCommand(), ops.FsckCommand(), dlq.Command(), epochs.Command(), offsets.Command(), deps.Command(), versionCommand(),
 	)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
