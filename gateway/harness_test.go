@@ -167,7 +167,12 @@ func tallyOf(read *queryv1.TallyRead) *queryv1.Tally {
 // listen starts the fakes and returns their address.
 func (s *services) listen(t testing.TB) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	return s.listenOn(t, "127.0.0.1:0")
+}
+
+func (s *services) listenOn(t testing.TB, address string) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +192,7 @@ func (s *services) config(t testing.TB) Config {
 	cfg.Listen = "127.0.0.1:0"
 	address := s.listen(t)
 	// Machines that run tests may be slow; and what a test sees of these it sets by itself.
-	cfg.Gateway.Votes.Patience, cfg.Gateway.DrainWait = 30*time.Second, 0
+	cfg.Gateway.Votes.Patience, cfg.Gateway.Votes.MaxWait, cfg.Gateway.Reads.MaxWait, cfg.Gateway.DrainWait = 30*time.Second, 30*time.Second, 30*time.Second, 0
 	cfg.Ticket.Target, cfg.Vote.Target, cfg.Query.Target = address, address, address
 	return cfg
 }

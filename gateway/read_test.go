@@ -191,6 +191,22 @@ func TestReadsSurviveADyingReplica(t *testing.T) {
 	}
 }
 
+// F21: reads wait for a service that is started anew, and for none longer than that takes.
+func TestReadsOverARestart(t *testing.T) {
+	behind := newServices(t)
+	cfg := behind.config(t)
+	address := unusedAddress(t)
+	cfg.Query.Target = address
+	gateway := start(t, cfg)
+	answers := make(chan answerJSON, 1)
+	go func() { answers <- gateway.ask(`{ getUserVotes(username: "A") { votes } }`, nil) }()
+	await(t, "the read is tried", func() bool { return gateway.tallies.Waiting() == 0 })
+	behind.listenOn(t, address)
+	if got := <-answers; got.Errors != nil {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestReadsWithoutAServiceAreUnavailable(t *testing.T) {
 	behind := newServices(t)
 	cfg := behind.config(t)

@@ -22,7 +22,7 @@ type Config struct {
 	MaxBatch int           // reads that one call answers
 	MaxQueue int           // reads that wait; more are refused as OVERLOADED
 	MaxWait  time.Duration // how long a read may have to wait, by the speed of the queue, before it is refused instead
-	Timeout  time.Duration // of one call, with a second try
+	Timeout  time.Duration // of one call, with its repetitions
 }
 
 const (
@@ -177,14 +177,38 @@ func refusal(err error) *answer.Refusal {
 	}
 }
 
-// twice repeats a call that a dying replica may have cut off: reads have no effect, so that is safe.
-func twice[R any](ctx context.Context, call func() (R, error)) (R, error) {
-	response, err := call()
-	if err == nil || ctx.Err() != nil || status.Code(err) != codes.Unavailable {
-		return response, err
+const (
+	// restart is how long a call is made again while no replica can be reached, or those that are end: long enough for one
+	// that is started anew.
+	restart = time.Second
+	// shortestPause and longestPause bound the wait between two tries.
+	shortestPause = 20 * time.Millisecond
+	longestPause  = 200 * time.Millisecond
+)
+
+// again repeats a call that got no word from a service: reads have no effect, so that is safe. The first time it does so
+// at once, since a replica that dies cuts off calls that another one can answer.
+func again[R any](ctx context.Context, call func() (R, error)) (R, error) {
+	began := time.Now()
+	for wait := time.Duration(0); ; wait = min(max(2*wait, shortestPause), longestPause) {
+		response, err := call()
+		if err == nil || status.Code(err) != codes.Unavailable || time.Since(began)+wait > restart {
+			return response, err
+		}
+		if _, said := service.Detail(err); said || !pause(ctx, wait) {
+			return response, err
+		}
 	}
-	if _, said := service.Detail(err); said {
-		return response, err
+}
+
+// pause waits; false if ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
 	}
-	return call()
 }

@@ -26,7 +26,7 @@ func (s *Statuses) Status(ctx context.Context, ballot, id string) (*model.VoteSt
 	var response *votev1.GetVoteStatusResponse
 	var err error
 	refused := s.calls.do(ctx, func(ctx context.Context) {
-		response, err = twice(ctx, func() (*votev1.GetVoteStatusResponse, error) {
+		response, err = again(ctx, func() (*votev1.GetVoteStatusResponse, error) {
 			return s.client.GetVoteStatus(ctx, &votev1.GetVoteStatusRequest{Ballot: ballot, VoteId: id})
 		})
 	})

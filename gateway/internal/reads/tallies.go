@@ -161,7 +161,7 @@ func (t *Tallies) notOlder(ctx context.Context, key tallyKey, atLeast string) ([
 }
 
 func (t *Tallies) send(ctx context.Context, request *queryv1.GetTalliesRequest) ([]*queryv1.Tally, error) {
-	response, err := twice(ctx, func() (*queryv1.GetTalliesResponse, error) { return t.client.GetTallies(ctx, request) })
+	response, err := again(ctx, func() (*queryv1.GetTalliesResponse, error) { return t.client.GetTallies(ctx, request) })
 	if err == nil && len(response.GetTallies()) != len(request.GetReads()) {
 		return nil, errors.New("wrong number of tallies")
 	}

@@ -64,7 +64,7 @@ func (t *Tickets) fetch(ctx context.Context, ballots []string, answerTo func(i i
 }
 
 func (t *Tickets) one(ctx context.Context, ballot string) (*model.Ticket, error) {
-	response, err := twice(ctx, func() (*ticketv1.GetTicketResponse, error) {
+	response, err := again(ctx, func() (*ticketv1.GetTicketResponse, error) {
 		return t.client.GetTicket(ctx, &ticketv1.GetTicketRequest{Ballot: ballot})
 	})
 	if err != nil {

@@ -49,7 +49,7 @@ func (o *observed) Refused()     { o.refused.Add(1) }
 
 func config() Config {
 	return Config{
-		InFlight: 2, MaxBatch: 100, MaxQueue: 20_000, MaxWait: time.Second, Timeout: 5 * time.Second, Patience: 500 * time.Millisecond,
+		InFlight: 2, MaxBatch: 20, MaxQueue: 20_000, MaxWait: time.Second, Timeout: 5 * time.Second, Patience: 500 * time.Millisecond,
 		TicketWait: 2 * time.Second, Retries: 5000,
 	}
 }

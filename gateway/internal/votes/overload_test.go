@@ -12,13 +12,13 @@ import (
 	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
 )
 
-// slow decides 100 votes in 20 ms, so two calls at once decide 10,000 a second.
+// slow decides 20 votes in 20 ms, so two calls at once decide 2,000 a second.
 func slow(_ context.Context, _ int64, votes []*votev1.Vote) ([]*votev1.Verdict, error) {
 	time.Sleep(20 * time.Millisecond)
 	return all(votes, counts), nil
 }
 
-const capacity = 10_000
+const capacity = 2000
 
 // outcome is what became of votes that came at a constant rate.
 type outcome struct {
@@ -142,7 +142,7 @@ func TestAVoteServiceThatHangs(t *testing.T) {
 		}
 		hangs.Store(false)
 		wait.Wait()
-		if codes[statusv1.Code_CODE_OUTCOME_UNKNOWN] == 0 || codes[statusv1.Code_CODE_OVERLOADED] == 0 || longest > 1500 {
+		if codes[statusv1.Code_CODE_OUTCOME_UNKNOWN] == 0 || codes[statusv1.Code_CODE_OVERLOADED] == 0 || longest > 500 {
 			t.Errorf("%v, at most %d waited", codes, longest)
 		}
 		time.Sleep(2 * time.Second)

@@ -40,7 +40,7 @@ const (
 	shortestWait = 20 * time.Millisecond
 	longestWait  = 250 * time.Millisecond
 	// tooOld is how many times MaxWait a vote may have waited: its queue has stood still, and it is refused unsent.
-	tooOld = 3
+	tooOld = 5
 )
 
 // Voter gathers votes into calls. It is safe for concurrent use.
