@@ -23,8 +23,8 @@ const roundRobin = `{"loadBalancingConfig":[{"round_robin":{}}]}`
 
 // Dial makes a client for the replicas of a service. The target is "host:port" (all addresses that DNS has), several of them with
 // commas between, or any target of gRPC. Connections are made on the first call, so a replica may come later. Calls go round
-// robin, get DefaultDeadline if they have none, fail at once while no replica is there, and are not retried: only the caller
-// knows what may be sent twice.
+// robin, get DefaultDeadline if they have none, take a little less time than the caller has, fail at once while no replica is
+// there, and are not retried: only the caller knows what may be sent twice.
 func Dial(target string, files config.TLS, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	secure, err := clientTLS(files)
 	if err != nil {
@@ -62,15 +62,21 @@ func Dial(target string, files config.TLS, opts ...grpc.DialOption) (*grpc.Clien
 	return conn, nil
 }
 
-// withDeadline gives a call without a deadline the default one.
+// mostShaved is how much of the caller's time a call leaves, at most, for the way back and for what the caller does then.
+const mostShaved = 10 * time.Millisecond
+
+// withDeadline gives a call without a deadline the default one, and any other call a little less than is left: so the last
+// one of a chain gives up first, and each of the others can still say why.
 func withDeadline(
 	ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption,
 ) error {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, DefaultDeadline)
-		defer cancel()
+	bound := time.Now().Add(DefaultDeadline)
+	if deadline, ok := ctx.Deadline(); ok {
+		left := time.Until(deadline)
+		bound = deadline.Add(-min(mostShaved, max(left, 0)/20))
 	}
+	ctx, cancel := context.WithDeadline(ctx, bound)
+	defer cancel()
 	return invoke(ctx, method, req, reply, conn, opts...)
 }
 

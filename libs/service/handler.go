@@ -26,12 +26,13 @@ const (
 	MaxDeadline = 30 * time.Second
 )
 
-// HandlerOptions are the options of every Connect handler: messages up to 4 MiB, a deadline for every unary call, and errors
+// HandlerOptions are the options of every Connect handler: messages up to 4 MiB, a deadline for every unary call that is not over
+// when the call begins, and errors
 // that nobody meant for the client, panics too, logged and shown as "internal". Meant for the client is a *connect.Error with a
 // code other than Unknown, Internal and DataLoss, as Error makes it; what other calls returned is not, not even a gRPC status.
 func HandlerOptions(log *slog.Logger) []connect.HandlerOption {
 	return []connect.HandlerOption{
-		connect.WithReadMaxBytes(readLimit),
+		readLimits(),
 		connect.WithCompressMinBytes(compressFrom),
 		// In this order the redactor sees what became of a panic.
 		connect.WithInterceptors(deadliner{}, redactor{log: log}),
@@ -52,6 +53,12 @@ func (deadliner) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 		}
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
+		// Work that nobody waits for is not begun. So whoever sees this detail knows that nothing has happened.
+		if err := ctx.Err(); err != nil {
+			return nil, Error(connect.CodeDeadlineExceeded, &statusv1.ErrorDetail{
+				Code: statusv1.Code_CODE_UNAVAILABLE, Outcome: statusv1.Outcome_OUTCOME_NONE, Retryable: true,
+			}, "the deadline was over before the work began")
+		}
 		return next(ctx, req)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"connectrpc.com/connect"
 	"connectrpc.com/grpchealth"
 	"connectrpc.com/grpcreflect"
 
@@ -47,13 +46,13 @@ func rpcMux(draining context.Context, health *Health, mounts []Mount) http.Handl
 	names := make(map[string]bool, len(mounts))
 	reflected := []string{grpchealth.HealthV1ServiceName}
 	for _, mount := range mounts {
-		mux.Handle(mount.Path, limitTime(arriveTime, callTime, mount.Handler))
+		mux.Handle(mount.Path, limitTime(arriveTime, callTime, limitBody(mount.Handler)))
 		names[mount.Name] = true
 		reflected = append(reflected, mount.Name)
 	}
-	limit := connect.WithReadMaxBytes(readLimit)
+	limit := readLimits()
 	path, handler := grpchealth.NewHandler(grpcHealth{health: health, names: names}, limit)
-	mux.Handle(path, limitTime(arriveTime, callTime, handler))
+	mux.Handle(path, limitTime(arriveTime, callTime, limitBody(handler)))
 	reflector := grpcreflect.NewStaticReflector(reflected...)
 	path, handler = grpcreflect.NewHandlerV1(reflector, limit)
 	mux.Handle(path, endWith(draining, handler))
