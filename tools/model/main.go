@@ -10,7 +10,11 @@ import (
 
 	"github.com/littlevote/littlevote/tools/model/internal/explore"
 	"github.com/littlevote/littlevote/tools/model/internal/protocol"
+	"github.com/littlevote/littlevote/tools/model/internal/window"
 )
+
+// windowName: the model of package window has one scenario, named like the package.
+const windowName = "window"
 
 func main() {
 	if err := run(os.Args[1:], os.Stdout); err != nil {
@@ -34,13 +38,21 @@ func run(args []string, out io.Writer) error {
 		printList(out)
 		return nil
 	}
-	var rules []protocol.Rule
+	var (
+		rules       []protocol.Rule
+		windowRules []window.Rule
+	)
 	for _, name := range strings.FieldsFunc(*without, func(r rune) bool { return r == ',' }) {
 		r, ok := protocol.ByName(name)
-		if !ok {
+		w, inWindow := window.ByName(name)
+		switch {
+		case ok:
+			rules = append(rules, r)
+		case inWindow:
+			windowRules = append(windowRules, w)
+		default:
 			return fmt.Errorf("no rule %q", name)
 		}
-		rules = append(rules, r)
 	}
 	found, broken := false, 0
 	for _, s := range protocol.Scenarios {
@@ -48,7 +60,13 @@ func run(args []string, out io.Writer) error {
 			continue
 		}
 		found = true
-		if !explored(out, s, rules, *maxStates) {
+		if !explored(out, s.Name, protocol.New(s, rules...), *maxStates) {
+			broken++
+		}
+	}
+	if *scenario == "" || *scenario == windowName {
+		found = true
+		if !explored(out, windowName, window.New(windowRules...), *maxStates) {
 			broken++
 		}
 	}
@@ -62,9 +80,9 @@ func run(args []string, out io.Writer) error {
 }
 
 // explored runs one scenario and tells the result; false if a promise is broken.
-func explored(out io.Writer, s protocol.Scenario, rules []protocol.Rule, maxStates int) bool {
+func explored[S, L comparable](out io.Writer, name string, m explore.Model[S, L], maxStates int) bool {
 	start := time.Now()
-	r := explore.Run(protocol.New(s, rules...), maxStates)
+	r := explore.Run(m, maxStates)
 	end := "to the end"
 	if !r.Complete {
 		end = "cut short"
@@ -73,13 +91,13 @@ func explored(out io.Writer, s protocol.Scenario, rules []protocol.Rule, maxStat
 		end = "BROKEN"
 	}
 	fmt.Fprintf(out, "%-14s %9d states, depth %3d, %7d at rest, %6.1f s, %s\n",
-		s.Name, r.States, r.Depth, r.Rests, time.Since(start).Seconds(), end)
+		name, r.States, r.Depth, r.Rests, time.Since(start).Seconds(), end)
 	if r.Broken == "" {
 		return true
 	}
 	fmt.Fprintf(out, "\n  %s, after\n\n", r.Broken)
 	for i, step := range r.Trace {
-		fmt.Fprintf(out, "  %3d. %s\n", i+1, step)
+		fmt.Fprintf(out, "  %3d. %v\n", i+1, step)
 	}
 	fmt.Fprintln(out)
 	return false
@@ -90,8 +108,12 @@ func printList(out io.Writer) {
 	for _, s := range protocol.Scenarios {
 		fmt.Fprintf(out, "  %-14s %s\n", s.Name, s.What)
 	}
+	fmt.Fprintf(out, "  %-14s %s\n", windowName, "the life of a key in time: how long it is remembered, when it looks young, how far Postgres is behind")
 	fmt.Fprintln(out, "\nRules that can be taken away:")
 	for _, r := range protocol.Rules {
+		fmt.Fprintf(out, "  %-28s %-4s %s\n", r.Name, r.Hole, r.What)
+	}
+	for _, r := range window.Rules {
 		fmt.Fprintf(out, "  %-28s %-4s %s\n", r.Name, r.Hole, r.What)
 	}
 }

@@ -54,7 +54,7 @@ func (m *Model) finish(s *State, i int, out emit) {
 	k := &nd.names[c.name]
 	there := k.marker && !k.sealed && k.epoch == c.from.epoch+1
 	same := nd.master && k.replid == nd.replid || m.without[finishUnchecked]
-	if !m.without[loadUnfinished] && !(there && same) {
+	if !m.without[loadUnfinished] && (!there || !same) {
 		m.failLoad(s, i, out)
 		return
 	}

@@ -85,7 +85,7 @@ var Rules = [numRules]About{
 	deadLetterOurs:           {"dead-letter-ours", "H25", "a record of ours that cannot be applied goes to the dead letters", "persister"},
 	noCap:                    {"no-cap", "G4", "a ticket has no last use", "cap"},
 	noVoterLimit:             {"no-voter-limit", "G7", "a voter may vote any number of times", "voters"},
-	lookUpOfAnyEpoch:         {"look-up-of-any-epoch", "G2", "what was looked up in one epoch holds in the next", "look-up"},
+	lookUpOfAnyEpoch:         {"look-up-of-any-epoch", "H28", "what was looked up in one epoch holds in the next", "look-up"},
 	lookUpNever:              {"look-up-never", "G2", "a key from before the load is taken for new", "redis-loss"},
 	certifyUnclosed:          {"certify-unclosed", "G1", "a ballot is certified while its marker is open", "certify"},
 	stopSaidFirst:            {"stop-said-first", "H6", "a participant says that it stopped before it stops", "split-brain"},
@@ -94,7 +94,7 @@ var Rules = [numRules]About{
 	finishUnchecked:          {"finish-unchecked", "H11", "the end of a load does not compare the replication id: a second lock, since every script compares it", ""},
 	forgetsAtOnce:            {"forgets-at-once", "G8", "a loader whose switch got no answer deletes what it has loaded", "load"},
 	barrierByNewNode:         {"barrier-by-new-node", "H12", "the barrier is passed because another node says that it is not the ledger", "split-brain"},
-	markerUnconfirmed:        {"marker-unconfirmed", "G1", "whoever makes a ballot does not look, between making its marker and finishing it, whether the epoch is still on", "new-ballot"},
+	markerUnconfirmed:        {"marker-unconfirmed", "H29", "whoever makes a ballot does not look, between making its marker and finishing it, whether the epoch is still on", "new-ballot"},
 	reconcileNever:           {"reconcile-never", "G11", "nobody compares", "reconcile"},
 }
 

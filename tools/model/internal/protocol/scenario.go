@@ -103,14 +103,10 @@ func (m *Model) Init() State {
 	return s
 }
 
-// may spends a fault; false if none is left.
-func (s *State) may(f Fault) bool {
-	if s.left[f] == 0 || s.faults == 0 {
-		return false
-	}
+// may spends a fault that may still happen.
+func (s *State) may(f Fault) {
 	s.left[f]--
 	s.faults--
-	return true
 }
 
 // still says whether a fault may happen, without spending it.
