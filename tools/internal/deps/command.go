@@ -18,6 +18,9 @@ func Command() *cobra.Command {
 		Short: "Run the real servers that Little Vote depends on, on loopback",
 		Long: `Run Redis, Apache Kafka, Postgres with a streaming replica, and etcd on loopback, for tests, benchmarks and
 development without containers. They outlive the command; "deps down" stops them and keeps their data.`,
+		Example: `  The test suites on a Redis Cluster (--redis-sentinel: on the master that Sentinels name):
+  eval "$(littlevote deps up --only=redis --redis-cluster --env)"
+  go test ./libs/redisledger/... ./libs/epoch/... ./services/vote-service/...`,
 		Args: cobra.NoArgs,
 	}
 	cmd.PersistentFlags().StringVar(&dir, "dir", defaultDir, "where the servers' data is")

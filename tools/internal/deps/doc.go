@@ -7,6 +7,12 @@
 // the process from a later one with the same id. A server that was killed is started again by the next Up, on its data
 // and its ports. One Up or Down works on a directory at a time.
 //
+// In the place of the single Redis there may be a Redis Cluster of three masters and three replicas (redis-cluster), or a
+// Redis with a replica and three Sentinels (redis-sentinel). The same suites run against each kind:
+//
+//	eval "$(littlevote deps up --only=redis --redis-cluster --env)"
+//	go test ./libs/redisledger/... ./libs/epoch/... ./services/vote-service/...
+//
 //	<dir>/state.json
 //	<dir>/<server>/            its data
 //	<dir>/<server>/server.log  what it said, and server.log.1 of the run before
