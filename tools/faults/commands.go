@@ -128,6 +128,9 @@ func (o *options) tell(run results.Run) error {
 		return json.NewEncoder(o.stdout).Encode(run)
 	}
 	repeat := fmt.Sprintf("go run ./tools/faults run %s --seed %d", run.Fault, run.Seed)
+	if run.Fault == rows.SoakName {
+		repeat = fmt.Sprintf("go run ./tools/faults soak --seed %d", run.Seed)
+	}
 	if _, err := fmt.Fprintf(o.stdout, "%s  %s\n", run, repeat); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/littlevote/littlevote/libs/pgledger"
@@ -20,6 +21,27 @@ func epochRows() []Row {
 		{
 			Name: "X7", Kind: Change, Title: "Redis is held for a planned move, moved, and released", Silence: degraded, Back: degraded,
 			Sees: "votes go on in Postgres, slower", Happen: plannedMove,
+		},
+		{
+			Name: "X9", Kind: Flush, Title: "Redis is emptied while the persisters are frozen", Back: 2 * back,
+			Sees: "refusals until the persisters have caught up", Happen: flushWithLag,
+		},
+		{
+			Name: "X10", Kind: Kill, Title: "Redis comes back, and loading it takes 2 s", Back: 2 * back,
+			Sees: "votes go on in Postgres, but for the time of the load",
+			Prepare: func(r *Run) {
+				for _, s := range []string{"vote-service-0", "vote-service-1"} {
+					r.SetEnv(s, "LITTLEVOTE_FAILPOINT=epoch.loading=sleep:2s")
+				}
+			},
+			Happen: func(r *Run) {
+				r.Redis.Kill()
+				r.awaitEpoch("epoch in Postgres", func(e pgledger.Epoch) bool { return e.Mode == "pg" })
+				r.Redis.Forget(r)
+				r.Redis.Start(r)
+				r.AwaitMore(warm)
+				r.awaitEpoch("epoch in Redis", func(e pgledger.Epoch) bool { return e.Mode == "redis" })
+			},
 		},
 	}
 }
@@ -78,6 +100,21 @@ func plannedMove(r *Run) {
 	r.operate("release")
 	r.Healed()
 	r.awaitEpoch("epoch in Redis", func(e pgledger.Epoch) bool { return e.Mode == "redis" })
+}
+
+// flushWithLag lets the log hold votes that Postgres does not.
+func flushWithLag(r *Run) {
+	for _, s := range r.System.Services(system.Persister) {
+		r.signal(s, syscall.SIGSTOP)
+		r.Cleanup(func() { _ = s.Signal(syscall.SIGCONT) })
+	}
+	r.AwaitMore(warm)
+	r.Strike()
+	r.Redis.Do(r, "FLUSHALL")
+	r.Hold(r.Between(2*time.Second, 4*time.Second))
+	for _, s := range r.System.Services(system.Persister) {
+		r.signal(s, syscall.SIGCONT)
+	}
 }
 
 // failpointRows kill a process at every place of the protocol at which a kill could matter.

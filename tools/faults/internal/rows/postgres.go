@@ -1,6 +1,7 @@
 package rows
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -87,19 +88,19 @@ func (r *Run) none(when string, from, to time.Time) {
 
 func replicaBehind(r *Run) {
 	replica := r.Shared.Address(r, deps.PostgresReplica)
-	pause := func(statement string) {
-		if err := servers.Execute(r.Context(), replica, statement); err != nil {
+	tell := func(statement string) {
+		if err := servers.Execute(context.WithoutCancel(r.Context()), replica, statement); err != nil {
 			r.Fatal(err)
 		}
 	}
-	pause("SELECT pg_wal_replay_pause()")
-	r.Cleanup(func() { pause("SELECT pg_wal_replay_resume()") })
+	tell("SELECT pg_wal_replay_pause()")
+	r.Cleanup(func() { tell("SELECT pg_wal_replay_resume()") })
 	r.AwaitMore(warm)
 	r.Strike()
 	r.Redis.Freeze(r)
 	r.Hold(r.Between(500*time.Millisecond, 6*time.Second))
 	r.Redis.Thaw(r)
-	pause("SELECT pg_wal_replay_resume()")
+	tell("SELECT pg_wal_replay_resume()")
 }
 
 // killedMigrations makes the schema by a migration that is killed after a moment, each time a longer one.

@@ -13,9 +13,6 @@ import (
 )
 
 func redisRows() []Row {
-	replicated := func() map[system.Kind][]string {
-		return map[system.Kind][]string{system.Vote: {"--redis-replicated"}, system.Query: {"--redis-replicated"}}
-	}
 	return []Row{
 		{
 			Name: "F6", Kind: Kill, Title: "kill -9 of Redis, back on its file within 2 s",

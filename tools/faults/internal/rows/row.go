@@ -30,12 +30,16 @@ type Row struct {
 	Title string
 	Sees  string // what a voter may see of it
 
-	Servers  []string // shared ones beside Kafka and Postgres
-	Replicas int      // of each service; 0 means two
-	Proxied  bool     // the services reach Redis, Kafka and Postgres by way of proxies
-	Flags    map[system.Kind][]string
-	Prepare  func(*Run) // before the services start; it may set what they need
-	Happen   func(*Run) // the fault, from its beginning to its end; it says when it heals
+	Servers []string // shared ones beside Kafka and Postgres
+	// Instead names shared servers that take the place of others.
+	Instead map[string]string
+	// Synchronous makes Postgres wait for its replica.
+	Synchronous bool
+	Replicas    int  // of each service; 0 means two
+	Proxied     bool // the services reach Redis, Kafka and Postgres by way of proxies
+	Flags       map[system.Kind][]string
+	Prepare     func(*Run) // before the services start; it may set what they need
+	Happen      func(*Run) // the fault, from its beginning to its end; it says when it heals
 
 	// Silence is the longest time without an acknowledged vote while the fault goes on; 0: votes may cease.
 	Silence time.Duration
@@ -69,13 +73,23 @@ func (r Row) back() time.Duration {
 	return r.Back
 }
 
-func (r Row) servers() []string { return append([]string{deps.Kafka, deps.Postgres}, r.Servers...) }
+func (r Row) servers() []string {
+	return append([]string{r.server(deps.Kafka), r.server(deps.Postgres)}, r.Servers...)
+}
+
+// server is the name under which a server runs for this row.
+func (r Row) server(name string) string {
+	if other := r.Instead[name]; other != "" {
+		return other
+	}
+	return name
+}
 
 // All are all rows, in the order in which they are listed.
 func All() []Row {
 	var all []Row
 	for _, some := range [][]Row{
-		voteServiceRows(), persisterRows(), redisRows(), kafkaRows(), postgresRows(), wholeRows(), epochRows(), failpointRows(),
+		voteServiceRows(), persisterRows(), redisRows(), kafkaRows(), postgresRows(), wholeRows(), epochRows(), topologyRows(), failpointRows(),
 	} {
 		all = append(all, some...)
 	}

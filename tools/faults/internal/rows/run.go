@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/littlevote/littlevote/tools/faults/internal/load"
@@ -120,7 +121,7 @@ func (r *Run) SetEnv(service string, pair string) {
 
 // start starts the servers, the proxies and the system.
 func (r *Run) start() {
-	r.Shared.Ensure(r, r.Row.servers()...)
+	r.ensureAll()
 	r.ToKafka = r.Shared.Proxied(r)
 	logs := r.Dir + "/logs"
 	if err := os.MkdirAll(logs, 0o755); err != nil {
@@ -128,7 +129,7 @@ func (r *Run) start() {
 	}
 	r.Redis = servers.StartRedis(r, logs, "redis")
 	direct := system.Stores{
-		Redis: r.Redis.URL(), Kafka: []string{r.Shared.Address(r, deps.Kafka)}, TopicPrefix: fmt.Sprintf("f%x-", r.Random.Uint64()),
+		Redis: r.Redis.URL(), Kafka: strings.Split(r.Shared.Address(r, r.Row.server(deps.Kafka)), ","), TopicPrefix: fmt.Sprintf("f%x-", r.Random.Uint64()),
 		Postgres: servers.Database(r, r.Shared.Address(r, deps.Postgres)),
 	}
 	r.Config = system.Config{

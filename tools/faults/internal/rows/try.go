@@ -25,6 +25,7 @@ type Lab struct {
 	Patience float64           // stretches the limits on time, for a machine that does much else
 	Env      map[string]string // of every service, such as a mutant
 	Keep     bool              // keep the evidence of every run
+	timeout  time.Duration     // of a run; 0 takes the default
 }
 
 // Try runs a row once.
@@ -40,7 +41,7 @@ func (l *Lab) Try(ctx context.Context, row Row, seed uint64) (results.Run, error
 		return result, err
 	}
 	defer log.Close()
-	limited, cancel := context.WithTimeout(ctx, runTimeout)
+	limited, cancel := context.WithTimeout(ctx, max(l.timeout, runTimeout))
 	defer cancel()
 	problems := scope.Start(limited, log, func(s *scope.Run) { l.run(s, row, seed, dir, &result) })
 	result.Took = time.Since(began)

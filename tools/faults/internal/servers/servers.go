@@ -25,6 +25,7 @@ type Shared struct {
 	cache    string
 	progress io.Writer
 	proxyAt  string
+	promoted bool // Postgres is not as the next run wants it
 }
 
 // NewShared prepares the servers whose data stands in dir; each starts when a run needs it, and all stop with the scope.
@@ -45,16 +46,56 @@ func NewShared(t scope.Scope, dir, cache string, progress io.Writer) *Shared {
 	return s
 }
 
-// Ensure starts the servers unless they run, and heals the way to Kafka.
+// Ensure starts the servers unless they run.
 func (s *Shared) Ensure(t scope.Scope, names ...string) {
 	t.Helper()
 	s.thaw()
+	if s.promoted {
+		// The first one is the primary again, and waits for nobody; the replica is made anew.
+		s.up(t, false, deps.PostgresReplica)
+		s.promoted = false
+	}
+	s.up(t, false, names...)
+}
+
+// EnsureSynchronous starts them, and makes Postgres wait for its replica, until the next run.
+func (s *Shared) EnsureSynchronous(t scope.Scope, names ...string) {
+	t.Helper()
+	s.Ensure(t, names...)
+	s.promoted = true
+	s.up(t, true, deps.PostgresReplica)
+}
+
+func (s *Shared) up(t scope.Scope, synchronous bool, names ...string) {
+	t.Helper()
 	_, err := deps.Up(t.Context(), s.dir, deps.Options{
-		Only: names, Install: true, CacheDir: s.cache, Progress: s.progress, KafkaProxy: s.proxyAt,
+		Only: names, Install: true, CacheDir: s.cache, Progress: s.progress, KafkaProxy: s.proxyAt, Synchronous: synchronous,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Promote makes the replica of Postgres the primary.
+func (s *Shared) Promote(t scope.Scope) {
+	t.Helper()
+	if err := deps.Promote(t.Context(), s.dir); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// BothPostgres is the URL of a database that names the primary and the replica.
+func (s *Shared) BothPostgres(t scope.Scope, database string) string {
+	t.Helper()
+	both, err := deps.FailoverURL(deps.Addresses{s.find(t, deps.Postgres), s.find(t, deps.PostgresReplica)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return WithDatabase(t, both, strings.TrimPrefix(u.Path, "/"))
 }
 
 // Proxied is a proxy before the broker for as long as the scope goes on.
@@ -72,6 +113,22 @@ func (s *Shared) Proxied(t scope.Scope) *Proxy {
 func (s *Shared) Address(t scope.Scope, name string) string {
 	t.Helper()
 	return s.find(t, name).Value
+}
+
+// KillAt ends the server at an address.
+func (s *Shared) KillAt(t scope.Scope, address string) {
+	t.Helper()
+	all, err := deps.Status(s.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range all {
+		if HostOf(one.Value) == address {
+			s.Kill(t, one.Name)
+			return
+		}
+	}
+	t.Fatalf("no server is at %s", address)
 }
 
 func (s *Shared) find(t scope.Scope, name string) deps.Address {
