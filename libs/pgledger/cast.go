@@ -22,6 +22,7 @@ const (
 	CastSuperseded CastCode = "superseded"
 	CastExhausted  CastCode = "exhausted"
 	CastClosed     CastCode = "closed"
+	CastAhead      CastCode = "ahead"  // the key is a UUIDv7 of a time that has not come yet
 	CastReused     CastCode = "reused" // the key came before, with another body
 	CastSame       CastCode = "same"   // the key came before, and its batch counts
 	CastNames      CastCode = "names"  // the open list has no room for the vote's new names
@@ -30,6 +31,10 @@ const (
 	// CastForgotten: the batch was decided before and this vote refused; nobody knows any more why.
 	CastForgotten CastCode = "forgotten"
 )
+
+// keyAhead is how far ahead of the clock a key may be. Redis takes keys for young that were made a minute at most before
+// its epoch, or after; half of that is left for the difference of the clocks.
+const keyAhead = 30 * time.Second
 
 // CastVote is a vote or, with Retracts, a retraction.
 type CastVote struct {

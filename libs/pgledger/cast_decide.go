@@ -1,6 +1,7 @@
 package pgledger
 
 import (
+	"encoding/binary"
 	"slices"
 	"time"
 
@@ -45,7 +46,16 @@ func (c *cast) byKey(v *CastVote) CastVerdict {
 	}
 }
 
+// ahead says that a key tells a time that has not come yet: when it has, Redis would take the key for new.
+func (c *cast) ahead(v *CastVote) bool {
+	made := time.UnixMilli(int64(binary.BigEndian.Uint64(v.ID[:8]) >> 16))
+	return v.Keyed && v.ID.Version() == 7 && made.Sub(c.held.clock) >= keyAhead
+}
+
 func (c *cast) judge(v *CastVote) CastCode {
+	if c.ahead(v) {
+		return CastAhead
+	}
 	if !c.held.open() {
 		return CastClosed
 	}

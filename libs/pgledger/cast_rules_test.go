@@ -218,3 +218,20 @@ func TestCastReadsTheClockLast(t *testing.T) {
 		t.Errorf("decided by the clock at %v, and waited until %v", result.At, released)
 	}
 }
+
+// H30: a key of a time that is still to come would look young to Redis when that has come.
+func TestCastRefusesKeysFromAhead(t *testing.T) {
+	t.Parallel()
+	pool := newPgLedger(t)
+	mintTicket(t, pool, "main", 2)
+	ahead := func(by time.Duration) pgledger.CastVote {
+		v := keyed(vote("A"))
+		v.ID = uuid.Must(uuid.NewV7())
+		ms := time.Now().Add(by).UnixMilli()
+		for i := range 6 {
+			v.ID[i] = byte(ms >> (8 * (5 - i)))
+		}
+		return v
+	}
+	expectCodes(t, mustCast(t, pool, castBatch("main", ahead(2*time.Minute), ahead(5*time.Second))), pgledger.CastAhead, pgledger.CastOK)
+}

@@ -70,6 +70,12 @@ func TestKeysThatAreNotYoungMustBeLookedUp(t *testing.T) {
 			t.Errorf("%s: %s, want %s", c.name, got[0], c.want)
 		}
 	}
+	// H30: its time will come when Redis has forgotten it.
+	future := keyed(uuidV7At(now.Add(10*time.Minute)), "x")
+	future.LookedUp = true
+	if got := codes(b.admit(newBatch(b, 0, future))); got[0] != redisledger.Ahead {
+		t.Errorf("ten minutes ahead, looked up: %s", got[0])
+	}
 	old := keyed(uuid.New(), "x")
 	old.LookedUp = true
 	if got := codes(b.admit(newBatch(b, 0, old))); got[0] != redisledger.OK {

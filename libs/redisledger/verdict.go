@@ -23,6 +23,7 @@ const (
 	Overloaded  Code = "overloaded"
 	Names       Code = "names"   // the open list has no room for the vote's new names
 	LookUp      Code = "lookup"  // the key must first be looked up in Postgres
+	Ahead       Code = "ahead"   // the key tells a time that has not come yet
 	Reused      Code = "reused"  // the key came before, with another body
 	Same        Code = "same"    // the key came before, and its batch is settled
 	Pending     Code = "pending" // the key came before, and its batch is not yet settled

@@ -147,8 +147,11 @@ func (a *admission) entry(e *redisledger.Entry) redisledger.EntryVerdict {
 		if s, ok := a.key(string(e.Key), a.now); ok {
 			return a.again(s, e)
 		}
-		if !e.LookedUp && !a.young(e.Key) {
+		switch {
+		case !e.LookedUp && !a.young(e.Key):
 			return redisledger.EntryVerdict{Code: redisledger.LookUp}
+		case e.LookedUp && a.ahead(e.Key):
+			return redisledger.EntryVerdict{Code: redisledger.Ahead}
 		}
 	}
 	v, after := a.judge(e)
@@ -186,9 +189,13 @@ func (a *admission) again(s seen, e *redisledger.Entry) redisledger.EntryVerdict
 }
 
 func (a *admission) young(key []byte) bool {
-	made, ahead := madeAt(key), redisledger.YoungFuture.Milliseconds()
-	return key[6]>>4 == 7 && a.now-made < redisledger.YoungPast.Milliseconds() && made-a.now < ahead &&
-		made-ahead > a.marker.loaded
+	made := madeAt(key)
+	return key[6]>>4 == 7 && a.now-made < redisledger.YoungPast.Milliseconds() && !a.ahead(key) &&
+		made-redisledger.YoungFuture.Milliseconds() > a.marker.loaded
+}
+
+func (a *admission) ahead(key []byte) bool {
+	return key[6]>>4 == 7 && madeAt(key)-a.now >= redisledger.YoungFuture.Milliseconds()
 }
 
 // judge decides a vote whose key is new, and returns its voter's state after it.

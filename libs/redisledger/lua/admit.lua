@@ -117,6 +117,12 @@ local function seen(key, hash)
   return 'same:' .. hex(b)
 end
 
+-- ahead says that a key which tells its time tells one that has not come yet. It is admitted by nobody: later, when its time
+-- has come and nobody remembers it any more, it would look young.
+local function ahead(key)
+  return math.floor(string.byte(key, 7) / 16) == 7 and made_ms(key) - now >= tonumber(ARGV[7])
+end
+
 -- young says that the key cannot have been used before this window, nor in an epoch that this Redis does not know: a
 -- UUIDv7 tells its time, and one that is too far ahead or too old tells nothing.
 local function young(key)
@@ -124,9 +130,9 @@ local function young(key)
     return false
   end
   local made, bound = made_ms(key), tonumber(ARGV[7])
-  local ahead = made - now >= bound
-  -- mutant no-future-bound: ahead = false
-  return now - made < tonumber(ARGV[6]) and not ahead and made - bound > loaded
+  local future = ahead(key)
+  -- mutant no-future-bound: future = false
+  return now - made < tonumber(ARGV[6]) and not future and made - bound > loaded
 end
 
 local names = max_names > 0 and redis.call('SCARD', KEYS[7]) or 0
@@ -210,8 +216,12 @@ for i = 1, entries do
   local retraction = voter and retracts ~= ''
   local code = key ~= '' and seen(key, hash) or nil
   -- mutant limits-before-key: code = refused_all or (left == 0 and 'exhausted') or code
-  if not code and key ~= '' and flags % 2 == 0 and not young(key) then
-    code = 'lookup'
+  if not code and key ~= '' then
+    if flags % 2 == 0 and not young(key) then
+      code = 'lookup'
+    elseif flags % 2 == 1 and ahead(key) then
+      code = 'ahead'
+    end
   end
   if not code then
     code = refused_all or (retraction and 'ok') or ticket_code[ticket]

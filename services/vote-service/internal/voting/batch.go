@@ -90,7 +90,7 @@ func (n *batch) lay(jobs []*job) {
 			continue
 		}
 		single = append(single, j)
-		e := redisledger.Entry{Ticket: i, LookedUp: j.freeIn == n.ledger, NewNames: fresh}
+		e := redisledger.Entry{Ticket: i, LookedUp: j.freeIn == n.ledger && time.Since(j.freeAt) < lookUpHolds, NewNames: fresh}
 		if j.keyed {
 			e.Key, e.BodyHash = j.id[:], j.bodyHash[:]
 		}

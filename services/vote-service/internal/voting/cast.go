@@ -66,6 +66,7 @@ var refusals = map[pgledger.CastCode]refusal{
 	pgledger.CastExhausted:  refusedExhausted,
 	pgledger.CastClosed:     refusedClosed,
 	pgledger.CastReused:     refusedReused,
+	pgledger.CastAhead:      refusedAhead,
 	pgledger.CastNames:      refusedNames,
 	pgledger.CastLimit:      refusedLimit,
 	pgledger.CastNoVote:     refusedNoVote,

@@ -402,6 +402,8 @@ func refusalFor(code redisledger.Code) refusal {
 		return refusedFull
 	case redisledger.Names:
 		return refusedNames
+	case redisledger.Ahead:
+		return refusedAhead
 	case redisledger.Reused:
 		return refusedReused
 	case redisledger.Limit:

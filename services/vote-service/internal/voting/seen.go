@@ -18,6 +18,9 @@ import (
 // not know the key" to mean anything: Redis remembers every key for longer than both together.
 const maxLookUpLag = time.Minute
 
+// lookUpHolds is for how long what Postgres said of a key may be used: Redis remembers for longer what was admitted since.
+const lookUpHolds = time.Minute
+
 // answerSeen answers a vote whose key was admitted before: as that batch ends, so the vote ends.
 func (e *Engine) answerSeen(j *job, id uuid.UUID) {
 	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
@@ -125,6 +128,7 @@ func (e *Engine) settled(ctx context.Context, b *ballot, ledger epoch.Ledger, id
 func (e *Engine) lookUp(j *job) {
 	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
 	defer cancel()
+	asked := time.Now()
 	ledger, found, err := e.find(ctx, j)
 	switch {
 	case errors.Is(err, errLag): // the persister tells of its lag, once and not for every vote
@@ -133,7 +137,7 @@ func (e *Engine) lookUp(j *job) {
 		e.Log.WarnContext(ctx, "a key could not be looked up", "ballot", j.ballot.rules.Name, "error", err)
 		j.refuse(unknown, time.Now())
 	case found == nil:
-		j.freeIn = ledger
+		j.freeIn, j.freeAt = ledger, asked
 		e.enqueue(j)
 	case found.BodyHash != j.bodyHash:
 		j.refuse(refusedReused, time.Now())

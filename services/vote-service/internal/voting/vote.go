@@ -32,6 +32,7 @@ type vote struct {
 
 	// What Postgres said, and in which epoch it was asked: in any other one it proves nothing.
 	freeIn  epoch.Ledger // it does not know the key
+	freeAt  time.Time    // when that was asked
 	votesIn epoch.Ledger
 	votes   []uuid.UUID // the voter's votes that count
 }
@@ -123,6 +124,7 @@ var (
 	refusedClosed     = refuse(statusv1.Code_CODE_BALLOT_CLOSED, "the ballot is not open")
 	refusedNoBallot   = refuse(statusv1.Code_CODE_BALLOT_NOT_FOUND, "there is no such ballot")
 	refusedReused     = refuse(statusv1.Code_CODE_KEY_REUSED, "the idempotency key was used before with another body")
+	refusedAhead      = refuse(statusv1.Code_CODE_INVALID_ARGUMENT, "idempotency_key: a UUIDv7 of a time that is still to come")
 	refusedLimit      = refuse(statusv1.Code_CODE_VOTER_LIMIT, "the voter has used all votes that the ballot allows")
 	refusedNoVote     = refuse(statusv1.Code_CODE_VOTE_NOT_FOUND, "the voter has no such vote, or has retracted it")
 	refusedNames      = refuse(statusv1.Code_CODE_INVALID_ARGUMENT, "the ballot takes no more candidates")
