@@ -22,6 +22,10 @@ const (
 // (redis+sentinel://host:port,host:port/master-name), with the settings that scripts need: no retries by the library, and
 // every call bounded by timeout. User and password are those of the Redis itself.
 func Open(url string, poolSize int, timeout time.Duration) (redis.UniversalClient, error) {
+	return open(url, poolSize, timeout, timeout)
+}
+
+func open(url string, poolSize int, timeout, dialTimeout time.Duration) (redis.UniversalClient, error) {
 	redis.SetLogger(libraryLog{})
 	t, err := parse(url)
 	if err != nil {
@@ -32,7 +36,7 @@ func Open(url string, poolSize int, timeout time.Duration) (redis.UniversalClien
 		return redis.NewClusterClient(&redis.ClusterOptions{
 			Addrs: t.hosts, Username: t.user, Password: t.password,
 			MaxRetries: -1, DialerRetries: 1, PoolSize: poolSize,
-			DialTimeout: timeout, ReadTimeout: timeout, WriteTimeout: timeout, PoolTimeout: timeout,
+			DialTimeout: dialTimeout, ReadTimeout: timeout, WriteTimeout: timeout, PoolTimeout: timeout,
 			ContextTimeoutEnabled: true, DisableIdentity: true,
 			// Redirections are followed; what else would be sent again is kept from it call by call (see run).
 			MaxRedirects: 3, DisableRoutingPolicies: true,
@@ -43,7 +47,7 @@ func Open(url string, poolSize int, timeout time.Duration) (redis.UniversalClien
 		return redis.NewFailoverClient(&redis.FailoverOptions{
 			MasterName: t.master, SentinelAddrs: t.hosts, Username: t.user, Password: t.password,
 			MaxRetries: -1, DialerRetries: 1, PoolSize: poolSize,
-			DialTimeout: timeout, ReadTimeout: timeout, WriteTimeout: timeout, PoolTimeout: timeout,
+			DialTimeout: dialTimeout, ReadTimeout: timeout, WriteTimeout: timeout, PoolTimeout: timeout,
 			ContextTimeoutEnabled: true, DisableIdentity: true,
 		}), nil
 	}
@@ -54,7 +58,7 @@ func Open(url string, poolSize int, timeout time.Duration) (redis.UniversalClien
 	opts.MaxRetries = -1
 	opts.DialerRetries = 1
 	opts.PoolSize = poolSize
-	opts.DialTimeout = timeout
+	opts.DialTimeout = dialTimeout
 	opts.ReadTimeout = timeout
 	opts.WriteTimeout = timeout
 	opts.PoolTimeout = timeout
@@ -106,7 +110,8 @@ func (libraryLog) Printf(ctx context.Context, format string, args ...any) {
 	slog.DebugContext(ctx, fmt.Sprintf(format, args...)) //nolint:sloglint // the library's text is all there is
 }
 
-// pingTimeout is how long a Pinger waits for an answer.
+// pingTimeout is how long a Pinger waits for an answer. A connection has to be there sooner: where one node of a cluster
+// swallows what is sent to it, another can still be asked in time who the masters are.
 const pingTimeout = 500 * time.Millisecond
 
 // Pinger asks a Redis for a sign of life on a connection of its own, which no vote can keep busy.
@@ -114,7 +119,7 @@ type Pinger struct{ ledger *Ledger }
 
 // NewPinger returns a pinger; it connects when it is first used.
 func NewPinger(url string) (*Pinger, error) {
-	rdb, err := Open(url, 1, pingTimeout)
+	rdb, err := open(url, 1, pingTimeout, pingTimeout/3)
 	if err != nil {
 		return nil, err
 	}

@@ -61,11 +61,13 @@ local function current(ticket, now)
     created = t[6], expires = tonumber(t[7]), promoted = false, next_version = t[9] }
 end
 
--- promote writes down that the successor is the newest ticket now.
+-- promote writes down that the successor is the newest ticket now. It takes no memory, so it begins with a write that is
+-- never refused: see settle.
 local function promote(ticket, newest, t)
   if not t.promoted then
     return
   end
+  redis.call('PERSIST', ticket)
   redis.call('HSET', ticket, 'value', t.value, 'version', t.version, 'number', t.number, 'cap', t.cap,
     'left', t.cap, 'created', t.created, 'expires', t.expires)
   redis.call('HDEL', ticket, 'next_value', 'next_version', 'next_number', 'next_cap', 'next_created', 'next_expires')

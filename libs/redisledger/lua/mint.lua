@@ -24,6 +24,7 @@ if t then
   promote(KEYS[2], KEYS[3], t)
 end
 local interval = tonumber(ARGV[6])
+redis.call('PERSIST', KEYS[2]) -- tickets take no memory, so none is refused for it: see settle
 redis.call('HSET', KEYS[2], 'last', ARGV[2], 'fence', ARGV[7])
 if t and now < t.expires then
   -- The windows adjoin: the successor begins where the current one ends.

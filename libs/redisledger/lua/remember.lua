@@ -8,6 +8,7 @@ if not fenced() then
   return { 'WRONG_EPOCH' }
 end
 if redis.call('HEXISTS', KEYS[2], ARGV[2]) == 1 then
+  redis.call('PERSIST', KEYS[2]) -- else no batch that waits is finished at the memory limit, and none frees any: see settle
   local slice = math.floor(now_ms() / tonumber(ARGV[3]))
   for i = 5, #ARGV, 2 do
     local sk = slice_key(KEYS[3], slice, ARGV[i])

@@ -248,3 +248,57 @@ func TestSlotThatMovesIsAnotherLedger(t *testing.T) {
 
 // name takes a node's id out of what the client prints.
 func name(reply string) string { return reply[strings.LastIndex(reply, " ")+1:] }
+
+// H15, F9: at the memory limit nothing is admitted; what was admitted is finished all the same, and everything is read.
+func TestRedisAtItsMemoryLimit(t *testing.T) {
+	p := newPrecinct(t, Redis)
+	ctx := t.Context()
+	limit := func(bytes string) {
+		t.Helper()
+		if err := p.rdb.ConfigSet(ctx, "maxmemory", bytes).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	key := uuid.Must(uuid.NewV7())
+	keyed := &redisledger.Batch{
+		ID: uuid.Must(uuid.NewV7()), Ballot: "a", Tickets: []string{""},
+		Entries: []redisledger.Entry{{Key: key[:], BodyHash: make([]byte, 16), Voter: "ann", VoteID: key}},
+	}
+	admitted, _ := p.ledger.Admit(ctx, p.fence, keyed, 100, nil)
+	settled, a := p.vote("a")
+	claimed, c := p.vote("a")
+	if err := errors.Join(admitted.Err, a.Err, c.Err); err != nil {
+		t.Fatal(err)
+	}
+	limit("1")
+	if _, a := p.vote("a"); !redisledger.NoEffect(a.Err) || !redisledger.OutOfMemory(a.Err) {
+		t.Fatalf("%+v", a)
+	}
+	r := p.ledger.Settle(ctx, &redisledger.Settlement{
+		Fence: p.fence, ID: settled, Ballot: "a", AdmittedAt: a.Verdict.At, Names: []string{"A", "new"}, Counts: []int64{1, 1},
+	})
+	_, _, claim := p.ledger.Claim(ctx, p.fence, "a", claimed, "me")
+	refunded, refund := p.ledger.Refund(ctx, p.fence, keyed, &admitted.Verdict)
+	counts, _, tally := p.ledger.Tally(ctx, p.fence, "a", []string{"A", "new"})
+	_, cut := p.ledger.Cut(ctx, p.fence, "a")
+	next := redisledger.Mint{Number: 2, Version: "v2", Value: "next", Cap: 1, Interval: time.Hour}
+	minted, _, _, mint := p.ledger.Mint(ctx, p.fence, "a", next)
+	for what, err := range map[string]error{
+		"settle": r.Err, "claim": claim, "refund": refund, "tally": tally, "cut": cut, "mint": mint,
+		"remember": p.ledger.Remember(ctx, p.fence, "a", claimed, [][]byte{key[:], make([]byte, 16)}),
+		"rules":    p.ledger.PutRules(ctx, p.fence, redisledger.Ballot{Name: "b", Rules: 9, State: "closed"}),
+		"seal":     p.ledger.Seal(ctx, p.fence, "c"), "seal what is not there": p.ledger.Seal(ctx, p.fence, "z"),
+		"alive": p.ledger.Alive(ctx, p.fence, "a"), "ping": p.pinger.Ping(ctx),
+	} {
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if !refunded || minted != redisledger.MintDone || counts[0].Votes != 43 || counts[1].Votes != 1 {
+		t.Errorf("refunded %v, minted %s, counts %v", refunded, minted, counts)
+	}
+	limit("0")
+	if _, a := p.vote("a"); a.Err != nil || a.Verdict.Accepted() != 1 {
+		t.Fatalf("%+v", a)
+	}
+}
