@@ -30,7 +30,6 @@ type options struct {
 	verbose           bool
 	stdout, stderr    io.Writer
 	mutant            string
-	noResults         bool
 }
 
 func (o *options) results() results.File { return results.Open(filepath.Join(o.dir, "results.ndjson")) }

@@ -1,21 +1,21 @@
 package checker
 
+// person is a voter of a ballot, and entry one of their votes.
+type person struct{ ballot, voter string }
+
+type entry struct {
+	person
+	vote string
+}
+
 // voters judges limits and retractions.
 func (c *check) voters(l Ledger) {
-	type person struct{ ballot, voter string }
-	type entry struct{ ballot, voter, vote string }
-	votes, kept := map[entry]bool{}, map[entry]bool{} // true: it was taken back
+	votes, kept := personal(l.Rows), map[entry]bool{}
 	for _, v := range l.Voters {
-		kept[entry{v.Ballot, v.Voter, v.VoteID}] = v.Retracted
-	}
-	for _, r := range l.Rows {
-		if e := (entry{r.Ballot, r.Voter, r.VoteID}); r.Voter != "" && r.Retracts == "" {
-			votes[e] = votes[e] || false
-		}
-	}
-	for _, r := range l.Rows {
-		if r.Retracts != "" {
-			votes[entry{r.Ballot, r.Voter, r.Retracts}] = true
+		e := entry{person{v.Ballot, v.Voter}, v.VoteID}
+		kept[e] = v.Retracted
+		if _, ok := votes[e]; !ok {
+			c.report(VoterDiffers, "vote %s of %s on %s is kept, and not in the ledger", e.vote, e.voter, e.ballot)
 		}
 	}
 	count := map[person]int64{}
@@ -24,14 +24,30 @@ func (c *check) voters(l Ledger) {
 			c.report(VoterDiffers, "vote %s of %s on %s: kept %v, taken back %v; by the ledger %v", e.vote, e.voter, e.ballot, ok, was, retracted)
 		}
 		if !retracted {
-			count[person{e.ballot, e.voter}]++
+			count[e.person]++
 		}
 	}
-	for e := range kept {
-		if _, ok := votes[e]; !ok {
-			c.report(VoterDiffers, "vote %s of %s on %s is kept, and not in the ledger", e.vote, e.voter, e.ballot)
+	c.limits(l, count)
+	c.retractions(l)
+}
+
+// personal are the votes of voters, true for those that were taken back.
+func personal(rows []Row) map[entry]bool {
+	votes := map[entry]bool{}
+	for _, r := range rows {
+		if e := (entry{person{r.Ballot, r.Voter}, r.VoteID}); r.Voter != "" && r.Retracts == "" {
+			votes[e] = false
 		}
 	}
+	for _, r := range rows {
+		if r.Retracts != "" {
+			votes[entry{person{r.Ballot, r.Voter}, r.Retracts}] = true
+		}
+	}
+	return votes
+}
+
+func (c *check) limits(l Ledger, count map[person]int64) {
 	limits := map[string]int64{}
 	for _, limit := range l.Limits {
 		limits[limit.Ballot] = limit.Votes
@@ -41,7 +57,6 @@ func (c *check) voters(l Ledger) {
 			c.report(OverLimit, "%s has %d votes on %s, which allows %d", p.voter, n, p.ballot, limit)
 		}
 	}
-	c.retractions(l)
 }
 
 // retractions holds each one against the vote that it takes back: all of it, and once.

@@ -39,10 +39,11 @@ type gauge struct {
 func (g *gauge) add(a checker.Attempt) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	switch {
-	case a.Outcome == checker.Counted:
+	switch a.Outcome {
+	case checker.Counted:
 		g.rate.Counted++
-	case a.Outcome == checker.None:
+	case checker.Unknown:
+	case checker.None:
 		g.rate.Refused++
 		g.refused = append(g.refused, a.Answered.Sub(a.Sent))
 		if a.Code == "" || a.Code == "NEVER_SENT" {

@@ -56,12 +56,11 @@ func (r *Run) epoch() pgledger.Epoch {
 }
 
 // awaitEpochAfter waits until a later epoch is open.
-func (r *Run) awaitEpochAfter(before pgledger.Epoch) pgledger.Epoch {
-	return r.awaitEpoch(fmt.Sprintf("an epoch after %d", before.Number), func(e pgledger.Epoch) bool { return e.Number > before.Number })
+func (r *Run) awaitEpochAfter(before pgledger.Epoch) {
+	r.awaitEpoch(fmt.Sprintf("an epoch after %d", before.Number), func(e pgledger.Epoch) bool { return e.Number > before.Number })
 }
 
-func (r *Run) awaitEpoch(what string, is func(pgledger.Epoch) bool) pgledger.Epoch {
-	var found pgledger.Epoch
+func (r *Run) awaitEpoch(what string, is func(pgledger.Epoch) bool) {
 	scope.Eventually(r, epochPatience, func() error {
 		e, err := pgledger.CurrentEpoch(r.Context(), r.System.Pool)
 		if err != nil {
@@ -70,10 +69,8 @@ func (r *Run) awaitEpoch(what string, is func(pgledger.Epoch) bool) pgledger.Epo
 		if e.State != "open" || !is(e) {
 			return fmt.Errorf("no %s: epoch %d in %s is %s", what, e.Number, e.Mode, e.State)
 		}
-		found = e
 		return nil
 	})
-	return found
 }
 
 // operate runs `littlevote epoch`.

@@ -27,10 +27,7 @@ func (r *Run) judge(result *results.Run, patience float64) {
 		converged, err = r.settle(r.Context())
 	}
 	attempts, reads := r.count(result)
-	stopped := time.Now()
-	if len(attempts) > 0 {
-		stopped = attempts[len(attempts)-1].Answered
-	}
+	stopped := r.stoppedAt
 	result.Converged = converged
 	if err == nil && !r.Row.Mortal {
 		r.ledger, err = r.System.Read(r.Context(), r.System.Gateways[0])
@@ -53,7 +50,7 @@ func (r *Run) judge(result *results.Run, patience float64) {
 	if r.Row.Judge != nil {
 		r.Row.Judge(r)
 	}
-	r.times(result, attempts, stopped, patience)
+	r.times(result, r.Crowd.History.Attempts(), stopped, patience)
 	if n := r.Crowd.FailedReads(); n > 0 {
 		r.Note("%d of %d reads refused", n, n+int64(len(reads)))
 	}
@@ -63,8 +60,14 @@ func (r *Run) judge(result *results.Run, patience float64) {
 func (r *Run) count(result *results.Run) ([]checker.Attempt, []checker.Read) {
 	r.judged = true
 	attempts, reads := r.Crowd.History.Attempts(), r.Crowd.History.Reads()
-	result.Acked, result.Refused = r.Crowd.Acknowledged(), r.Crowd.History.Number(checker.None)
-	result.Unknown = len(r.Crowd.History.Unresolved())
+	if r.People != nil {
+		attempts = append(attempts, r.People.History.Attempts()...)
+		result.Acked, result.Refused = r.People.History.Number(checker.Counted), r.People.History.Number(checker.None)
+		result.Unknown = len(r.People.History.Unresolved())
+	}
+	result.Acked += r.Crowd.Acknowledged()
+	result.Refused += r.Crowd.History.Number(checker.None)
+	result.Unknown += len(r.Crowd.History.Unresolved())
 	for _, a := range attempts {
 		if a.Outcome == checker.Unknown && !a.Keyed {
 			result.Unknown++

@@ -36,6 +36,7 @@ type Run struct {
 	Redis   *servers.Redis // the run's own; rows that need others start them in Prepare
 	System  *system.System
 	Crowd   *load.Crowd
+	People  *load.People
 	Config  system.Config
 	ToRedis *servers.Proxy // nil unless Proxied
 	ToPg    *servers.Proxy
@@ -45,6 +46,7 @@ type Run struct {
 	env       map[string]string // of every service
 	faultAt   time.Time
 	healAt    time.Time
+	stoppedAt time.Time       // the crowd
 	awayUntil time.Time       // F17: until both stores were away
 	closedAt  time.Time       // F26
 	poisoned  int             // F15: how many records
@@ -157,6 +159,11 @@ func (r *Run) start() {
 		r.Row.Prepare(r)
 	}
 	r.System = system.Start(r, r.Config)
+	var voteServices []string
+	for _, s := range r.System.Services(system.Vote) {
+		voteServices = append(voteServices, s.Address)
+	}
+	r.People = load.Invite(r, voteServices, r.Seed)
 	r.Crowd = load.Gather(r, r.System.Gateways, "main", voters, r.Seed)
 }
 
@@ -184,13 +191,18 @@ func (r *Run) happen() {
 	if !r.Row.Closed && !r.Row.Mortal {
 		r.AwaitMore(warm)
 	}
+	r.stoppedAt = time.Now()
 	r.Crowd.Stop()
+	r.People.Stop()
 }
 
 // settle waits until every vote with a key is resolved and nothing is on its way, and returns how long that took since the heal.
 func (r *Run) settle(ctx context.Context) (time.Duration, error) {
 	if left := r.Crowd.Resolve(ctx, convergence); left > 0 && !r.Row.Closed {
 		r.Errorf("%d votes with a key cannot be resolved", left)
+	}
+	if left := r.People.Resolve(ctx, convergence); left > 0 {
+		r.Errorf("%d votes and retractions of people cannot be resolved", left)
 	}
 	deadline := time.Now().Add(convergence)
 	for {
