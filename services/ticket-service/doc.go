@@ -15,8 +15,9 @@
 //	              it reads the row of Postgres every 150 ms, and at once when a ledger says that its epoch is over. A call
 //	              that hangs is given up when that is so. In an epoch in Postgres every replica mints, since the lock may
 //	              stand in the Redis that is away; and back in Redis nothing waits for the lock to be taken.
-//	Postgres      minting and answering go on in the last known epoch, if that is in Redis, by the last known rules. The history waits (10,000
-//	              tickets at most; one that finds no room is logged). A service that is started then waits for it.
+//	Postgres      minting and answering go on in the last known epoch, if that is in Redis, by the last known rules. The
+//	              history waits (10,000 tickets at most; one that finds no room is logged). A service that is started then
+//	              waits for it.
 //	the holder    another replica takes the lock over within ticket.lock-ttl (etcd: within the life that it grants).
 //	the lock's    with ticket.lock etcd: nobody holds the lock, so the replicas fill in: each mints what has been missing
 //	store         for ticket.lock-ttl, and the one that was quickest goes on with the next tickets at once. With a

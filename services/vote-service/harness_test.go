@@ -21,6 +21,7 @@ import (
 	"github.com/littlevote/littlevote/libs/service"
 	"github.com/littlevote/littlevote/libs/testenv"
 	"github.com/littlevote/littlevote/libs/ticket"
+	"github.com/littlevote/littlevote/proto/gen/littlevote/ballot/v1/ballotv1connect"
 	eventv1 "github.com/littlevote/littlevote/proto/gen/littlevote/event/v1"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
@@ -79,7 +80,8 @@ func newWorld(t *testing.T) *world {
 // instance is a running vote-service.
 type instance struct {
 	votev1connect.VoteServiceClient
-	stop func()
+	ballots ballotv1connect.BallotServiceClient
+	stop    func()
 }
 
 // start runs an instance and waits until it works in an epoch.
@@ -115,6 +117,7 @@ func (w *world) start() *instance {
 		return nil
 	})
 	i.VoteServiceClient = votev1connect.NewVoteServiceClient(http.DefaultClient, "http://"+s.Addr())
+	i.ballots = ballotv1connect.NewBallotServiceClient(http.DefaultClient, "http://"+s.Addr())
 	return i
 }
 

@@ -34,9 +34,9 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{Town: town.New(t), t: t}
-	w.redis = &wire{Redis: w.Town.Redis}
+	w.redis = &wire{Redis: w.Redis}
 	w.Service = ballots.New(ballots.Config{
-		Pool: w.Town.Pool, Redis: w.redis, Topic: w.Town.Topic, Progress: w.Store, Epochs: w.Town,
+		Pool: w.Pool, Redis: w.redis, Topic: w.Topic, Progress: w.Store, Epochs: w.Town,
 		IsName: func(s string) bool { return s != "" && s == strings.TrimSpace(s) }, Log: slog.New(slog.DiscardHandler),
 	})
 	return w
@@ -185,7 +185,7 @@ func TestS19NewBallotsTakeTheSettings(t *testing.T) {
 	equal(t, w.create(&ballotv1.Ballot{Name: "unlimited"}), unlimited)
 	equal(t, w.create(unlimited), unlimited)
 	var interval int64
-	err := w.Town.Pool.QueryRow(t.Context(), "SELECT ticket_interval_ms FROM ballots WHERE ballot = 'unlimited'").Scan(&interval)
+	err := w.Pool.QueryRow(t.Context(), "SELECT ticket_interval_ms FROM ballots WHERE ballot = 'unlimited'").Scan(&interval)
 	if err != nil || interval != 700 {
 		t.Errorf("a ticket lasts %d ms, %v", interval, err)
 	}
@@ -238,7 +238,7 @@ func TestUnknownBallot(t *testing.T) {
 
 func TestPostgresAway(t *testing.T) {
 	w := newWorld(t)
-	w.Town.Pool.Close()
+	w.Pool.Close()
 	_, err := w.CreateBallot(t.Context(), &ballotv1.CreateBallotRequest{Ballot: final()})
 	refused(t, err, connect.CodeUnavailable, again)
 	_, err = w.CloseBallot(t.Context(), &ballotv1.CloseBallotRequest{Name: "main"})

@@ -103,7 +103,7 @@ func TestG6CertifiedOnce(t *testing.T) {
 	}
 	// It needs nobody any more, and it stays what it is.
 	w.redis.cut = true
-	w.Town.Topic.Away(true)
+	w.Topic.Away(true)
 	same, err := w.certify(20 * time.Second)
 	if err != nil || !same.GetCertifiedAt().AsTime().Equal(result.GetCertifiedAt().AsTime()) {
 		t.Errorf("%v, %v", same, err)
@@ -149,7 +149,7 @@ func TestH19CertifyWaitsForThePersister(t *testing.T) {
 func TestCertifyWaitsForKafkaAndRedis(t *testing.T) {
 	w := newWorld(t)
 	w.mustClose()
-	w.Town.Topic.Away(true)
+	w.Topic.Away(true)
 	w.stillWaits("Kafka")
 	w.redis.cut = true
 	w.stillWaits("Redis")
@@ -162,7 +162,7 @@ func TestH19CertifyAgainInTheNextEpoch(t *testing.T) {
 	w.Vote(town.Ballot, "A", 1)
 	w.mustClose()
 	asked := 0
-	w.Town.Topic.OnAsked(func() {
+	w.Topic.OnAsked(func() {
 		if asked++; asked == 1 {
 			w.OpenRedis()
 		}
@@ -183,7 +183,7 @@ func TestCertifyInPostgres(t *testing.T) {
 	w.Vote(town.Ballot, "A", 4)
 	w.OpenPostgres()
 	w.redis.cut = true
-	w.Town.Topic.Away(true)
+	w.Topic.Away(true)
 	w.mustClose()
 	result, err := w.certify(20 * time.Second)
 	if err != nil {
@@ -237,7 +237,7 @@ func TestG6CertifyAfterClosingTime(t *testing.T) {
 func TestG1CertifyClosesTheMarkerFirst(t *testing.T) {
 	w := newWorld(t)
 	w.Exec("UPDATE ballots SET state = 'closed' WHERE ballot = 'main'")
-	w.Town.Topic.OnAsked(func() {
+	w.Topic.OnAsked(func() {
 		if _, n := w.TryAdmit(town.Ballot, "A", 1); n != 0 {
 			t.Error("admits while it is being certified")
 		}
@@ -261,7 +261,7 @@ func TestG6LateRecordsOfACertifiedBallot(t *testing.T) {
 	if got := w.Persist(); got[0] != pgledger.Duplicate {
 		t.Errorf("a record that comes late: %v", got)
 	}
-	again, err := pgledger.ResultOf(t.Context(), w.Town.Pool, town.Ballot)
+	again, err := pgledger.ResultOf(t.Context(), w.Pool, town.Ballot)
 	if err != nil || again.Counts["A"] != result.GetVotes() || result.GetVotes() != 1 {
 		t.Errorf("%v, then %+v, %v", result, again, err)
 	}

@@ -1,0 +1,86 @@
+package voteservice_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/littlevote/littlevote/libs/redisledger"
+	"github.com/littlevote/littlevote/libs/testenv"
+	ballotv1 "github.com/littlevote/littlevote/proto/gen/littlevote/ballot/v1"
+	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
+)
+
+// A ballot's life: made, voted on, closed on one instance and so on each, certified with what was acknowledged.
+func TestG6LifeOfABallot(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.start(), w.start()
+	w.persist()
+	_, err := a.ballots.CreateBallot(t.Context(), &ballotv1.CreateBallotRequest{
+		Ballot: &ballotv1.Ballot{Name: "final", Candidates: []string{"Anna", "Bob"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, 10*time.Second, func() error {
+		_, err := w.ledger.Ticket(t.Context(), w.fence(), "final")
+		return err
+	})
+	w.mint("final", 100, time.Hour)
+	anna, bob := vote(nil, "Anna"), vote(nil, "Bob", "Anna")
+	anna.Ballot, bob.Ballot = "final", "final"
+	for _, i := range []*instance{a, b} {
+		testenv.Eventually(t, 10*time.Second, func() error { // it has seen the ballot
+			if v := i.cast(t, anna)[0]; v.GetCode() != statusv1.Code_CODE_OK {
+				return fmt.Errorf("%s %s", v.GetCode(), v.GetDetail())
+			}
+			return nil
+		})
+		wantCounted(t, i.cast(t, bob)[0])
+	}
+	if _, err := a.ballots.CloseBallot(t.Context(), &ballotv1.CloseBallotRequest{Name: "final"}); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, b.cast(t, anna)[0], statusv1.Code_CODE_BALLOT_CLOSED, statusv1.Outcome_OUTCOME_NONE)
+	result, err := b.ballots.CertifyBallot(t.Context(), &ballotv1.CertifyBallotRequest{Name: "final"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]int64{}
+	for _, c := range result.GetResult().GetCounts() {
+		counts[c.GetCandidate()] = c.GetVotes()
+	}
+	if counts["Anna"] != 4 || counts["Bob"] != 2 || result.GetResult().GetVotes() != 4 {
+		t.Errorf("%v", result)
+	}
+}
+
+// Somebody touches a count in Redis: the epoch changes, and the count is right again.
+func TestDriftIsFoundAndGone(t *testing.T) {
+	w := newWorld(t)
+	w.cfg.Reconcile.Interval = 100 * time.Millisecond
+	i := w.start()
+	w.persist()
+	w.mint("main", 100, time.Hour)
+	wantCounted(t, i.cast(t, vote(nil, "A"))[0])
+	before := w.fence()
+	rdb, err := redisledger.Open(w.cfg.Redis.URL, 1, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rdb.Close()
+	if err := rdb.HIncrBy(t.Context(), fmt.Sprintf("{main}:%s:tally", before.NS), "A", 41).Err(); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, 20*time.Second, func() error {
+		if now := w.fence(); now.Epoch == before.Epoch || now.NS == "" {
+			return errors.New("the epoch goes on")
+		}
+		_, err := w.ledger.Ticket(t.Context(), w.fence(), "main")
+		return err
+	})
+	if votes := w.live("main", "A"); votes != 1 {
+		t.Errorf("A has %d votes", votes)
+	}
+}
