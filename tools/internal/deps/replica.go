@@ -30,7 +30,7 @@ func (s *site) startReplica(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if promoted, err := s.promoted(ctx, home); err != nil || promoted {
+	if gone, err := promoted(home); err != nil || gone {
 		s.say("%s was promoted, so it is made anew", PostgresReplica)
 		if err := errors.Join(err, s.stop(ctx, PostgresReplica), os.RemoveAll(home.Cluster())); err != nil {
 			return err
@@ -75,7 +75,7 @@ func (r replicaServer) command(ctx context.Context) (*exec.Cmd, error) {
 }
 
 // promoted says whether the copy has become a primary of its own. Then its log has parted from that of the first primary.
-func (s *site) promoted(ctx context.Context, home pgcluster.Home) (bool, error) {
+func promoted(home pgcluster.Home) (bool, error) {
 	if _, err := os.Stat(home.Cluster()); err != nil {
 		return false, nil //nolint:nilerr // There is no copy.
 	}
