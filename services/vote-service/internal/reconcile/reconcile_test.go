@@ -38,10 +38,10 @@ func newWorld(t *testing.T) *world {
 func (w *world) reconciler(interval time.Duration) *Reconciler {
 	w.t.Helper()
 	r, err := New(Config{
-		Pool: w.Town.Pool, Redis: w.Town.Redis, Topic: w.Town.Topic, Progress: w.Store, Epochs: w.Town,
+		Pool: w.Pool, Redis: w.Redis, Topic: w.Topic, Progress: w.Store, Epochs: w.Town,
 		End: func(ctx context.Context, reason string) error {
 			w.ends = append(w.ends, reason)
-			return w.Town.End(ctx, reason)
+			return w.End(ctx, reason)
 		},
 		Interval: interval, Meter: noop.Meter{}, Log: slog.New(slog.NewTextHandler(w.log, nil)),
 	})
@@ -51,7 +51,7 @@ func (w *world) reconciler(interval time.Duration) *Reconciler {
 	return r
 }
 
-func (w *world) current() redisledger.Fence { return w.Town.Ledger().Fence() }
+func (w *world) current() redisledger.Fence { return w.Ledger().Fence() }
 
 // verifies runs a round that finds everything right.
 func (w *world) verifies() {
@@ -153,7 +153,7 @@ func TestH22WaitsForThePersister(t *testing.T) {
 	w := newWorld(t)
 	w.Admit(town.Ballot, "A", 5).Append().Settle()
 	asked := make(chan struct{}, 1)
-	w.Town.Topic.OnAsked(func() { asked <- struct{}{} })
+	w.Topic.OnAsked(func() { asked <- struct{}{} })
 	var done sync.WaitGroup
 	done.Go(func() {
 		<-asked
@@ -170,7 +170,7 @@ func TestAddsOnlyWhatIsNew(t *testing.T) {
 	w.verifies()
 	w.Vote(town.Ballot, "A", 4)
 	v := w.ballots[town.Ballot]
-	cut, err := w.Town.Redis.Cut(t.Context(), w.current(), town.Ballot)
+	cut, err := w.Redis.Cut(t.Context(), w.current(), town.Ballot)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,10 +259,10 @@ func TestNewBallot(t *testing.T) {
 	w := newWorld(t)
 	w.Exec("INSERT INTO ballots (ballot, ticket_interval_ms) VALUES ('new', 1000)")
 	w.verifies()
-	if _, err := pgledger.NameBallots(t.Context(), w.Town.Pool, w.Town.Ledger().Epoch, []string{"new"}); err != nil {
+	if _, err := pgledger.NameBallots(t.Context(), w.Pool, w.Ledger().Epoch, []string{"new"}); err != nil {
 		t.Fatal(err)
 	}
-	err := w.Town.Redis.LoadNew(t.Context(), w.current(), redisledger.Ballot{Name: "new", State: "open", Rules: 1},
+	err := w.Redis.LoadNew(t.Context(), w.current(), redisledger.Ballot{Name: "new", State: "open", Rules: 1},
 		func(context.Context) error { return nil })
 	if err != nil {
 		t.Fatal(err)
@@ -314,7 +314,7 @@ func TestNothingIsLoadedFromAWrongPostgres(t *testing.T) {
 func TestStoresAway(t *testing.T) {
 	w := newWorld(t)
 	w.Vote(town.Ballot, "A", 3)
-	w.Town.Topic.Away(true)
+	w.Topic.Away(true)
 	if _, err := w.compareAll(t.Context()); err == nil {
 		t.Error("Kafka is away, and all is verified")
 	}
@@ -331,7 +331,7 @@ func TestStoresAway(t *testing.T) {
 // One instance at a time; another takes over when it ends.
 func TestOneInstanceAtATime(t *testing.T) {
 	w := newWorld(t)
-	first, second := &turn{pool: w.Town.Pool}, &turn{pool: w.Town.Pool}
+	first, second := &turn{pool: w.Pool}, &turn{pool: w.Pool}
 	defer second.end()
 	wants := func(of *turn, want bool) {
 		t.Helper()
