@@ -167,11 +167,13 @@ func (r *Run) start() {
 	r.Crowd = load.Gather(r, r.System.Gateways, "main", voters, r.Seed)
 }
 
-// flags are those of the row after those that every run has: a cap that the crowd reaches.
+// flags are those of the row after those that every run has: a cap that the crowd reaches, and the times that matter as they
+// come.
 func (r *Run) flags() map[system.Kind][]string {
 	flags := map[system.Kind][]string{
-		system.Ticket: {"--ticket-cap=400", "--ticket-interval=1s", "--ticket-lock-ttl=500ms"},
-		system.Vote:   {"--vote-produce-timeout=1s"},
+		system.Ticket: {"--ticket-cap=400", "--ticket-interval=1s", "--ticket-lock-ttl=500ms", "--redis-timeout=1s"},
+		system.Vote:   {"--redis-timeout=1s"},
+		system.Query:  {"--redis-timeout=1s"},
 	}
 	for kind, more := range r.Row.Flags {
 		flags[kind] = append(flags[kind], more...)

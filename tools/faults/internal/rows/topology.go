@@ -189,6 +189,9 @@ func (m move) run(ctx context.Context, c *redis.ClusterClient, pause func()) err
 
 // ensureAll is what a run needs of the shared servers.
 func (r *Run) ensureAll() {
+	if r.Row.server(deps.Kafka) != deps.KafkaCluster {
+		r.Shared.Rest(r)
+	}
 	if r.Row.Synchronous {
 		r.Shared.EnsureSynchronous(r, r.Row.servers()...)
 	} else {

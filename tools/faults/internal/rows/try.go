@@ -52,7 +52,7 @@ func (l *Lab) Try(ctx context.Context, row Row, seed uint64) (results.Run, error
 		result.Verdict = results.Failed
 		result.Why = append(problems, result.Why...)
 	}
-	if result.Verdict == results.Failed || l.Keep {
+	if result.Verdict != results.Passed || l.Keep {
 		result.Evidence = dir
 		return result, nil
 	}

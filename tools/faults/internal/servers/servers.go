@@ -66,6 +66,20 @@ func (s *Shared) EnsureSynchronous(t scope.Scope, names ...string) {
 	s.up(t, true, deps.PostgresReplica)
 }
 
+// Rest ends the brokers of the cluster: three of them are a load for every other run. Their next start takes a while.
+func (s *Shared) Rest(t scope.Scope) {
+	t.Helper()
+	all, err := deps.Status(s.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range all {
+		if one.PID != 0 && strings.HasPrefix(one.Name, deps.KafkaCluster+"-") {
+			s.Kill(t, one.Name)
+		}
+	}
+}
+
 func (s *Shared) up(t scope.Scope, synchronous bool, names ...string) {
 	t.Helper()
 	_, err := deps.Up(t.Context(), s.dir, deps.Options{
