@@ -18,6 +18,9 @@ type Voter struct {
 	History *checker.History
 }
 
+// NeverSent is the code of a vote that nobody was there to take.
+const NeverSent = "NEVER_SENT"
+
 // NewKey makes an idempotency key.
 func NewKey() string { return uuid.Must(uuid.NewV7()).String() }
 
@@ -50,7 +53,7 @@ func (v Voter) attempt(key, ticket string, names []string, send func() (Answer, 
 	case Code(err) != "":
 		a.Outcome, a.Code = checker.None, Code(err)
 	case neverSent(err):
-		a.Outcome, a.Code = checker.None, "NEVER_SENT"
+		a.Outcome, a.Code = checker.None, NeverSent
 	default:
 		a.Outcome, a.Code = checker.Unknown, err.Error()
 	}

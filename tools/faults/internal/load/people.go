@@ -146,6 +146,8 @@ func (p *People) send(ctx context.Context, at int, a checker.Attempt) checker.Ou
 		a.Outcome = outcomeOf(verdict.GetOutcome())
 	case status.Code(err) == codes.ResourceExhausted, status.Code(err) == codes.InvalidArgument:
 		a.Code, a.Outcome = status.Code(err).String(), checker.None
+	case status.Code(err) == codes.Unavailable && strings.Contains(err.Error(), "connection refused"):
+		a.Code, a.Outcome = voter.NeverSent, checker.None
 	default:
 		a.Code, a.Outcome = err.Error(), checker.Unknown
 	}

@@ -46,7 +46,7 @@ func (g *gauge) add(a checker.Attempt) {
 	case checker.None:
 		g.rate.Refused++
 		g.refused = append(g.refused, a.Answered.Sub(a.Sent))
-		if a.Code == "" || a.Code == "NEVER_SENT" {
+		if a.Code == "" || a.Code == voter.NeverSent {
 			g.rate.Untyped++
 		}
 	}

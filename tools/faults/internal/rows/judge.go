@@ -3,6 +3,7 @@ package rows
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -47,6 +48,7 @@ func (r *Run) judge(result *results.Run, patience float64) {
 		}
 	}
 	r.violations(result, r.readViolations(reads))
+	r.refusals(attempts)
 	if r.Row.Judge != nil {
 		r.Row.Judge(r)
 	}
@@ -76,6 +78,24 @@ func (r *Run) count(result *results.Run) ([]checker.Attempt, []checker.Read) {
 	r.write("history.ndjson", attempts)
 	r.write("reads.ndjson", reads)
 	return attempts, reads
+}
+
+// refusals holds the codes against what was sent: every vote of the crowd is a good one, so none may be called wrong.
+func (r *Run) refusals(attempts []checker.Attempt) {
+	wrong := map[string]int{}
+	for _, a := range attempts {
+		if a.Outcome != checker.None || a.Ballot == load.LimitedBallot {
+			continue
+		}
+		switch a.Code {
+		case "INVALID_ARGUMENT", "BALLOT_NOT_FOUND", "TICKET_INVALID", "KEY_REUSED", "VOTER_LIMIT", "UNAUTHENTICATED",
+			"PERMISSION_DENIED", "INTERNAL", "BAD_USER_INPUT":
+			wrong[a.Code]++
+		}
+	}
+	for _, code := range slices.Sorted(maps.Keys(wrong)) {
+		r.Errorf("%d good votes were refused with %s", wrong[code], code)
+	}
 }
 
 // readViolations leaves out that a count fell where the fault made it wrong, and it was put right.

@@ -57,8 +57,8 @@ func unhelped(r *Run) {
 func narrow() map[system.Kind][]string {
 	return map[system.Kind][]string{
 		system.Ticket:  {"--ticket-cap=none"},
-		system.Vote:    {"--vote-batch-votes=20"},
-		system.Gateway: {"--gateway-votes-queue=200"},
+		system.Vote:    {"--vote-batch-votes=5", "--vote-queue=100"},
+		system.Gateway: {"--gateway-votes-queue=100"},
 	}
 }
 
