@@ -79,6 +79,39 @@ func TestEnsureTopics(t *testing.T) {
 	}
 }
 
+// What the cluster has counts, whatever the settings say of topics that are yet to be made.
+func TestWeakPromises(t *testing.T) {
+	t.Parallel()
+	cfg := config.DefaultKafka()
+	for name, test := range map[string]struct {
+		topic events.Topic
+		want  []string
+	}{
+		"three brokers":          {events.Topic{Replicas: 3, InSync: 2, Retention: cfg.Retention}, nil},
+		"one":                    {events.Topic{Replicas: 1, InSync: 1, Retention: time.Hour}, []string{"one Kafka replica"}},
+		"three, one may be last": {events.Topic{Replicas: 3, InSync: 1, Retention: cfg.Retention}, []string{"min.insync.replicas"}},
+		"kept too long":          {events.Topic{Replicas: 3, InSync: 2, Retention: cfg.Retention + 1}, []string{"kafka.retention"}},
+		"kept for ever":          {events.Topic{Replicas: 1, InSync: 1, Retention: -1}, []string{"one Kafka replica", "kafka.retention"}},
+	} {
+		got := test.topic.Weak(cfg)
+		if len(got) != len(test.want) {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+			continue
+		}
+		for i := range got {
+			if !strings.Contains(got[i], test.want[i]) {
+				t.Errorf("%s: %q, want %q", name, got, test.want)
+			}
+		}
+	}
+	topics := events.NewTopics(testenv.Topic(t))
+	made, client, _ := kafka(t)
+	found := ensure(t, client, made, topics)
+	if found.Retention != made.Retention || found.InSync != 1 || found.Replicas != 1 {
+		t.Errorf("%+v, made by %+v", found, made)
+	}
+}
+
 func TestLaneDecidesThePartition(t *testing.T) {
 	t.Parallel()
 	cfg, client, topics := kafka(t)

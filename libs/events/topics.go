@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +35,10 @@ func NewTopics(prefix string) Topics {
 type Topic struct {
 	ID         uuid.UUID
 	Partitions int
+	Replicas   int // of the partition that has the fewest
+	// What EnsureTopics finds in the settings.
+	InSync    int           // replicas that must have a record before it is acknowledged
+	Retention time.Duration // negative: for ever
 }
 
 // EnsureTopics makes the topics that are missing and returns the vote topic. Many may call it at once. A vote topic
@@ -120,7 +125,11 @@ func Describe(ctx context.Context, admin *kadm.Client, name string) (Topic, erro
 	if len(detail.Partitions) == 0 {
 		return Topic{}, kerr.UnknownTopicOrPartition
 	}
-	return Topic{ID: uuid.UUID(detail.ID), Partitions: len(detail.Partitions)}, nil
+	topic := Topic{ID: uuid.UUID(detail.ID), Partitions: len(detail.Partitions), Replicas: math.MaxInt}
+	for _, p := range detail.Partitions {
+		topic.Replicas = min(topic.Replicas, len(p.Replicas))
+	}
+	return topic, nil
 }
 
 // inspect is Describe for a topic that must not be compacted.
@@ -138,10 +147,49 @@ func inspect(ctx context.Context, admin *kadm.Client, name string) (Topic, error
 			return Topic{}, resource.Err
 		}
 		for _, c := range resource.Configs {
-			if c.Key == "cleanup.policy" && strings.Contains(c.MaybeValue(), "compact") {
-				return Topic{}, fmt.Errorf("cleanup.policy is %s, which forgets records: it must be delete", c.MaybeValue())
+			if err := topic.read(c.Key, c.MaybeValue()); err != nil {
+				return Topic{}, err
 			}
 		}
 	}
 	return topic, nil
+}
+
+// read takes in one setting of the topic.
+func (t *Topic) read(key, value string) error {
+	switch key {
+	case "cleanup.policy":
+		if strings.Contains(value, "compact") {
+			return fmt.Errorf("cleanup.policy is %s, which forgets records: it must be delete", value)
+		}
+	case "min.insync.replicas":
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			return fmt.Errorf("min.insync.replicas: %w", err)
+		}
+		t.InSync = n
+	case "retention.ms":
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil {
+			return fmt.Errorf("retention.ms: %w", err)
+		}
+		t.Retention = time.Duration(min(n, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
+	}
+	return nil
+}
+
+// Weak is what cannot be promised on this topic, in words for the operator. It looks at what the cluster has, since the
+// settings count only when a topic is made.
+func (t Topic) Weak(cfg config.Kafka) []string {
+	var all []string
+	switch {
+	case t.Replicas < 2:
+		all = append(all, "one Kafka replica: the loss of the broker's disk loses votes that are not yet in Postgres (G1)")
+	case t.InSync < 2:
+		all = append(all, "Kafka acknowledges what stands on one broker alone (min.insync.replicas is 1): its loss loses votes that are not yet in Postgres (G1)")
+	}
+	if t.Retention < 0 || t.Retention > cfg.Retention {
+		all = append(all, fmt.Sprintf("the vote topic keeps records for longer than kafka.retention (%v): one that is read again after batch ids are forgotten counts twice (G2)", cfg.Retention))
+	}
+	return all
 }

@@ -57,10 +57,14 @@ func (h *Health) Check(name string, f func(ctx context.Context) error) {
 	h.lastAt = time.Time{}
 }
 
-// Weak adds a promise that this set-up cannot keep, in words for the operator. It does not touch readiness.
+// Weak adds a promise that this set-up cannot keep, in words for the operator. It does not touch readiness. Services that run
+// in one process may find the same.
 func (h *Health) Weak(text string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if slices.Contains(h.weak, text) {
+		return
+	}
 	h.weak = append(h.weak, text)
 	h.lastAt = time.Time{}
 }

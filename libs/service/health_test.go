@@ -28,6 +28,7 @@ func TestReport(t *testing.T) {
 	})
 	h.Check("kafka", func(context.Context) error { return nil })
 	h.Weak("one broker: a lost disk loses votes")
+	h.Weak("one broker: a lost disk loses votes") // said twice, listed once
 	want = Report{Ready: true, Checks: map[string]string{"redis": "ok", "kafka": "ok"}, Weak: []string{"one broker: a lost disk loses votes"}}
 	diffReport(t, h, want)
 

@@ -68,6 +68,7 @@ func (s *Service) connect(ctx context.Context, host service.Host) error {
 		TransactionTimeout: c.TransactionTimeout,
 		SessionTimeout:     c.SessionTimeout,
 		GroupHeartbeat:     c.SessionTimeout / heartbeatsPerSession,
+		Weak:               host.Health.Weak,
 	}, s.pool, s.producer, host.Meter, s.log)
 	if err != nil {
 		return err

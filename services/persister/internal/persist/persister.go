@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -34,6 +35,7 @@ type Config struct {
 	TransactionTimeout time.Duration
 	SessionTimeout     time.Duration // after which the group gives up a member
 	GroupHeartbeat     time.Duration // how soon a member hears of another one
+	Weak               func(string)  // told once what cannot be promised on the vote topic
 }
 
 // Persister is one process's share of the work.
@@ -46,6 +48,7 @@ type Persister struct {
 	log      *slog.Logger
 	status   *status
 	metrics  *metrics
+	weakness sync.Once
 
 	committed func(pgledger.Result) // for tests: called after each transaction
 }
@@ -116,6 +119,12 @@ func (p *Persister) newSession(ctx context.Context) (*session, error) {
 	if _, err := pgledger.Offsets(limited, p.pool, topic.ID, topic.Partitions); err != nil {
 		return nil, err
 	}
+	p.weakness.Do(func() {
+		for _, text := range topic.Weak(p.cfg.Kafka) {
+			p.log.WarnContext(ctx, "a promise that cannot be kept here", "weak", text)
+			p.cfg.Weak(text)
+		}
+	})
 	s, err := newSession(p, topic)
 	if err != nil {
 		return nil, fmt.Errorf("kafka consumer: %w", err)

@@ -244,6 +244,7 @@ func (w *town) prepare(pool *pgxpool.Pool, change ...func(*Config, *Persister)) 
 		Participant:  config.Participant{Lease: time.Minute, Heartbeat: 50 * time.Millisecond},
 		BatchRecords: 1000, BatchVotes: 10_000, BufferBytes: 4 << 20,
 		TransactionTimeout: 10 * time.Second, SessionTimeout: 6 * time.Second, GroupHeartbeat: 100 * time.Millisecond,
+		Weak: func(string) {},
 	}
 	logs := &logs{}
 	p, err := New(cfg, pool, w.producer(), noop.Meter{}, slog.New(logs))
