@@ -44,35 +44,43 @@ func (r *Reconciler) endFor(ctx context.Context, drifted []drift) error {
 	return nil
 }
 
-// compareSelf compares Postgres with itself, ballot by ballot, as often as that is cheap.
-func (r *Reconciler) compareSelf(ctx context.Context, names []string) error {
-	for _, name := range names {
-		started := time.Now()
-		if started.Before(r.selfDue[name]) {
-			continue
+// compareSelf compares Postgres with itself: all ballots as often as that is cheap, and those whose tally in Redis is wrong
+// each time, since what is to be loaded must be right.
+func (r *Reconciler) compareSelf(ctx context.Context, names []string, drifted []drift) error {
+	started := time.Now()
+	if all := !started.Before(r.selfDue); all {
+		defer func() { r.selfDue = started.Add(selfShare * time.Since(started)) }()
+	} else {
+		names = nil
+		for _, d := range drifted {
+			names = append(names, d.ballot)
 		}
+	}
+	defer r.tellSelf()
+	for _, name := range names {
 		differ, err := pgledger.SelfCheck(ctx, r.Pool, r.ledger.Epoch, name)
 		if err != nil {
 			return err
 		}
-		took := time.Since(started)
-		if pause := selfShare * took; pause > r.Interval {
-			r.selfDue[name] = started.Add(pause)
-		}
-		if len(differ) > 0 && !slices.Equal(differ, r.selfBad[name]) {
-			for _, d := range differ {
-				r.Log.ErrorContext(ctx, "Postgres disagrees with itself: a count is not what the ledger says; see `littlevote fsck`",
-					"epoch", r.ledger.Epoch, "ballot", name, "candidate", d.Username, "count", d.Tally, "ledger", d.Base+d.Ledger)
-			}
-		}
-		if len(differ) > 0 {
-			r.selfBad[name] = differ
-		} else {
-			delete(r.selfBad, name)
-		}
+		r.noteSelf(ctx, name, differ)
 	}
-	r.tellSelf()
 	return nil
+}
+
+// noteSelf remembers what differs in a ballot, and tells of it when it is new.
+func (r *Reconciler) noteSelf(ctx context.Context, name string, differ []pgledger.SelfDiff) {
+	if len(differ) == 0 {
+		delete(r.selfBad, name)
+		return
+	}
+	if slices.Equal(differ, r.selfBad[name]) {
+		return
+	}
+	r.selfBad[name] = differ
+	for _, d := range differ {
+		r.Log.ErrorContext(ctx, "Postgres disagrees with itself: a count is not what the ledger says; see `littlevote fsck`",
+			"epoch", r.ledger.Epoch, "ballot", name, "candidate", d.Username, "count", d.Tally, "ledger", d.Base+d.Ledger)
+	}
 }
 
 // tellSelf shows what is wrong in Postgres to those who ask.

@@ -26,7 +26,9 @@ const (
 	lookEvery = 20 * time.Millisecond
 	// selfShare is how many times longer than it took the pause after Postgres was compared with itself is at least: that
 	// reads the whole ledger of the epoch.
-	selfShare = 20
+	selfShare = 50
+	// failedShare is the same for a round that failed: perhaps it was too much for the stores.
+	failedShare = 3
 )
 
 // Redis is the ledger of an epoch in Redis; see redisledger.Ledger.
@@ -72,7 +74,7 @@ type Reconciler struct {
 
 	ledger  epoch.Ledger
 	ballots map[string]*verified
-	selfDue map[string]time.Time
+	selfDue time.Time
 	selfBad map[string][]pgledger.SelfDiff
 	alarm   atomic.Pointer[string] // what is wrong in Postgres, for people; nil if nothing is
 }
@@ -103,15 +105,14 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		return nil
 	}
 	defer r.turn.end()
-	ticker := time.NewTicker(r.Interval)
-	defer ticker.Stop()
 	failed := false
-	for {
+	for wait := r.Interval; ; {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C:
+		case <-time.After(wait):
 		}
+		started := time.Now()
 		mine, err := r.turn.take(ctx)
 		if mine {
 			err = r.round(ctx)
@@ -122,6 +123,10 @@ func (r *Reconciler) Run(ctx context.Context) error {
 			r.Log.WarnContext(ctx, "the counts cannot be compared now; still trying", "error", err)
 		}
 		failed = err != nil
+		wait = r.Interval
+		if failed {
+			wait = max(wait, failedShare*time.Since(started))
+		}
 	}
 }
 
@@ -132,7 +137,7 @@ func (r *Reconciler) forget() {
 }
 
 func (r *Reconciler) begin(l epoch.Ledger) {
-	r.ledger, r.ballots, r.selfDue = l, map[string]*verified{}, map[string]time.Time{}
+	r.ledger, r.ballots, r.selfDue = l, map[string]*verified{}, time.Time{}
 }
 
 // errOver says that the epoch ended during a round, or that none is open: there is nothing to compare.
@@ -180,10 +185,7 @@ func (r *Reconciler) compareAll(ctx context.Context) (found bool, err error) {
 	if l.Mode == epoch.Redis {
 		drifted, redisErr = r.compareRedis(ctx, names)
 	}
-	for _, d := range drifted {
-		delete(r.selfDue, d.ballot) // what is to be loaded must be right
-	}
-	if err := errors.Join(redisErr, r.compareSelf(ctx, names)); err != nil {
+	if err := errors.Join(redisErr, r.compareSelf(ctx, names, drifted)); err != nil {
 		return false, err
 	}
 	return len(drifted) > 0 || len(r.selfBad) > 0, r.endFor(ctx, drifted)
