@@ -48,6 +48,16 @@ func (d *Ballots) find(name string) *ballot {
 	return d.names[name]
 }
 
+// missing says why a ballot is not found. A process that has just started knows none, and cannot say that there is none.
+func (d *Ballots) missing() *refusal {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if len(d.names) == 0 {
+		return &refusedAway
+	}
+	return &refusedNoBallot
+}
+
 func (d *Ballots) all() []*ballot {
 	d.mu.RLock()
 	defer d.mu.RUnlock()

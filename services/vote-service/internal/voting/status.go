@@ -116,6 +116,9 @@ func (e *Engine) name(name, vote string) (*ballot, uuid.UUID, error) {
 		name = defaultBallot
 	}
 	b := e.ballots.find(name)
+	if b == nil && e.Ready(context.Background()) != nil {
+		return nil, uuid.Nil, unreachable("the ballots are not read yet")
+	}
 	if b == nil {
 		return nil, uuid.Nil, service.Error(connect.CodeNotFound,
 			&statusv1.ErrorDetail{Code: statusv1.Code_CODE_BALLOT_NOT_FOUND, Outcome: statusv1.Outcome_OUTCOME_NONE},

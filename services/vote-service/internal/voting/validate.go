@@ -38,7 +38,7 @@ func validate(req *votev1.Vote, ballots *Ballots, keys *ticket.Keys) (vote, *ref
 	}
 	b := ballots.find(name)
 	if b == nil {
-		return v, &refusedNoBallot
+		return v, ballots.missing()
 	}
 	v.ballot = b
 	if r := v.checkVoter(); r != nil {
