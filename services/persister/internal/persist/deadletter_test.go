@@ -77,6 +77,9 @@ func TestUnwritableDeadLetterTopicHoldsUpItsPartitionOnly(t *testing.T) {
 	}
 	w.awaitVotes("B", 3)
 	w.awaitVotes("A", 1)
+	if got := p.metrics.waiting.Load(); got != 1 {
+		t.Errorf("%d partitions are said to wait, want 1", got)
+	}
 	if got := w.offset(0); got != 1 {
 		t.Errorf("partition 0 stands at %d, before its dead letter is written", got)
 	}

@@ -25,6 +25,9 @@
 //	a foreign record                into the dead-letter topic, and on
 //	ours, and can't be applied      its partition halts, with an alarm; the others go on
 //	offset out of range             the same: records are gone that nobody has read
-//	another process moved an offset a new session
+//	another process moved an offset a new session, which goes on where the ledger stands
+//	a failover of Postgres lost     the same: the offsets went back together with what they stand for, so it is read again
+//	  commits
+//	the dead-letter topic away      the partitions with dead letters wait, the others go on
 //	the topic was made anew         no session until a person has decided; its records might be the old ones again
 package persist

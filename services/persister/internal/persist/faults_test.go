@@ -67,6 +67,25 @@ func TestLostAnswerToCommit(t *testing.T) {
 	p.awaitReady()
 }
 
+// A failover of Postgres loses commits: offsets and effects go back together, and what is still in Kafka is applied again,
+// even where no new record comes.
+func TestLedgerThatWentBack(t *testing.T) {
+	w := newTown(t, 2)
+	p := w.start()
+	p.awaitReady()
+	w.send(0, w.batch("A"), w.batch("A"), w.batch("B"))
+	w.awaitOffset(0, 3)
+	w.awaitVotes("A", 2)
+	w.exec(`
+		WITH a AS (DELETE FROM applied_batches), l AS (DELETE FROM vote_logs), v AS (DELETE FROM user_votes), t AS (DELETE FROM tickets)
+		UPDATE offsets SET next = 0`)
+	p.awaitLog("the ledger has gone back alarm=true partition=0 from=3 to=0")
+	w.awaitOffset(0, 3)
+	w.awaitVotes("A", 2)
+	w.awaitVotes("B", 1)
+	p.awaitReady()
+}
+
 // Kafka goes away: the persister says so, and its stop does not wait for it.
 func TestKafkaAway(t *testing.T) {
 	kafka, err := embedded.Kafka("")

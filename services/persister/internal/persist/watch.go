@@ -46,7 +46,7 @@ func (s *session) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(s.checkTopic(ctx), s.checkHalted(ctx)); err != nil {
+	if err := errors.Join(s.checkTopic(ctx), s.checkOffsets(ctx)); err != nil {
 		return err
 	}
 	ends, err := s.admin.ListEndOffsets(ctx, s.topics.Votes)
@@ -103,24 +103,27 @@ func (s *session) checkTopic(ctx context.Context) error {
 	return nil
 }
 
-// checkHalted finds a halted partition whose offset a person has moved: then it goes on there, in a new session.
-func (s *session) checkHalted(ctx context.Context) error {
-	var halted []*part
-	for _, p := range s.owned.all() {
-		if p.halted.Load() {
-			halted = append(halted, p)
-		}
-	}
-	if len(halted) == 0 {
-		return nil
+// checkOffsets finds offsets that somebody else has moved: a person, of a halted partition, or a failover of Postgres that
+// lost commits. The ledger has lost the effect of the records together with their offset, so they are read again. Without
+// this an idle partition would notice only when the next record comes.
+func (s *session) checkOffsets(ctx context.Context) error {
+	parts := s.owned.all()
+	known := make([]int64, len(parts))
+	for i, p := range parts {
+		known[i] = p.next.Load()
 	}
 	next, err := pgledger.Offsets(ctx, s.pool, s.topic.ID, s.grown)
 	if err != nil {
 		return err
 	}
-	for _, p := range halted {
-		if next[p.id] != p.next.Load() {
-			return fmt.Errorf("partition %d was halted, and is to go on at %d: %w", p.id, next[p.id], pgledger.ErrZombie)
+	for i, p := range parts {
+		now := next[p.id]
+		if now < known[i] {
+			s.log.ErrorContext(ctx, "the ledger has gone back", "alarm", true, "partition", p.id, "from", known[i], "to", now)
+			return fmt.Errorf("partition %d has gone back from %d to %d: %w", p.id, known[i], now, pgledger.ErrZombie)
+		}
+		if p.halted.Load() && now != known[i] && now != p.next.Load() {
+			return fmt.Errorf("partition %d was halted, and is to go on at %d: %w", p.id, now, pgledger.ErrZombie)
 		}
 	}
 	return nil
