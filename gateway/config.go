@@ -66,7 +66,7 @@ type Votes struct {
 	Queue      int           `key:"queue" help:"votes that wait to be sent, 1 to 1000000; more are refused as OVERLOADED"`
 	MaxWait    time.Duration `key:"max-wait" help:"how long a vote may have to wait before it is refused as OVERLOADED at once, by the speed of the queue, 10ms to 30s; as many as fill the calls at once may always wait"`
 	Timeout    time.Duration `key:"timeout" help:"longest wait for a call, with the second try of votes that have a key, 50ms to 30s"`
-	Patience   time.Duration `key:"patience" help:"how long a call may keep the next batch from being sent, 10ms to 30s"`
+	Patience   time.Duration `key:"patience" help:"how long a call may keep the next batch from being sent while later calls are answered, 10ms to 30s"`
 	TicketWait time.Duration `key:"ticket-wait" help:"how long a vote is tried again inside while the system can't take votes, and on the newest ticket while it gives way to the next, 0s to 30s"`
 	Retries    int           `key:"retries" help:"how many votes a second are tried again inside, 1 to 1000000; beyond that their refusals are passed on"`
 }

@@ -17,26 +17,47 @@ import (
 const maxCallBytes = 1 << 20
 
 // run is given one batch, every vote of which gets an answer. It waits for that, but not for ever: a vote-service that
-// hangs must not hold up the votes that another one can decide.
+// hangs must not hold up the votes that another one can decide. Only where later calls are answered, though: otherwise
+// all are slow, and more calls at once would make each smaller and none faster.
 func (v *Voter) run(_ context.Context, batch []*pending) {
+	number := v.started.Add(1)
 	done := make(chan struct{})
+	v.sent.Add(int64(len(batch)))
 	v.calls.Go(func() {
 		defer close(done)
+		defer v.sent.Add(-int64(len(batch)))
 		ctx, cancel := context.WithTimeout(v.base, v.cfg.Timeout)
 		defer cancel()
 		v.decide(ctx, batch)
+		v.finish(number)
 	})
-	patience := time.NewTimer(v.cfg.Patience)
+	patience := time.NewTicker(v.cfg.Patience)
 	defer patience.Stop()
-	select {
-	case <-done:
+	for {
+		select {
+		case <-done:
+			return
+		case <-patience.C:
+		}
+		if v.finished.Load() < number {
+			continue // nobody has overtaken it
+		}
+		select {
+		case v.detached <- struct{}{}:
+			v.calls.Go(func() { <-done; <-v.detached })
+		case <-done:
+		}
 		return
-	case <-patience.C:
 	}
-	select {
-	case v.detached <- struct{}{}:
-		v.calls.Go(func() { <-done; <-v.detached })
-	case <-done:
+}
+
+// finish remembers the latest of the calls that were answered.
+func (v *Voter) finish(number int64) {
+	for {
+		latest := v.finished.Load()
+		if latest >= number || v.finished.CompareAndSwap(latest, number) {
+			return
+		}
 	}
 }
 

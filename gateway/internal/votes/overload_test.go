@@ -88,6 +88,26 @@ func TestFiveTimesTheLoad(t *testing.T) {
 	})
 }
 
+// A call that takes longer than it may keep the next one waiting is no way around the bound: what is on its way counts.
+func TestOverloadOfASlowService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turn := make(chan struct{}, 1) // one call at a time: 20 votes in 100 ms
+		v, _ := newVoter(t, Config{
+			InFlight: 2, MaxBatch: 20, MaxQueue: 20_000, MaxWait: time.Second, Timeout: 5 * time.Second, Patience: 10 * time.Millisecond, Retries: 1,
+		}, &client{answer: func(_ context.Context, _ int64, votes []*votev1.Vote) ([]*votev1.Verdict, error) {
+			turn <- struct{}{}
+			defer func() { <-turn }()
+			time.Sleep(100 * time.Millisecond)
+			return all(votes, counts), nil
+		}})
+		defer v.Close(t.Context())
+		o := open(t, v, 1000, 4*time.Second)
+		if o.served < 200*4*8/10 || o.slowestServed > 2*time.Second || o.slowestRefused > 0 {
+			t.Errorf("%+v", o)
+		}
+	})
+}
+
 // S32: a thousand clients that each wait for their answer are never refused, even where each waits for seconds.
 func TestClosedLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -24,9 +24,9 @@ type Config struct {
 	InFlight   int           // calls at once; while they run the next batch gathers
 	MaxBatch   int           // votes a call
 	MaxQueue   int           // votes that wait; more are refused as OVERLOADED
-	MaxWait    time.Duration // how long a vote may have to wait, by the speed of the queue, before it is refused instead
+	MaxWait    time.Duration // how long a vote may have to wait, by the speed of those before it, before it is refused instead
 	Timeout    time.Duration // of one call, with the second try of votes that have keys
-	Patience   time.Duration // how long a call keeps the next batch from being sent
+	Patience   time.Duration // how long a call keeps the next batch from being sent while later ones are answered
 	TicketWait time.Duration // how long a vote is tried again that was refused for a moment only
 	Retries    uint          // a second, of all votes together
 }
@@ -57,6 +57,9 @@ type Voter struct {
 	base     context.Context //nolint:containedctx // of all calls: none depends on a caller
 	cancel   context.CancelFunc
 	calls    sync.WaitGroup
+	sent     atomic.Int64  // votes in calls
+	started  atomic.Int64  // calls, numbered from 1
+	finished atomic.Int64  // the highest number of those that ended
 	detached chan struct{} // holds one for each call that no batch waits for any more
 }
 
@@ -195,7 +198,7 @@ func (p *pending) answer(verdict *votev1.Verdict) { p.verdict <- verdict }
 
 // once queues a vote and waits for its verdict.
 func (v *Voter) once(ctx context.Context, message *votev1.Vote) *votev1.Verdict {
-	if retry, ok := v.gate.Admit(v.batch.Len()); !ok {
+	if retry, ok := v.gate.Admit(v.batch.Len() + int(v.sent.Load())); !ok {
 		return refused(message, statusv1.Code_CODE_OVERLOADED, retry, "the vote would wait too long")
 	}
 	p := &pending{vote: message, queued: time.Now(), verdict: make(chan *votev1.Verdict, 1)}
