@@ -58,7 +58,7 @@ func DefaultConfig() Config {
 			Queue:          20_000,
 			Outbox:         1000,
 			OutboxLease:    10 * time.Second,
-			ProduceTimeout: 2 * time.Second,
+			ProduceTimeout: time.Second,
 			Timeout:        4 * time.Second,
 		},
 		Admin:       config.Admin{Listen: "127.0.0.1:9102"},

@@ -15,10 +15,11 @@ import (
 	eventv1 "github.com/littlevote/littlevote/proto/gen/littlevote/event/v1"
 )
 
-// How the breaker behaves: a few failures in a row open it, and a probe a second later may close it.
+// How the breaker behaves: one failure opens it, since Postgres takes the batch as well; after a pause one batch may try
+// again, for a short while, as the votes in it and behind it wait.
 const (
-	breakerFailures = 3
-	breakerPause    = time.Second
+	breakerPause = time.Second
+	probeTimeout = 200 * time.Millisecond
 )
 
 // Log writes batches to the topic of the votes.
@@ -41,7 +42,7 @@ func NewLog(client *kgo.Client, topic string, timeout time.Duration) *Log {
 			Name:        "kafka",
 			Timeout:     breakerPause,
 			MaxRequests: 1,
-			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakerFailures },
+			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= 1 },
 		}),
 	}
 }
@@ -55,18 +56,22 @@ func (l *Log) Produce(ctx context.Context, record *eventv1.VoteBatch, lane uint3
 	if err != nil {
 		return false, err
 	}
+	timeout := l.timeout
+	if l.breaker.State() != gobreaker.StateClosed {
+		timeout = min(timeout, probeTimeout)
+	}
 	done, err := l.breaker.Allow()
 	if err != nil {
 		return false, fmt.Errorf("kafka: %w", err)
 	}
-	err = l.write(ctx, &kgo.Record{Topic: l.topic, Key: events.Key(record.GetBallot(), lane), Value: value})
+	err = l.write(ctx, timeout, &kgo.Record{Topic: l.topic, Key: events.Key(record.GetBallot(), lane), Value: value})
 	done(err)
 	return true, err
 }
 
-func (l *Log) write(ctx context.Context, r *kgo.Record) error {
+func (l *Log) write(ctx context.Context, timeout time.Duration, r *kgo.Record) error {
 	// The client does not take back what it has sent, so the wait is ours; what it has not sent yet it drops.
-	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	result := make(chan error, 1)
 	l.client.Produce(ctx, r, func(_ *kgo.Record, err error) { result <- err })
