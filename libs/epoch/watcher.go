@@ -10,6 +10,9 @@ import (
 	"github.com/littlevote/littlevote/libs/pgledger"
 )
 
+// lookTimeout bounds one look at the row.
+const lookTimeout = 2 * time.Second
+
 // Watcher follows the row without taking part: for a process whose old belief does no harm, since the ledger that it
 // names refuses it.
 type Watcher struct {
@@ -46,7 +49,7 @@ func (w *Watcher) Suspect() {
 func (w *Watcher) Run(ctx context.Context) error {
 	failed := false
 	for {
-		row, err := w.store.Current(ctx)
+		row, err := w.look(ctx)
 		switch {
 		case errors.Is(err, pgledger.ErrNoEpoch):
 		case err == nil:
@@ -66,6 +69,13 @@ func (w *Watcher) Run(ctx context.Context) error {
 		case <-w.kick:
 		}
 	}
+}
+
+// look gives up on a server that hangs, since another may have taken its place.
+func (w *Watcher) look(ctx context.Context) (pgledger.Epoch, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	return w.store.Current(ctx)
 }
 
 func (w *Watcher) pause() time.Duration {
