@@ -13,11 +13,17 @@ import (
 	"github.com/littlevote/littlevote/libs/redisledger"
 )
 
+// postgresTimeout bounds a call: one that hangs on a server which is gone must not keep its ballot from the server that
+// has taken its place.
+const postgresTimeout = 2 * time.Second
+
 // Postgres is the store of epochs in Postgres. It needs the primary.
 type Postgres struct{ Pool *pgxpool.Pool }
 
 // Ticket implements Store.
 func (p Postgres) Ticket(ctx context.Context, l epoch.Ledger, ballot string) (redisledger.TicketState, error) {
+	ctx, cancel := context.WithTimeout(ctx, postgresTimeout)
+	defer cancel()
 	found, err := pgledger.ReadTicket(ctx, p.Pool, l.Epoch, ballot)
 	if err != nil {
 		return redisledger.TicketState{}, notOpen(err)
@@ -34,6 +40,8 @@ func (p Postgres) Ticket(ctx context.Context, l epoch.Ledger, ballot string) (re
 func (p Postgres) Mint(ctx context.Context, l epoch.Ledger, ballot string, m redisledger.Mint) (
 	redisledger.Minted, time.Time, time.Time, error,
 ) {
+	ctx, cancel := context.WithTimeout(ctx, postgresTimeout)
+	defer cancel()
 	done, created, expires, err := pgledger.MintTicket(ctx, p.Pool, l.Epoch, ballot, pgledger.Mint(m))
 	return redisledger.Minted(done), created, expires, notOpen(err)
 }
