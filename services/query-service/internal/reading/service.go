@@ -42,7 +42,7 @@ type Config struct {
 
 // NewService returns a service that knows its ballots once Run has read them.
 func NewService(cfg Config, reader *Reader, metrics *Metrics, log *slog.Logger) (*Service, error) {
-	open := func(rules pgledger.Ballot) *shelf { return newShelf(rules, reader, cfg) }
+	open := func(rules pgledger.Ballot) *shelf { return newShelf(rules, reader, cfg, log) }
 	s := &Service{
 		reader:  reader,
 		ballots: &ballots{pool: reader.Primary, open: open, log: log, names: map[string]*shelf{}},
@@ -117,7 +117,6 @@ func (s *Service) await(ctx context.Context, r *read) (counts, error) {
 		return c, err
 	}
 	if res.err != nil {
-		s.log.WarnContext(ctx, "no store answers a read", "ballot", r.shelf.rules.Name, "error", res.err)
 		s.metrics.refuse(ctx, reasonStores)
 		return counts{}, unavailable("no store that holds counts answers")
 	}

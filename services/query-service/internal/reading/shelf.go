@@ -2,16 +2,27 @@ package reading
 
 import (
 	"context"
+	"log/slog"
+	"sync/atomic"
 
 	"github.com/littlevote/littlevote/libs/groupcommit"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
+	queryv1 "github.com/littlevote/littlevote/proto/gen/littlevote/query/v1"
 )
 
 // shelf is a ballot and its fetches.
 type shelf struct {
 	rules   pgledger.Ballot
 	fetches *groupcommit.Batcher[*read]
+	last    atomic.Pointer[condition]
+	log     *slog.Logger
+}
+
+// condition is where counts come from; no source where no store answers.
+type condition struct {
+	source queryv1.Source
+	stale  bool
 }
 
 // read is one TallyRead on its way.
@@ -27,8 +38,8 @@ type result struct {
 	err    error
 }
 
-func newShelf(rules pgledger.Ballot, reader *Reader, cfg Config) *shelf {
-	s := &shelf{rules: rules}
+func newShelf(rules pgledger.Ballot, reader *Reader, cfg Config, log *slog.Logger) *shelf {
+	s := &shelf{rules: rules, log: log}
 	s.fetches = groupcommit.New(
 		groupcommit.Config{Workers: cfg.Workers, MaxBatch: maxFetch, MaxQueue: cfg.Queue},
 		func(ctx context.Context, reads []*read) { s.fetch(ctx, reader, reads) },
@@ -40,6 +51,7 @@ func newShelf(rules pgledger.Ballot, reader *Reader, cfg Config) *shelf {
 func (s *shelf) fetch(ctx context.Context, reader *Reader, reads []*read) {
 	names := s.union(reads)
 	c, err := reader.read(ctx, s.rules.Name, names)
+	s.tell(ctx, c, err)
 	index := map[string]int{}
 	for i, count := range c.list {
 		index[count.Name] = i
@@ -54,6 +66,19 @@ func (s *shelf) fetch(ctx context.Context, reader *Reader, reads []*read) {
 			own.list = pick(c.list, index, asked)
 		}
 		r.result <- result{counts: own}
+	}
+}
+
+// tell logs where counts come from, when that changes.
+func (s *shelf) tell(ctx context.Context, c counts, err error) {
+	now := condition{source: c.source, stale: c.stale}
+	before := s.last.Swap(&now)
+	switch {
+	case before != nil && *before == now:
+	case err != nil:
+		s.log.WarnContext(ctx, "no store answers reads", "ballot", s.rules.Name, "error", err)
+	case before != nil || c.stale:
+		s.log.InfoContext(ctx, "counts come from", "ballot", s.rules.Name, "store", sourceName(c.source), "stale", c.stale)
 	}
 }
 

@@ -53,7 +53,7 @@ func (s *Service) notOlder(ctx context.Context, r *read, shared result) (counts,
 			if call.Err() != nil {
 				return counts{}, call.Err()
 			}
-			s.log.WarnContext(ctx, "no store has seen a token's vote in time", "ballot", r.shelf.rules.Name, "error", err)
+			s.log.DebugContext(ctx, "no store has seen a token's vote in time", "ballot", r.shelf.rules.Name, "error", err)
 			s.metrics.refuse(ctx, reasonToken)
 			return counts{}, unavailable("no store that answers has seen the vote of this token")
 		}
