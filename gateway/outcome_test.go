@@ -97,6 +97,26 @@ func TestAVoteWithAKeyIsResolvedByTheSecondCall(t *testing.T) {
 	}
 }
 
+// F1: the death of a vote-service in the middle of a call is hidden by the key, once it or another one is there.
+func TestAKeyHidesADeath(t *testing.T) {
+	behind := newServices(t)
+	cfg := behind.config(t)
+	proxy := newProxy(t, cfg.Vote.Target)
+	cfg.Vote.Target = proxy.address
+	behind.votes = func(ctx context.Context, request *votev1.CastVotesRequest) (*votev1.CastVotesResponse, error) {
+		if behind.voteCalls.Load() == 1 {
+			proxy.cut()
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		return &votev1.CastVotesResponse{Verdicts: []*votev1.Verdict{behind.vote(ctx, request.GetVotes()[0])}}, nil
+	}
+	gateway := start(t, cfg)
+	if got := gateway.voteOnce(uuid.NewString()); got["success"] != true || behind.voteCalls.Load() != 2 {
+		t.Errorf("%+v after %d calls", got, behind.voteCalls.Load())
+	}
+}
+
 // The first call may still be on its way, so a refusal of the second says nothing about it.
 func TestARefusalOfTheSecondCallIsNotBelieved(t *testing.T) {
 	behind := newServices(t)
@@ -313,7 +333,7 @@ func TestManyLongVotesGoInSeveralCalls(t *testing.T) {
 		return response, nil
 	}
 	cfg := behind.config(t)
-	cfg.Gateway.Votes.InFlight = 1
+	cfg.Gateway.Votes.InFlight, cfg.Gateway.Votes.Timeout, cfg.Gateway.RequestTimeout = 1, 30*time.Second, time.Minute
 	gateway := start(t, cfg)
 	names := make([]string, 64)
 	for i := range names {
