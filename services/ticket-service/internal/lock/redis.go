@@ -23,7 +23,7 @@ var renewSource string
 //go:embed release.lua
 var releaseSource string
 
-// Redis keeps the lock in the Redis of the tickets: while that is away nobody could mint anyway.
+// Redis keeps the lock in the Redis of the tickets: while that is away they stand in Postgres, where every replica mints.
 type Redis struct {
 	rdb                  redis.UniversalClient
 	keys                 []string // the lock, and the count of the holds
