@@ -28,6 +28,7 @@ import (
 type world struct {
 	queryv1connect.QueryServiceClient
 	t        *testing.T
+	url      string
 	cfg      queryservice.Config
 	pool     *pgxpool.Pool
 	ledger   *redisledger.Ledger
@@ -71,7 +72,8 @@ func newWorld(t *testing.T, redisURL string, change func(*queryservice.Config)) 
 		t.Fatal(err)
 	}
 	w.background(s.Run)
-	w.QueryServiceClient = queryv1connect.NewQueryServiceClient(http.DefaultClient, "http://"+s.Addr())
+	w.url = "http://" + s.Addr()
+	w.QueryServiceClient = queryv1connect.NewQueryServiceClient(http.DefaultClient, w.url)
 	w.awaitSource(queryv1.Source_SOURCE_REDIS)
 	w.fence = w.epoch().Fence()
 	t.Cleanup(func() { _ = w.ledger.Unlink(context.WithoutCancel(t.Context()), w.fence.NS) })

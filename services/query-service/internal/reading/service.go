@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -138,12 +137,10 @@ func (s *Service) begin(ctx context.Context, r *queryv1.TallyRead) (*queryv1.Tal
 		tally.Code = statusv1.Code_CODE_BALLOT_NOT_FOUND
 		return tally, nil, nil
 	}
-	if b.rules.Candidates != nil {
-		for _, n := range r.GetCandidates() {
-			if !slices.Contains(b.rules.Candidates, n) {
-				tally.Code = statusv1.Code_CODE_INVALID_ARGUMENT
-				return tally, nil, nil
-			}
+	for _, n := range r.GetCandidates() {
+		if !b.mayHold(n) {
+			tally.Code = statusv1.Code_CODE_INVALID_ARGUMENT
+			return tally, nil, nil
 		}
 	}
 	started := &read{shelf: b, names: r.GetCandidates(), result: make(chan result, 1)}

@@ -3,7 +3,10 @@ package reading
 import (
 	"context"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"github.com/littlevote/littlevote/libs/groupcommit"
 	"github.com/littlevote/littlevote/libs/pgledger"
@@ -45,6 +48,18 @@ func newShelf(rules pgledger.Ballot, reader *Reader, cfg Config, log *slog.Logge
 		func(ctx context.Context, reads []*read) { s.fetch(ctx, reader, reads) },
 	)
 	return s
+}
+
+// maxName is longer than any name that a ballot takes, in bytes.
+const maxName = 256
+
+// mayHold refuses names that can't have votes. On an open list only those that a store would choke on: one read must
+// not fail those that share its fetch.
+func (s *shelf) mayHold(name string) bool {
+	if s.rules.Candidates != nil {
+		return slices.Contains(s.rules.Candidates, name)
+	}
+	return name != "" && len(name) <= maxName && utf8.ValidString(name) && !strings.ContainsRune(name, 0)
 }
 
 // fetch answers many reads by one fetch of all names they ask for.
