@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 
 	"google.golang.org/grpc"
@@ -75,6 +76,20 @@ func (b *backends) check(ctx context.Context) error {
 		return nil
 	}
 	return errors.Join(problems...)
+}
+
+// degraded says which services are away now.
+func (b *backends) degraded() string {
+	var away []string
+	for _, one := range []*backend{b.ticket, b.vote, b.query} {
+		if one.GetState() != connectivity.Ready {
+			away = append(away, one.name)
+		}
+	}
+	if len(away) == 0 {
+		return ""
+	}
+	return "services that can't be reached now: " + strings.Join(away, ", ")
 }
 
 // connected waits for a connection that is being made.

@@ -7,5 +7,8 @@
 // Invariants:
 //   - A vote's answer is one of three: counted, definitely refused, or unknown; see package votes.
 //   - The gateway decides nothing that a ledger decides: it refuses only what no ledger would admit.
-//   - When told to stop it becomes not ready, takes no more connections, answers what it has taken, then stops.
+//   - Everything that waits is bounded, in number and in time; what can't be served in time is refused at once, and says
+//     when to come back; see package overload. Probes are always answered.
+//   - When told to stop it becomes not ready, closes each connection after its answer, takes no more connections, answers
+//     what it has taken, then stops.
 package gateway

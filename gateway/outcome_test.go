@@ -272,9 +272,10 @@ type outer struct{ testing.TB }
 
 func (outer) Context() context.Context { return context.Background() }
 
-// proxy passes one connection on, until it is cut.
+// proxy passes connections on, until they are cut.
 type proxy struct {
 	address string
+	close   func() // takes no more
 	mu      sync.Mutex
 	conns   []net.Conn
 }
@@ -286,7 +287,8 @@ func newProxy(t *testing.T, target string) *proxy {
 		t.Fatal(err)
 	}
 	p := &proxy{address: listener.Addr().String()}
-	t.Cleanup(func() { listener.Close(); p.cut() })
+	p.close = func() { listener.Close(); p.cut() }
+	t.Cleanup(p.close)
 	go func() {
 		for {
 			front, err := listener.Accept()

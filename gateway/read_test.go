@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -249,6 +250,28 @@ func TestProbes(t *testing.T) {
 			t.Errorf("%s: %d %s", path, status, text)
 		}
 	}
+}
+
+// A gateway that can do a part of its work goes on, and says which part is missing.
+func TestReadinessNamesWhatIsAway(t *testing.T) {
+	behind := newServices(t)
+	cfg := behind.config(t)
+	proxy := newProxy(t, cfg.Query.Target)
+	cfg.Query.Target = proxy.address
+	gateway := start(t, cfg)
+	ready := func() (int, string) {
+		status, text, _ := gateway.send(http.MethodGet, "http://"+gateway.Addr()+"/readyz", "")
+		return status, text
+	}
+	await(t, "all is well", func() bool {
+		status, text := ready()
+		return status == http.StatusOK && !strings.Contains(text, "degraded")
+	})
+	proxy.close()
+	await(t, "it says what is away", func() bool {
+		status, text := ready()
+		return status == http.StatusOK && strings.Contains(text, "query")
+	})
 }
 
 func TestNotReadyBeforeItsServices(t *testing.T) {

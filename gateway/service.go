@@ -76,6 +76,7 @@ func (s *Service) connect(host service.Host) (http.Handler, error) {
 		return nil, err
 	}
 	host.Health.Check("services", s.backends.check)
+	host.Health.Degraded(s.backends.degraded)
 	door := overload.NewDoor()
 	statuses, err := s.gather(host, door)
 	if err != nil {
