@@ -101,7 +101,7 @@ func (o *options) try(ctx context.Context, lab *rows.Lab, some []rows.Row) error
 			if err != nil {
 				return err
 			}
-			failed = failed || run.Verdict != results.Passed
+			failed = failed || run.Verdict == results.Failed || run.Verdict == results.Slow
 			if err := o.tell(run); err != nil {
 				return err
 			}
@@ -140,7 +140,7 @@ func (o *options) tell(run results.Run) error {
 			return err
 		}
 	}
-	if run.Evidence != "" || o.verbose {
+	if run.Evidence != "" || o.verbose || run.Verdict == results.Skipped {
 		_, err := fmt.Fprintf(o.stdout, "      %s; took %v; evidence: %s\n", run.Note, run.Took.Round(time.Second), run.Evidence)
 		return err
 	}

@@ -19,6 +19,8 @@ const (
 	Passed Verdict = "ok"
 	Slow   Verdict = "slow" // every promise was kept but one about time
 	Failed Verdict = "FAILED"
+	// Skipped is a run that could not take place on this machine; its note says why.
+	Skipped Verdict = "skipped"
 )
 
 // Run is one fault that was tried once.

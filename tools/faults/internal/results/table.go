@@ -23,7 +23,7 @@ func Sum(runs []Run, commit string, names []string, titles map[string]string) []
 		line := Line{Fault: name, Title: titles[name]}
 		var recoveries []time.Duration
 		for _, r := range runs {
-			if r.Fault != name || commit != "" && r.Commit != commit {
+			if r.Fault != name || r.Verdict == Skipped || commit != "" && r.Commit != commit {
 				continue
 			}
 			line.Runs++

@@ -38,6 +38,15 @@ func redisRows() []Row {
 			Sees: "overloaded; reads are fine", Happen: memoryLimit,
 		},
 		{
+			Name: "D1", Kind: Stop, Title: "the disk of Redis is full for 3 to 8 s", SmallDisk: true,
+			Sees: "unavailable, or success by way of Postgres",
+			Happen: func(r *Run) {
+				free := servers.Fill(r, servers.DataDir(r.Config.Dir, redisName))
+				r.Hold(r.Between(3*time.Second, 8*time.Second))
+				free()
+			},
+		},
+		{
 			Name: "F10", Kind: Stop, Title: "Redis sleeps for 8 s, or runs a script that does not end",
 			Sees: "no answer later than its deadline", Happen: busyRedis,
 		},

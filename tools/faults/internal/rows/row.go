@@ -36,6 +36,7 @@ type Row struct {
 	// Synchronous makes Postgres wait for its replica.
 	Synchronous bool
 	Replicas    int  // of each service; 0 means two
+	SmallDisk   bool // Redis has a disk of its own, which can be filled
 	Proxied     bool // the services reach Redis, Kafka and Postgres by way of proxies
 	Flags       map[system.Kind][]string
 	Prepare     func(*Run) // before the services start; it may set what they need

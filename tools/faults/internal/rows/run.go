@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"strings"
 	"time"
 
@@ -21,6 +22,8 @@ const (
 	voters       = 16
 	warm         = 100 // acknowledged votes before the fault, and after it
 	flowPatience = 60 * time.Second
+	redisName    = "redis"
+	smallDisk    = 32 << 20
 	faultWindow  = 1500 * time.Millisecond // in which the fault begins
 )
 
@@ -55,6 +58,7 @@ type Run struct {
 	ledger    checker.Ledger
 	slow      []string
 	judged    bool
+	skipped   bool
 	note      string
 }
 
@@ -70,6 +74,13 @@ func (r *Run) Hold(d time.Duration) {
 		r.Fatal("stopped")
 	case <-time.After(d):
 	}
+}
+
+// Skip ends the run without a verdict: it cannot take place here.
+func (r *Run) Skip(why string) {
+	r.skipped = true
+	r.Note("%s", why)
+	runtime.Goexit()
 }
 
 // Strike says that the fault is about to begin; without it, it began when Happen did.
@@ -129,7 +140,12 @@ func (r *Run) start() {
 	if err := os.MkdirAll(logs, 0o755); err != nil {
 		r.Fatal(err)
 	}
-	r.Redis = servers.StartRedis(r, logs, "redis")
+	if r.Row.SmallDisk {
+		if err := servers.MountSmall(r, servers.DataDir(logs, redisName), smallDisk); err != nil {
+			r.Skip(err.Error())
+		}
+	}
+	r.Redis = servers.StartRedis(r, logs, redisName)
 	direct := system.Stores{
 		Redis: r.Redis.URL(), Kafka: strings.Split(r.Shared.Address(r, r.Row.server(deps.Kafka)), ","), TopicPrefix: fmt.Sprintf("f%x-", r.Random.Uint64()),
 		Postgres: servers.Database(r, r.Shared.Address(r, deps.Postgres)),

@@ -52,7 +52,7 @@ func (l *Lab) Try(ctx context.Context, row Row, seed uint64) (results.Run, error
 		result.Verdict = results.Failed
 		result.Why = append(problems, result.Why...)
 	}
-	if result.Verdict != results.Passed || l.Keep {
+	if result.Verdict == results.Failed || result.Verdict == results.Slow || l.Keep {
 		result.Evidence = dir
 		return result, nil
 	}
@@ -74,6 +74,9 @@ func (l *Lab) run(s *scope.Run, row Row, seed uint64, dir string, result *result
 			r.count(result)
 		}
 		result.Note = r.note
+		if r.skipped {
+			result.Verdict = results.Skipped
+		}
 	}()
 	r.start()
 	r.happen()

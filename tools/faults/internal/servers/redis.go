@@ -34,13 +34,16 @@ type Redis struct {
 // StartRedis starts one: with an append-only file, without eviction, as the design asks. Its log goes to dir.
 func StartRedis(t scope.Scope, dir, name string, args ...string) *Redis {
 	t.Helper()
-	r := &Redis{Address: process.Address(t), name: name, dir: dir, data: filepath.Join(dir, name), args: args}
+	r := &Redis{Address: process.Address(t), name: name, dir: dir, data: DataDir(dir, name), args: args}
 	if err := os.MkdirAll(r.data, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	r.Start(t)
 	return r
 }
+
+// DataDir is where the Redis of a name keeps its data.
+func DataDir(dir, name string) string { return filepath.Join(dir, name) }
 
 // Start starts it, or starts it again on the data that it has.
 func (r *Redis) Start(t scope.Scope) {
