@@ -94,7 +94,7 @@ func TestKafkaAway(t *testing.T) {
 	}
 	gone := sync.OnceValue(kafka.Close)
 	t.Cleanup(func() { _ = gone() })
-	w := newTownOn(t, 2, kafka.Brokers())
+	w := newTownOn(t, 2, kafka.Brokers(), 1)
 	p := w.prepare(w.pool, func(c *Config, _ *Persister) { c.TransactionTimeout = time.Second })
 	p.begin()
 	p.awaitReady()

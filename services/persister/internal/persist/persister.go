@@ -20,7 +20,7 @@ import (
 )
 
 // leaveTimeout bounds what a stop waits for each store, after the transaction in hand.
-const leaveTimeout = 2 * time.Second
+const leaveTimeout = time.Second
 
 // Config is how a persister works.
 type Config struct {

@@ -7,9 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
@@ -23,6 +23,7 @@ type session struct {
 	*Persister
 	topic  events.Topic
 	client *kgo.Client
+	kill   context.CancelFunc // ends all that the client has under way
 	owned  *owned
 	queue  *groupcommit.Queue[*item]
 	room   *semaphore.Weighted // in bytes, for what was polled and not applied
@@ -55,7 +56,9 @@ func newSession(p *Persister, topic events.Topic) (*session, error) {
 		queue: groupcommit.NewQueue(p.cfg.BufferBytes/itemBytes+1, p.cfg.BatchRecords, p.cfg.BatchVotes,
 			func(i *item) int { return len(i.batch.GetVotes()) }),
 	}
-	opts := events.ClientOptions(p.cfg.Kafka, p.log)
+	life, kill := context.WithCancel(context.Background())
+	s.kill = kill
+	opts := append(events.ClientOptions(p.cfg.Kafka, p.log), kgo.WithContext(life))
 	if p.cfg.Instance != "" {
 		opts = append(opts, kgo.InstanceID(p.cfg.Instance))
 	}
@@ -77,6 +80,9 @@ func newSession(p *Persister, topic events.Topic) (*session, error) {
 		kgo.FetchMinBytes(fetchMinBytes),
 		kgo.FetchMaxWait(fetchMaxWait),
 	)...)
+	if err != nil {
+		kill()
+	}
 	return s, err
 }
 
@@ -92,13 +98,15 @@ func (s *session) run(ctx context.Context) error {
 	return err
 }
 
+// leave gives the partitions to the others at once, and takes a few seconds at most, whatever Kafka does.
 func (s *session) leave(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveTimeout)
 	defer cancel()
-	s.commitAdvisory(ctx)
-	if err := s.leaveGroup(ctx); err != nil {
+	s.commitAdvisory(limited)
+	if err := s.leaveGroup(context.WithoutCancel(ctx)); err != nil {
 		s.log.WarnContext(ctx, "could not leave the consumer group", "error", err)
 	}
+	s.kill() // or Close would wait for the end of a rebalance
 	s.client.CloseAllowingRebalance()
 	for _, p := range s.owned.all() {
 		s.status.halt(p.id, nil)
@@ -106,17 +114,38 @@ func (s *session) leave(ctx context.Context) {
 	s.status.incident(groupActivity, nil)
 }
 
-// leaveGroup gives the partitions to the others at once. The client says nothing for a member with a name of its own, since
-// that may soon be back; but a stop may also be for good.
+// leaveGroup lets the client leave, which in the middle of a rebalance takes it as long as that lasts, and which it does not
+// do at all under a name of its own, since such a member may soon be back. So then the group is told by another client.
 func (s *session) leaveGroup(ctx context.Context) error {
-	if s.cfg.Instance == "" {
-		return s.client.LeaveGroupContext(ctx)
+	limited, cancel := context.WithTimeout(ctx, leaveTimeout)
+	defer cancel()
+	member := kmsg.NewLeaveGroupRequestMember()
+	member.MemberID, _ = s.client.GroupMetadata()
+	err := s.client.LeaveGroupContext(limited)
+	if err == nil && s.cfg.Instance == "" || member.MemberID == "" {
+		return err
 	}
-	left, err := s.admin.LeaveGroup(ctx, kadm.LeaveGroup(s.group()).InstanceIDs(s.cfg.Instance))
+	limited, cancel = context.WithTimeout(ctx, leaveTimeout)
+	defer cancel()
+	if s.cfg.Instance != "" {
+		member.InstanceID = &s.cfg.Instance
+	}
+	request := kmsg.NewPtrLeaveGroupRequest()
+	request.Group, request.MemberID = s.group(), member.MemberID
+	request.Members = append(request.Members, member)
+	answer, err := request.RequestWith(limited, s.producer)
 	if err != nil {
 		return err
 	}
-	return left.Error()
+	for _, m := range answer.Members {
+		if err := kerr.ErrorForCode(m.ErrorCode); err != nil && !errors.Is(err, kerr.UnknownMemberID) {
+			return err
+		}
+	}
+	if err := kerr.ErrorForCode(answer.ErrorCode); !errors.Is(err, kerr.UnknownMemberID) {
+		return err
+	}
+	return nil
 }
 
 func (p *Persister) group() string { return p.cfg.Kafka.TopicPrefix + p.cfg.Group }

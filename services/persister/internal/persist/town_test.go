@@ -41,10 +41,10 @@ type town struct {
 
 func newTown(t *testing.T, partitions int) *town {
 	t.Helper()
-	return newTownOn(t, partitions, testenv.Kafka(t))
+	return newTownOn(t, partitions, testenv.Kafka(t), testenv.KafkaReplication(t))
 }
 
-func newTownOn(t *testing.T, partitions int, brokers []string) *town {
+func newTownOn(t *testing.T, partitions int, brokers []string, replication int) *town {
 	t.Helper()
 	t.Parallel()
 	w := &town{T: t, url: testenv.Postgres(t), next: 1}
@@ -55,7 +55,7 @@ func newTownOn(t *testing.T, partitions int, brokers []string) *town {
 	w.setEpoch(1, "open")
 	w.kafka = config.DefaultKafka()
 	w.kafka.Brokers, w.kafka.TopicPrefix, w.kafka.Partitions = brokers, testenv.Topic(t), partitions
-	w.kafka.Replication = testenv.KafkaReplication(t)
+	w.kafka.Replication = replication
 	w.client = w.producer()
 	w.admin = kadm.NewClient(w.client)
 	w.topics = events.NewTopics(w.kafka.TopicPrefix)
