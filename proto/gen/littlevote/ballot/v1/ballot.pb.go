@@ -100,7 +100,7 @@ type Ballot struct {
 	Candidates []string `protobuf:"bytes,3,rep,name=candidates,proto3" json:"candidates,omitempty"`
 	// How many votes of one voter count, 1 to 100; 0 means no limit, and then a vote needs no voter.
 	VotesPerVoter int32 `protobuf:"varint,4,opt,name=votes_per_voter,json=votesPerVoter,proto3" json:"votes_per_voter,omitempty"`
-	// Uses of one ticket; 0 means the setting ticket.cap.
+	// Uses of one ticket; 0 means that of "main", which follows the setting ticket.cap; 2147483647 means no cap.
 	TicketCap int64 `protobuf:"varint,5,opt,name=ticket_cap,json=ticketCap,proto3" json:"ticket_cap,omitempty"`
 	// From when votes are taken, by the clock that decides; absent means no bound.
 	OpensAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=opens_at,json=opensAt,proto3" json:"opens_at,omitempty"`
