@@ -7,14 +7,15 @@ import (
 )
 
 const (
-	// period is how far back the door looks; it is back to normal about twice as long after the load is.
-	period = 2 * time.Second
+	// period is how far back the door looks. What is turned away counts as refused, and clients that come back at once are
+	// turned away often, so it opens by doubling what it lets through each period.
+	period = time.Second
 	// served is the share of those that come through which should be served: the others keep the measure.
 	served = 0.5
 	// enough is how many must have come in a period before anybody is turned away.
-	enough = 1000
+	enough = 500
 	// mostRefused is the largest share that is turned away unread.
-	mostRefused = 0.95
+	mostRefused = 0.9
 )
 
 // Door turns requests away before they are read. All methods may be called at once.

@@ -161,7 +161,7 @@ func TestTheDoor(t *testing.T) {
 	for range 5 {
 		enter(100)
 	}
-	if through := enter(100); through > 1500 || through < 100 {
+	if through := enter(100); through > 2500 || through < 200 {
 		t.Errorf("%d of 10000 come through where nothing is served", through)
 	}
 }
