@@ -147,8 +147,12 @@ func show(w io.Writer, o overview, asJSON bool) error {
 		if p.CaughtUpAt != nil && p.CaughtUpAt.Year() > 1970 {
 			caughtUp = p.CaughtUpAt.UTC().Format(time.RFC3339)
 		}
-		_, err := fmt.Fprintf(w, "partition %d: goes on at %d, Kafka has %d to %d, %d behind, caught up at %s: %s\n",
-			p.Partition, p.Next, p.First, p.End-1, p.Behind, caughtUp, p.State)
+		has := "nothing"
+		if p.First < p.End {
+			has = fmt.Sprintf("%d to %d", p.First, p.End-1)
+		}
+		_, err := fmt.Fprintf(w, "partition %d: goes on at %d, Kafka has %s, %d behind, caught up at %s: %s\n",
+			p.Partition, p.Next, has, p.Behind, caughtUp, p.State)
 		if err != nil {
 			return err
 		}
