@@ -2,6 +2,7 @@ package epoch
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 )
@@ -15,6 +16,8 @@ const (
 	probeEvery = 200 * time.Millisecond
 	// awayAfter is how long Redis must not have answered to be called away.
 	awayAfter = time.Second
+	// late is by how much this process may oversleep before what it missed meanwhile says more about itself.
+	late = 100 * time.Millisecond
 )
 
 // prober watches whether Redis answers.
@@ -25,15 +28,13 @@ type prober struct {
 	well    atomic.Bool // the last ping was answered
 }
 
-// run probes until ctx ends. A process that was itself stalled draws no conclusion from what it missed meanwhile.
+// run probes until ctx ends. A process that was itself stalled, or is starved of processor time, draws no conclusion from
+// an answer that it did not get in time; a connection that is refused is another matter.
 func (p *prober) run(ctx context.Context) {
-	var silentSince, looked time.Time // silentSince: before the first ping that was not answered was sent
+	var silentSince time.Time // before the first ping that was not answered was sent
+	stalled := false
 	for {
-		now := time.Now()
-		if !looked.IsZero() && now.Sub(looked) > 2*awayAfter {
-			silentSince = time.Time{}
-		}
-		looked = now
+		sent := time.Now()
 		err := p.redis.Ping(ctx)
 		if ctx.Err() != nil {
 			return
@@ -43,15 +44,24 @@ func (p *prober) run(ctx context.Context) {
 		case err == nil:
 			silentSince = time.Time{}
 			p.set(false)
+		case stalled && isTimeout(err):
+			silentSince = time.Time{}
 		case silentSince.IsZero():
-			silentSince = now
+			silentSince = sent
 		case time.Since(silentSince) >= awayAfter:
 			p.set(true)
 		}
+		slept := time.Now()
 		if pause(ctx, probeEvery) != nil {
 			return
 		}
+		stalled = time.Since(slept) > probeEvery+late
 	}
+}
+
+func isTimeout(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 func (p *prober) set(away bool) {

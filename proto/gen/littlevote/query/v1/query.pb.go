@@ -136,8 +136,7 @@ type TallyRead struct {
 	// The candidates; empty means all, by name.
 	Candidates []string `protobuf:"bytes,2,rep,name=candidates,proto3" json:"candidates,omitempty"`
 	// Optional: a vote's consistency token, at most 128 bytes. The counts are those of a moment at which that vote
-	// counted, or the read waits for its deadline and fails. A token of another ballot, or none of ours,
-	// is INVALID_ARGUMENT in the tally.
+	// counted, or the read waits for its deadline and fails. What is no token of ours is INVALID_ARGUMENT in the tally.
 	AtLeast       string `protobuf:"bytes,3,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
