@@ -80,6 +80,9 @@ func (w *world) judge() {
 		}
 	}
 	w.judgeRequests(batches, choices)
+	if w.pg.movedBack {
+		w.fail("an offset has moved back")
+	}
 	w.judgeCounts(sums)
 	for ticket, votes := range uses {
 		if w.plan.cap >= 0 && int64(len(votes)) > w.plan.cap {
@@ -87,7 +90,7 @@ func (w *world) judge() {
 		}
 	}
 	perVoter := map[string]int{}
-	for row, retracted := range w.pg.tables.voters {
+	for row, retracted := range w.pg.voters {
 		if !retracted {
 			perVoter[row.voter]++
 		}

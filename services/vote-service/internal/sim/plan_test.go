@@ -94,6 +94,9 @@ func (p *plan) fault(r *rand.Rand) {
 		p.redisAway = append(p.redisAway, s)
 	case "kafka-away":
 		p.kafkaAway = append(p.kafkaAway, s)
+		if r.IntN(3) == 0 {
+			p.pgAway = append(p.pgAway, span{s.from + rand3(r, time.Second), s.to})
+		}
 	case "postgres-away":
 		p.pgAway = append(p.pgAway, s)
 	case "cut":

@@ -83,7 +83,7 @@ func read[T any](ctx context.Context, d *db, name string, f func(p *postgres) (T
 func (d *db) share(ctx context.Context, name string, writes bool) error {
 	for {
 		d.pg.mu.Lock()
-		if d.pg.alone == 0 && d.pg.queued == 0 && !(writes && d.pg.writing) {
+		if d.pg.alone == 0 && d.pg.queued == 0 && (!writes || !d.pg.writing) {
 			d.pg.sharers++
 			d.pg.writing = d.pg.writing || writes
 			d.pg.mu.Unlock()

@@ -99,7 +99,7 @@ func (p *producer) write(ctx context.Context, name string, partition int32, valu
 	}
 	_, away := p.within(p.plan.kafkaAway)
 	if away || luck < p.rate(p.plan.lostProduce) {
-		switch d.IntN(4) {
+		switch d.IntN(5) {
 		case 0: // it comes after all
 			p.all.Go(func() {
 				if sleep(p.stop, late) {
@@ -111,7 +111,7 @@ func (p *producer) write(ctx context.Context, name string, partition int32, valu
 			if !away {
 				p.log.append(partition, value)
 			}
-		case 2:
+		case 2, 3:
 			return false, errRefused
 		}
 		<-ctx.Done()

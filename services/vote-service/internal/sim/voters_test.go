@@ -265,7 +265,7 @@ func (w *world) check(d *rand.Rand) {
 	before := w.bounds()
 	counts := map[string]int64{}
 	if l.Mode == epoch.Redis {
-		list, _, err := i.link.Tally(w.stop, l.Fence(), ballotName, nil)
+		list, _, err := i.Tally(w.stop, l.Fence(), ballotName, nil)
 		if err != nil || !i.me.Live(l) {
 			return
 		}
