@@ -2,7 +2,7 @@ package checker
 
 // CheckReads judges what voters saw while the run went on, of candidates whose votes nobody took back: a count never falls
 // for one voter, shows what had been acknowledged before, and is never older than the token that was given with it. A count
-// that says that it may be stale is held to its token only.
+// that says that it may be stale is held to its token's vote only.
 func CheckReads(reads []Read) []Violation {
 	type view struct {
 		session int
@@ -11,8 +11,12 @@ func CheckReads(reads []Read) []Violation {
 	c := &check{}
 	last := map[view]int64{}
 	for _, r := range reads {
-		if r.Token != "" && r.Votes < r.Least {
-			c.report(ReadBehind, "%s/%s: %d, and with token %s there were %d", r.Ballot, r.Name, r.Votes, r.Token, r.Least)
+		least := r.Own
+		if !r.Stale {
+			least = max(least, r.Least)
+		}
+		if r.Token != "" && r.Votes < least {
+			c.report(ReadBehind, "%s/%s: %d, and with token %s there were %d", r.Ballot, r.Name, r.Votes, r.Token, least)
 		}
 		if r.Stale {
 			continue

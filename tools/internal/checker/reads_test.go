@@ -25,7 +25,9 @@ func TestEveryReadThatBreaksAPromiseIsFound(t *testing.T) {
 		{"after a stale count one falls", []Read{read(1, 2), stale(read(1, 3)), read(1, 1)}, []Kind{ReadFell}},
 		{"G8 an acknowledged vote is not shown", []Read{{Name: "A", Votes: 4, Acknowledged: 5}}, []Kind{ReadOld}},
 		{"G10 it says that it may be stale", []Read{{Name: "A", Votes: 4, Acknowledged: 5, Stale: true}}, nil},
-		{"a token is not honoured, stale or not", []Read{{Name: "A", Votes: 4, Token: "1.2.3", Least: 5, Stale: true}}, []Kind{ReadBehind}},
+		{"a token is not honoured", []Read{{Name: "A", Votes: 4, Token: "1.2.3", Own: 1, Least: 5}}, []Kind{ReadBehind}},
+		{"a stale count lacks votes of others", []Read{{Name: "A", Votes: 4, Token: "1.2.3", Own: 1, Least: 5, Stale: true}}, nil},
+		{"a stale count lacks the token's vote", []Read{{Name: "A", Token: "1.2.3", Own: 1, Least: 1, Stale: true}}, []Kind{ReadBehind}},
 		{"a token is honoured", []Read{{Name: "A", Votes: 5, Token: "1.2.3", Least: 5}}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {

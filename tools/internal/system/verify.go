@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,14 +58,11 @@ func (v *View) Read(ctx context.Context, gateway *voter.Client) (checker.Ledger,
 		ballots[row.Ballot] = true
 	}
 	for ballot := range ballots {
-		counts, err := gateway.GetAllUserVotes(ctx, ballot)
+		counts, err := fresh(ctx, gateway, ballot)
 		if err != nil {
 			return checker.Ledger{}, err
 		}
 		for _, c := range counts {
-			if c.Stale {
-				return checker.Ledger{}, fmt.Errorf("the count of %s/%s may be stale", ballot, c.Username)
-			}
 			ledger.Live = append(ledger.Live, checker.Tally{Ballot: ballot, Username: c.Username, Votes: c.Votes})
 		}
 		inRedis, _, err := v.Ledger.Tally(ctx, redisledger.Fence{Epoch: epoch.Number, NS: epoch.NS}, ballot, nil)
@@ -76,6 +74,25 @@ func (v *View) Read(ctx context.Context, gateway *voter.Client) (checker.Ledger,
 		}
 	}
 	return ledger, nil
+}
+
+// fresh reads counts that do not say that they may be stale: whoever answers reads may learn a moment later than others that
+// an epoch is open.
+func fresh(ctx context.Context, gateway *voter.Client, ballot string) ([]voter.Count, error) {
+	ctx, cancel := context.WithTimeout(ctx, restTimeout)
+	defer cancel()
+	for {
+		counts, err := gateway.GetAllUserVotes(ctx, ballot)
+		stale := slices.ContainsFunc(counts, func(c voter.Count) bool { return c.Stale })
+		if err == nil && !stale {
+			return counts, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("counts of %s: stale %v, %w", ballot, stale, errors.Join(err, ctx.Err()))
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 // Fsck asks `littlevote fsck`.

@@ -24,6 +24,7 @@ type Crowd struct {
 	voters      sync.WaitGroup
 	failedReads atomic.Int64
 	unhelped    atomic.Int64
+	uniques     atomic.Int64
 }
 
 // Gather starts a crowd on one ballot. What each voter does follows from the seed; when it does it follows from the system.
@@ -107,6 +108,7 @@ func (c *Crowd) Resolve(ctx context.Context, patience time.Duration) int {
 		v := voter.Voter{Client: c.gateways[i%len(c.gateways)], Ballot: c.ballot, History: c.History}
 		all.Go(func() {
 			for a := range open {
+				v.Ballot = a.Ballot
 				if !v.Resolve(ctx, a) {
 					left.Add(1)
 				}

@@ -45,8 +45,39 @@ func (s *session) names() []string {
 
 func letter(n int) string { return string(rune('A' + n%26)) }
 
+const (
+	uniqueBallot = "tiny" // it takes any name
+	maxUniques   = 5000   // it takes twice as many
+)
+
+// unique votes for a name that nobody else votes for, and reads it with the token: whatever happens, the vote is in the count.
+func (s *session) unique(ctx context.Context) {
+	v := s.voter()
+	v.Ballot = uniqueBallot
+	key := voter.NewKey()
+	answer, a := v.TicketAndVote(ctx, key, "u-"+key)
+	if a.Outcome != checker.Counted {
+		return
+	}
+	r := checker.Read{
+		Session: s.number, Ballot: uniqueBallot, Name: "u-" + key, Token: answer.Token, Own: 1, Least: 1, Acknowledged: 1, Sent: time.Now(),
+	}
+	count, err := s.voter().GetUserVotesAtLeast(ctx, uniqueBallot, r.Name, r.Token)
+	if err != nil {
+		s.crowd.readFailed()
+		return
+	}
+	r.Votes, r.Stale = count.Votes, count.Stale
+	s.history.AddRead(r)
+}
+
 // turn is one vote, and what the voter does about it.
 func (s *session) turn(ctx context.Context) {
+	if s.random.IntN(12) == 0 && s.crowd.uniques.Add(1) <= maxUniques {
+		s.unique(ctx)
+		s.pause(think)
+		return
+	}
 	key := ""
 	if s.random.IntN(4) != 0 {
 		key = voter.NewKey()
@@ -114,7 +145,7 @@ func (s *session) look(ctx context.Context, name string, answer voter.Answer) {
 	var err error
 	switch s.random.IntN(4) {
 	case 0:
-		r.Token, r.Least = answer.Token, least
+		r.Token, r.Own, r.Least = answer.Token, 1, least
 		count, err = v.GetUserVotesAtLeast(ctx, v.Ballot, name, answer.Token)
 	case 1, 2:
 		count, err = v.GetUserVotes(ctx, v.Ballot, name)
