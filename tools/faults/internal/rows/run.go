@@ -23,8 +23,10 @@ const (
 	warm         = 100 // acknowledged votes before the fault, and after it
 	flowPatience = 60 * time.Second
 	redisName    = "redis"
-	smallDisk    = 32 << 20
-	faultWindow  = 1500 * time.Millisecond // in which the fault begins
+
+	closedPatience = 3 * time.Second
+	smallDisk      = 32 << 20
+	faultWindow    = 1500 * time.Millisecond // in which the fault begins
 )
 
 // Run is one row, tried once. A row's functions see the system through it.
@@ -216,7 +218,11 @@ func (r *Run) happen() {
 
 // settle waits until every vote with a key is resolved and nothing is on its way, and returns how long that took since the heal.
 func (r *Run) settle(ctx context.Context) (time.Duration, error) {
-	if left := r.Crowd.Resolve(ctx, convergence); left > 0 && !r.Row.Closed {
+	patience := convergence
+	if r.Row.Closed {
+		patience = closedPatience // a vote that is not in by then is refused for ever
+	}
+	if left := r.Crowd.Resolve(ctx, patience); left > 0 && !r.Row.Closed {
 		r.Errorf("%d votes with a key cannot be resolved", left)
 	}
 	if left := r.People.Resolve(ctx, convergence); left > 0 {

@@ -125,9 +125,10 @@ func certified(r *Run) {
 	})
 	counts := map[string]int64{}
 	for _, row := range r.ledger.Rows {
-		if row.Ballot == "main" {
-			counts[row.Username] += row.Delta
+		if row.Ballot != "main" {
+			continue
 		}
+		counts[row.Username] += row.Delta
 		if row.At.After(r.closedAt.Add(time.Second)) {
 			r.Errorf("vote %s was admitted at %v, after the ballot was closed", row.VoteID, row.At)
 		}
