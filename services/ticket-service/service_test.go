@@ -13,6 +13,7 @@ import (
 
 	"github.com/littlevote/littlevote/libs/config"
 	"github.com/littlevote/littlevote/libs/epoch"
+	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/service"
 	"github.com/littlevote/littlevote/libs/testenv"
 	"github.com/littlevote/littlevote/libs/ticket"
@@ -102,7 +103,7 @@ func TestS4S12S13S14FromMintToPostgres(t *testing.T) {
 }
 
 func TestReadiness(t *testing.T) {
-	w := newTown(t)
+	w, redis := newShutTown(t)
 	r := w.start(w.cfg)
 	testenv.Eventually(t, 10*time.Second, func() error {
 		if report := r.health.Report(t.Context()); !report.Ready {
@@ -125,7 +126,7 @@ func TestReadiness(t *testing.T) {
 		}
 		if change.ready {
 			w.number(epoch.Postgres)
-			w.redis.close()
+			redis.close()
 		}
 		testenv.Eventually(t, 10*time.Second, func() error {
 			if report := r.health.Report(t.Context()); report.Ready != change.ready {
@@ -145,11 +146,7 @@ func TestFollowsAChangeOfEpoch(t *testing.T) {
 	if err := w.pool.QueryRow(t.Context(), "SELECT ns FROM ledger_epoch").Scan(&ns); err != nil {
 		t.Fatal(err)
 	}
-	keys, err := w.rdb.Keys(t.Context(), "{*}:"+ns+":*").Result()
-	if err != nil || len(keys) == 0 {
-		t.Fatal(keys, err)
-	}
-	if err := w.rdb.Del(t.Context(), keys...).Err(); err != nil {
+	if err := redisledger.New(w.rdb).Unlink(t.Context(), ns); err != nil {
 		t.Fatal(err)
 	}
 	lost := time.Now()
@@ -171,17 +168,17 @@ func epochOf(t *ticketv1.Ticket) string {
 // Redis stops answering, though not its connections, and comes back: there are tickets again soon after each change of
 // epoch, in the ledger that is on.
 func TestF25F10TicketsWhileRedisIsAway(t *testing.T) {
-	w := newTown(t)
+	w, redis := newShutTown(t)
 	w.cfg.Redis.Timeout = 20 * time.Second // nothing may depend on that
 	r := w.start(w.cfg)
 	r.ticket(t, "main")
 
-	w.redis.close()
+	redis.close()
 	w.follows(r, w.number(epoch.Postgres))
 	if _, err := w.pool.Exec(t.Context(), "UPDATE ledger_epoch SET stay = '0'"); err != nil {
 		t.Fatal(err)
 	}
-	w.redis.open()
+	redis.open()
 	w.follows(r, w.number(epoch.Redis))
 }
 

@@ -23,6 +23,7 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 
 	"github.com/littlevote/littlevote/libs/config"
+	"github.com/littlevote/littlevote/libs/embedded"
 	"github.com/littlevote/littlevote/libs/epoch"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
@@ -36,11 +37,10 @@ func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // town is the stores that the replicas of a test share, with somebody who opens epochs.
 type town struct {
-	t     *testing.T
-	cfg   Config
-	pool  *pgxpool.Pool
-	rdb   redis.UniversalClient
-	redis *door
+	t    *testing.T
+	cfg  Config
+	pool *pgxpool.Pool
+	rdb  redis.UniversalClient
 
 	changer *epoch.Changer
 }
@@ -54,11 +54,33 @@ func (emptyLog) EndOffsets(context.Context) (uuid.UUID, map[int32]int64, error) 
 
 func newTown(t *testing.T) *town {
 	t.Helper()
+	return newTownOn(t, testenv.Redis(t))
+}
+
+// newShutTown has a Redis that can be shut. It is an embedded one of the test's own: no door can stand before a Redis
+// Cluster or before what Sentinels name, since those tell their clients where to go.
+func newShutTown(t *testing.T) (*town, *door) {
+	t.Helper()
+	server, err := embedded.Redis(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	d := newDoor(t, server.URL())
+	return newTownOn(t, d.url), d
+}
+
+func newTownOn(t *testing.T, redisURL string) *town {
+	t.Helper()
 	cfg := DefaultConfig()
 	cfg.Ticket.Listen, cfg.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
 	cfg.Ticket.LockKey = testenv.Namespace(t)
 	cfg.Ticket.KeyFile = filepath.Join(t.TempDir(), "keys")
-	cfg.Redis.URL, cfg.Postgres.URL = testenv.Redis(t), testenv.Postgres(t)
+	cfg.Redis.URL, cfg.Postgres.URL = redisURL, testenv.Postgres(t)
 	cfg.Redis.PoolSize, cfg.Postgres.PoolSize = 20, 5
 	cfg.Participant.Heartbeat = 200 * time.Millisecond
 	key := hex.EncodeToString(bytes.Repeat([]byte("k"), 32))
@@ -68,14 +90,13 @@ func newTown(t *testing.T) *town {
 	if err := pgledger.Migrate(t.Context(), cfg.Postgres.URL, discard()); err != nil {
 		t.Fatal(err)
 	}
-	w := &town{t: t, cfg: cfg, redis: newDoor(t, cfg.Redis.URL)}
-	w.cfg.Redis.URL = w.redis.url
+	w := &town{t: t, cfg: cfg}
 	var err error
 	if w.pool, err = pgledger.Open(t.Context(), config.Postgres{URL: cfg.Postgres.URL, PoolSize: 5}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.pool.Close)
-	if w.rdb, err = redisledger.Open(w.redis.url, 10, 5*time.Second); err != nil {
+	if w.rdb, err = redisledger.Open(redisURL, 10, 5*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.rdb.Close() })
