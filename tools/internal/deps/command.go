@@ -19,8 +19,16 @@ func Command() *cobra.Command {
 		Long: `Run Redis, Apache Kafka, Postgres with a streaming replica, and etcd on loopback, for tests, benchmarks and
 development without containers. They outlive the command; "deps down" stops them and keeps their data.`,
 		Example: `  The test suites on a Redis Cluster (--redis-sentinel: on the master that Sentinels name):
-  eval "$(littlevote deps up --only=redis --redis-cluster --env)"
-  go test ./libs/redisledger/... ./libs/epoch/... ./services/vote-service/...`,
+  eval "$(littlevote deps up --dir .data/cluster --only=redis --redis-cluster --env)"
+  go test -p 1 ./libs/redisledger/... ./libs/epoch/... ./services/... ./tools/e2e/...
+
+  The test suites on three Kafka brokers:
+  eval "$(littlevote deps up --dir .data/brokers --only=kafka --kafka-cluster --env)"
+  go test -p 1 ./libs/events/... ./services/... ./tools/e2e/...
+
+  Postgres whose replica may be promoted without the loss of a commit; the services get both hosts,
+  and use the one that takes writes (--postgres-url postgres://user:password@host:port,host:port/database):
+  littlevote deps up --only=postgres,postgres-replica --postgres-synchronous`,
 		Args: cobra.NoArgs,
 	}
 	cmd.PersistentFlags().StringVar(&dir, "dir", defaultDir, "where the servers' data is")

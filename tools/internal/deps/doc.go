@@ -11,7 +11,7 @@
 // Redis with a replica and three Sentinels (redis-sentinel). The same suites run against each kind:
 //
 //	eval "$(littlevote deps up --only=redis --redis-cluster --env)"
-//	go test ./libs/redisledger/... ./libs/epoch/... ./services/vote-service/...
+//	go test -p 1 ./libs/redisledger/... ./libs/epoch/... ./services/... ./tools/e2e/...
 //
 //	<dir>/state.json
 //	<dir>/<server>/            its data

@@ -55,7 +55,7 @@ func (s *Stores) Flags(cmd *cobra.Command, kinds ...Kind) {
 	flags.StringVar(&s.DataDir, "data-dir", ".littlevote", "data directory of a running `up`, which says where its stores are")
 	flags.StringVar(&s.PostgresURL, "postgres-url", os.Getenv("LITTLEVOTE_POSTGRES_URL"), "postgres://… of the primary; else LITTLEVOTE_POSTGRES_URL, else as --data-dir says")
 	if slices.Contains(kinds, Redis) {
-		flags.StringVar(&s.RedisURL, "redis-url", os.Getenv("LITTLEVOTE_REDIS_URL"), "redis://…; else LITTLEVOTE_REDIS_URL, else as --data-dir says")
+		flags.StringVar(&s.RedisURL, "redis-url", os.Getenv("LITTLEVOTE_REDIS_URL"), "redis://…, redis+cluster://… or redis+sentinel://…; else LITTLEVOTE_REDIS_URL, else as --data-dir says")
 	}
 	if slices.Contains(kinds, Kafka) || slices.Contains(kinds, OptionalKafka) {
 		flags.StringSliceVar(&s.Brokers, "kafka-brokers", list(os.Getenv("LITTLEVOTE_KAFKA_BROKERS")), "host:port of some of the brokers; else LITTLEVOTE_KAFKA_BROKERS, else as --data-dir says")

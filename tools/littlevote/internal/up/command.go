@@ -45,13 +45,13 @@ type own struct {
 		Listen string `key:"listen" help:"host:port of the persister's health; port 0 takes a free one"`
 	} `key:"persister"`
 	Redis struct {
-		URL string `key:"url" help:"redis://user:password@host:port/db; empty runs an embedded one, whose state a restart rebuilds from Postgres"`
+		URL string `key:"url" help:"redis://user:password@host:port/db, or rediss:// for TLS; a Redis Cluster: redis+cluster://host:port,host:port; Sentinels: redis+sentinel://host:port,host:port/master-name; empty runs an embedded one, whose state a restart rebuilds from Postgres"`
 	} `key:"redis"`
 	Kafka struct {
 		Brokers []string `key:"brokers" help:"host:port of some brokers, with commas between; empty runs an embedded one on data-dir"`
 	} `key:"kafka"`
 	Postgres struct {
-		URL string `key:"url" help:"postgres://user:password@host:port/database of the primary; empty runs one on data-dir"`
+		URL string `key:"url" help:"postgres://user:password@host:port/database of the primary, or with several host:port and commas between, of which the one that takes writes is used; empty runs one on data-dir"`
 	} `key:"postgres"`
 	Log config.Log `key:"log"`
 }
