@@ -232,12 +232,14 @@ func ask[T any](ctx context.Context, l *link, name string, run func(*ledgermodel
 type none struct{}
 
 func (l *link) Known(ctx context.Context, f redisledger.Fence, ballot string, id uuid.UUID) (redisledger.Verdict, bool) {
-	known := false
-	v, err := ask(ctx, l, "known "+l.nameOf(id), func(n *ledgermodel.Ledger) (v redisledger.Verdict, err error) {
-		v, known = n.Known(ctx, f, ballot, id)
+	v, err := ask(ctx, l, "known "+l.nameOf(id), func(n *ledgermodel.Ledger) (redisledger.Verdict, error) {
+		v, known := n.Known(ctx, f, ballot, id)
+		if !known {
+			return v, errRefused
+		}
 		return v, nil
 	})
-	return v, known && err == nil
+	return v, err == nil
 }
 
 func (l *link) Refund(ctx context.Context, f redisledger.Fence, b *redisledger.Batch, v *redisledger.Verdict) (bool, error) {
@@ -276,7 +278,10 @@ func (l *link) Due(ctx context.Context, f redisledger.Fence, ballot string, leas
 		ids, age, err = n.Due(ctx, f, ballot, lease, limit)
 		return ids, err
 	})
-	return ids, age, err
+	if err != nil {
+		return nil, 0, err // a command that comes late may still write the rest
+	}
+	return ids, age, nil
 }
 
 func (l *link) Tally(ctx context.Context, f redisledger.Fence, ballot string, names []string) ([]redisledger.Count, time.Time, error) {
@@ -285,7 +290,10 @@ func (l *link) Tally(ctx context.Context, f redisledger.Fence, ballot string, na
 		c, at, err = n.Tally(ctx, f, ballot, names)
 		return c, err
 	})
-	return counts, at, err
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	return counts, at, nil
 }
 
 func (l *link) LoadNew(ctx context.Context, f redisledger.Fence, b redisledger.Ballot, open func(context.Context) error) error {
@@ -310,7 +318,10 @@ func (l *link) KeyStatus(ctx context.Context, f redisledger.Fence, ballot string
 		s, batch, err = n.KeyStatus(ctx, f, ballot, key)
 		return s, err
 	})
-	return state, batch, err
+	if err != nil {
+		return "", uuid.Nil, err
+	}
+	return state, batch, nil
 }
 
 func (l *link) Alive(ctx context.Context, f redisledger.Fence, ballot string) error {

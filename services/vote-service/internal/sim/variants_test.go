@@ -5,22 +5,6 @@ import (
 	"testing"
 )
 
-// A seed is the same schedule each time, wherever it stands in a run.
-func TestASeedRepeats(t *testing.T) {
-	for seed := range uint64(10) {
-		first, again := run(t, seed, variant{}, true), run(t, seed, variant{}, true)
-		if first.hash == again.hash {
-			continue
-		}
-		for i := range min(len(first.trace), len(again.trace)) {
-			if first.trace[i] != again.trace[i] {
-				t.Errorf("seed %d differs in line %d:\n%s\n%s", seed, i, first.trace[i], again.trace[i])
-				break
-			}
-		}
-	}
-}
-
 // enough schedules find each of them out; most need a few.
 const enough = 1000
 
