@@ -22,12 +22,13 @@ const (
 	CastSuperseded CastCode = "superseded"
 	CastExhausted  CastCode = "exhausted"
 	CastClosed     CastCode = "closed"
-	CastAhead      CastCode = "ahead"  // the key is a UUIDv7 of a time that has not come yet
-	CastReused     CastCode = "reused" // the key came before, with another body
-	CastSame       CastCode = "same"   // the key came before, and its batch counts
-	CastNames      CastCode = "names"  // the open list has no room for the vote's new names
-	CastLimit      CastCode = "limit"  // the voter has as many votes that count as the ballot allows
-	CastNoVote     CastCode = "novote" // the voter has no such vote, or has taken it back
+	CastAhead      CastCode = "ahead"   // the key is a UUIDv7 of a time that has not come yet
+	CastReused     CastCode = "reused"  // the key came before, with another body
+	CastSame       CastCode = "same"    // the key came before, and its batch counts
+	CastNames      CastCode = "names"   // the open list has no room for the vote's new names
+	CastLimit      CastCode = "limit"   // the voter has as many votes that count as the ballot allows
+	CastNoVoter    CastCode = "novoter" // the ballot limits votes per voter, and the vote has none
+	CastNoVote     CastCode = "novote"  // the voter has no such vote, or has taken it back
 	// CastForgotten: the batch was decided before and this vote refused; nobody knows any more why.
 	CastForgotten CastCode = "forgotten"
 )

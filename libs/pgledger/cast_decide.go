@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/littlevote/littlevote/libs/faultpoint"
+	"github.com/littlevote/littlevote/libs/redisledger"
 )
 
 // decide gives every vote its verdict. What is decided already (the key) comes before what time changes (ballot, ticket, limits),
@@ -71,9 +72,25 @@ func (c *cast) judge(v *CastVote) CastCode {
 	if c.MaxNames > 0 && c.newNames(v) > c.seen.room {
 		return CastNames
 	}
-	// A vote without a voter is nobody's: where votes are limited there is none left for it.
-	if limit := c.held.votesPerVoter; limit > 0 && (v.Voter == "" || c.seen.counts[v.Voter] >= limit) &&
-		!faultpoint.Mutant("no-voter-limit") {
+	if faultpoint.Mutant("no-voter-limit") {
+		return CastOK
+	}
+	return c.admitsVoter(v.Voter)
+}
+
+// admitsVoter says whether a voter may vote once more. A ballot without a limit has one too: in Redis, a voter's votes are
+// one value, and what was taken here is to fit there.
+func (c *cast) admitsVoter(voter string) CastCode {
+	limit := c.held.votesPerVoter
+	switch {
+	case voter == "" && limit == 0:
+		return CastOK
+	case voter == "":
+		return CastNoVoter
+	case limit == 0:
+		limit = redisledger.MaxVoterVotes
+	}
+	if c.seen.counts[voter] >= limit {
 		return CastLimit
 	}
 	return CastOK
@@ -119,7 +136,7 @@ func (c *cast) take(v *CastVote) {
 			c.seen.names[name] = true
 		}
 	}
-	if c.held.votesPerVoter > 0 {
+	if v.Voter != "" {
 		c.seen.counts[v.Voter]++
 	}
 }

@@ -126,12 +126,14 @@ func (c *cast) queueNames(batch *pgx.Batch) {
 }
 
 func (c *cast) queueVoters(batch *pgx.Batch) {
-	if c.held.votesPerVoter == 0 {
-		return
+	var voters []string
+	for _, v := range c.Votes {
+		if v.Voter != "" {
+			voters = append(voters, v.Voter)
+		}
 	}
-	voters := make([]string, len(c.Votes))
-	for i, v := range c.Votes {
-		voters[i] = v.Voter
+	if len(voters) == 0 {
+		return
 	}
 	c.seen.counts = map[string]int{}
 	batch.Queue(`

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/littlevote/littlevote/libs/pgledger"
+	"github.com/littlevote/littlevote/libs/redisledger"
 )
 
 func TestCastTickets(t *testing.T) {
@@ -125,6 +126,21 @@ func TestCastBoundsAnOpenList(t *testing.T) {
 	}
 }
 
+// Where the ballot has no limit, a voter has what fits into Redis, and a vote needs no voter.
+func TestCastBoundsAVoterWithoutALimit(t *testing.T) {
+	t.Parallel()
+	pool := newPgLedger(t)
+	mintTicket(t, pool, "main", 10)
+	run(t, pool, `INSERT INTO voter_votes (ballot, voter, vote_id, retracted)
+		SELECT 'main', 'u', gen_random_uuid(), false FROM generate_series(2, $1::int)`, redisledger.MaxVoterVotes)
+	last := by("u", vote("A"))
+	expectCodes(t, mustCast(t, pool, castBatch("main", last, by("u", vote("A")), by("v", vote("A")), vote("A"))),
+		pgledger.CastOK, pgledger.CastLimit, pgledger.CastOK, pgledger.CastOK)
+	expectCodes(t, mustCast(t, pool, castBatch("main", by("u", vote("A")))), pgledger.CastLimit)
+	expectCodes(t, mustCast(t, pool, castBatch("main", retraction(last))), pgledger.CastOK)
+	expectCodes(t, mustCast(t, pool, castBatch("main", by("u", vote("A")))), pgledger.CastOK)
+}
+
 // G7, and the retraction that gives a vote back.
 func TestCastVoterLimit(t *testing.T) {
 	t.Parallel()
@@ -133,7 +149,7 @@ func TestCastVoterLimit(t *testing.T) {
 	run(t, pool, "UPDATE ballots SET votes_per_voter = 2 WHERE ballot = 'main'")
 	one, two, three := by("u", vote("A")), by("u", vote("B", "A")), by("u", vote("A"))
 	expectCodes(t, mustCast(t, pool, castBatch("main", one, two, three, by("v", vote("A")), vote("A"))),
-		pgledger.CastOK, pgledger.CastOK, pgledger.CastLimit, pgledger.CastOK, pgledger.CastLimit)
+		pgledger.CastOK, pgledger.CastOK, pgledger.CastLimit, pgledger.CastOK, pgledger.CastNoVoter)
 	expectCodes(t, mustCast(t, pool, castBatch("main", by("u", vote("A")))), pgledger.CastLimit)
 
 	back := retraction(two)

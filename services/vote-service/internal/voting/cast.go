@@ -71,6 +71,8 @@ var refusals = map[pgledger.CastCode]refusal{
 	pgledger.CastLimit:      refusedLimit,
 	pgledger.CastNoVote:     refusedNoVote,
 	pgledger.CastForgotten:  refusedAway,
+	// This process does not know the ballot's newest rules yet; when it does, it says what is missing.
+	pgledger.CastNoVoter: refusedAway,
 }
 
 func (e *Engine) answerCast(n *batch, j *job, v pgledger.CastVerdict, at time.Time) {
