@@ -23,11 +23,12 @@ func Silence(attempts []checker.Attempt, from, to time.Time) time.Duration {
 	return longest
 }
 
-// Between counts the votes with an outcome that were sent between from and to.
+// Between counts the votes with an outcome that were sent and answered between from and to: one that was sent before the end of
+// an outage may well succeed after it.
 func Between(attempts []checker.Attempt, outcome checker.Outcome, from, to time.Time) int {
 	n := 0
 	for _, a := range attempts {
-		if a.Outcome == outcome && a.Sent.After(from) && a.Sent.Before(to) {
+		if a.Outcome == outcome && a.Sent.After(from) && a.Answered.Before(to) {
 			n++
 		}
 	}

@@ -31,3 +31,15 @@ func TestSilence(t *testing.T) {
 		}
 	}
 }
+
+func TestBetweenLeavesOutWhatIsAnsweredLater(t *testing.T) {
+	start := time.Date(2026, 11, 21, 20, 0, 0, 0, time.UTC)
+	at := func(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
+	votes := []checker.Attempt{
+		{Sent: at(0), Answered: at(2), Outcome: checker.Counted}, {Sent: at(2), Answered: at(3), Outcome: checker.Counted},
+		{Sent: at(3), Answered: at(4), Outcome: checker.None}, {Sent: at(4), Answered: at(6), Outcome: checker.Counted},
+	}
+	if n := load.Between(votes, checker.Counted, at(1), at(5)); n != 1 {
+		t.Errorf("%d votes, want the second alone", n)
+	}
+}
