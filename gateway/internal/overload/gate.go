@@ -13,6 +13,10 @@ const (
 	// shortestRetry and longestRetry bound when a refused caller is told to come back.
 	shortestRetry = 200 * time.Millisecond
 	longestRetry  = 5 * time.Second
+	// fewest may always wait, whatever a service behind refuses.
+	fewest = 100
+	// growth is by which part of what is served without a refusal the limit grows that a refusal has taught.
+	growth = 0.02
 )
 
 // Observer is told what became of everything that came to a Gate.
@@ -31,6 +35,9 @@ type Gate struct {
 	mu    sync.Mutex
 	since time.Time // since when the queue is longer than free; zero: it is not
 	left  float64   // how many left it since then, older ones counting less
+
+	waiting int     // when the last one came
+	limit   float64 // how many may wait since the service behind has refused some; 0: it has not
 }
 
 // NewGate returns a gate before a queue in which free may always wait, and others for at most longest.
@@ -51,6 +58,10 @@ func (g *Gate) Admit(waiting int) (retry time.Duration, ok bool) {
 func (g *Gate) judge(waiting int) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.waiting = waiting
+	if g.limit > 0 && float64(waiting) >= g.limit {
+		return shortestRetry + g.longest
+	}
 	if waiting < g.free {
 		g.since = time.Time{}
 		return 0
@@ -80,6 +91,7 @@ func (g *Gate) Left(n, refused int) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.learn(n, refused)
 	if g.since.IsZero() {
 		return
 	}
@@ -87,5 +99,22 @@ func (g *Gate) Left(n, refused int) {
 	if elapsed := g.now().Sub(g.since); elapsed > memory {
 		g.left /= 2
 		g.since = g.since.Add(elapsed / 2)
+	}
+}
+
+// learn finds how many may wait before a service that refuses: those that it would refuse had better be refused here, at once,
+// than after they have waited. What it takes without a refusal makes the limit grow, until it is of no use.
+func (g *Gate) learn(n, refused int) {
+	switch {
+	case refused > 0:
+		if g.limit == 0 {
+			g.limit = float64(max(g.waiting, g.free))
+		}
+		g.limit = max(fewest, min(g.limit, float64(g.waiting))-float64(refused))
+	case g.limit > 0:
+		g.limit += growth * float64(n)
+		if g.limit > float64(4*max(g.free, fewest)) {
+			g.limit = 0
+		}
 	}
 }

@@ -165,3 +165,35 @@ func TestTheDoor(t *testing.T) {
 		t.Errorf("%d of 10000 come through where nothing is served", through)
 	}
 }
+
+// A service behind with a small queue of its own refuses what finds it full: soon that is refused at the gate instead, and
+// nobody waits for a refusal.
+func TestRefusalsOfTheServiceBehindMoveToTheGate(t *testing.T) {
+	q := newQueue(2000, time.Second)
+	const room, served = 200, 250 // places behind, and how many are served a second
+	late, atOnce, answered := 0, 0, 0
+	due := 0.0
+	for end := q.clock.Add(20 * time.Second); q.clock.Before(end); q.clock = q.clock.Add(time.Millisecond) {
+		for due += 5 * served * 0.001; due >= 1; due-- {
+			if _, ok := q.gate.Admit(int(q.waiting)); ok {
+				q.waiting++
+			} else {
+				atOnce++
+			}
+		}
+		if q.clock.UnixMilli()%40 != 0 {
+			continue
+		}
+		refused := max(0, int(q.waiting)-room)
+		n := min(int(q.waiting)-refused, served/25)
+		q.waiting -= float64(n + refused)
+		q.gate.Left(n+refused, refused)
+		late, answered = late+refused, answered+n
+	}
+	if answered < 20*served*8/10 {
+		t.Errorf("%d were served in 20 s by one who can do %d a second", answered, served)
+	}
+	if late*100 > late+atOnce {
+		t.Errorf("%d were refused after a wait, %d at once", late, atOnce)
+	}
+}
