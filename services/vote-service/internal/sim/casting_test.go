@@ -180,7 +180,9 @@ func (c *casting) judge(v pgledger.CastVote) pgledger.CastCode {
 		return pgledger.CastExhausted
 	case c.MaxNames > 0 && c.namesAfter(v) > c.MaxNames:
 		return pgledger.CastNames
-	case r.VotesPerVoter > 0 && (v.Voter == "" || len(c.votesOf(c.Ballot, v.Voter)) >= r.VotesPerVoter) && !c.wrong.noVoterLimit:
+	case r.VotesPerVoter > 0 && v.Voter == "" && !c.wrong.noVoterLimit:
+		return pgledger.CastNoVoter
+	case r.VotesPerVoter > 0 && len(c.votesOf(c.Ballot, v.Voter)) >= r.VotesPerVoter && !c.wrong.noVoterLimit:
 		return pgledger.CastLimit
 	}
 	return pgledger.CastOK
