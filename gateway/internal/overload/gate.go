@@ -14,7 +14,7 @@ const (
 	shortestRetry = 200 * time.Millisecond
 	longestRetry  = 5 * time.Second
 	// fewest may always wait, whatever a service behind refuses.
-	fewest = 100
+	fewest = 20
 	// growth is by which part of what is served without a refusal the limit grows that a refusal has taught.
 	growth = 0.02
 )
