@@ -45,6 +45,7 @@ func TestApplyWritesTheWholeEffect(t *testing.T) {
 		BatchID       uuid.UUID
 		Retracts      *uuid.UUID
 		VoterID       *string
+		VoidID        *uuid.UUID
 	}
 	rows, err := pool.Query(t.Context(), "SELECT * FROM vote_logs ORDER BY admission, username")
 	if err != nil {
@@ -56,9 +57,9 @@ func TestApplyWritesTheWholeEffect(t *testing.T) {
 	}
 	id, first, second := uuid.UUID(batch.GetBatchId()), uuid.UUID(batch.GetVotes()[0].GetVoteId()), uuid.UUID(batch.GetVotes()[1].GetVoteId())
 	want := []row{
-		{first, "main", "A", 1, "1.9.2", "Zoë", at, 1, 100, id, nil, &voter},
-		{second, "main", "A", 1, "1.9.2", "", at, 1, 101, id, nil, nil},
-		{second, "main", "B", 5, "1.9.2", "", at, 1, 101, id, nil, nil},
+		{first, "main", "A", 1, "1.9.2", "Zoë", at, 1, 100, id, nil, &voter, nil},
+		{second, "main", "A", 1, "1.9.2", "", at, 1, 101, id, nil, nil, nil},
+		{second, "main", "B", 5, "1.9.2", "", at, 1, 101, id, nil, nil, nil},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("ledger rows (-want +got):\n%s", diff)

@@ -40,6 +40,10 @@ const (
 	TokenNotReached
 	VoteIDFormat
 	VoteNotFound
+	ResultsHidden
+	NotFound
+	AlreadyExists
+	FailedPrecondition
 	DateFormat
 	EntityFormat
 	EntityType
@@ -82,6 +86,10 @@ func table() [texts][languages]string {
 		TokenNotReached:       {"暂时无法满足一致性令牌，请稍后重试", "No count as new as the token can be read now: try again later"},
 		VoteIDFormat:          {"投票编号格式不正确（必须为UUID）", "The vote's id must be a UUID of 36 characters"},
 		VoteNotFound:          {"投票记录不存在", "There is no such vote, or it was retracted before"},
+		ResultsHidden:         {"投票结果暂不公开", "The ballot does not show its counts now"},
+		NotFound:              {"内容不存在", "There is no such thing"},
+		AlreadyExists:         {"已存在同名内容", "It exists already, with other contents"},
+		FailedPrecondition:    {"当前状态不允许此操作", "Its state does not allow this now"},
 		DateFormat:            {"票据日期格式不正确（必须为RFC 3339）", "A date of the ticket does not parse as RFC 3339"},
 		EntityFormat:          {"实体表示缺少键字段", "The representation lacks a key field"},
 		EntityType:            {"未知的实体类型", "There is no entity of this type"},
@@ -119,26 +127,30 @@ func (t *Texts) Name(code statusv1.Code) string {
 // ForCode returns what to say of a code where nothing more exact is known. A code that is not in it is an internal error.
 func ForCode(code statusv1.Code) Text {
 	byCode := [...]Text{
-		statusv1.Code_CODE_OK:                Counted,
-		statusv1.Code_CODE_INVALID_ARGUMENT:  Invalid,
-		statusv1.Code_CODE_TICKET_INVALID:    TicketStale,
-		statusv1.Code_CODE_TICKET_EXPIRED:    TicketStale,
-		statusv1.Code_CODE_TICKET_SUPERSEDED: TicketStale,
-		statusv1.Code_CODE_TICKET_EXHAUSTED:  TicketExhausted,
-		statusv1.Code_CODE_BALLOT_CLOSED:     BallotClosed,
-		statusv1.Code_CODE_BALLOT_NOT_FOUND:  BallotNotFound,
-		statusv1.Code_CODE_VOTER_LIMIT:       VoterLimit,
-		statusv1.Code_CODE_KEY_REUSED:        KeyReused,
-		statusv1.Code_CODE_ALREADY_LIKED:     AlreadyLiked,
-		statusv1.Code_CODE_NOT_LIKED:         NotLiked,
-		statusv1.Code_CODE_UNAUTHENTICATED:   Unauthenticated,
-		statusv1.Code_CODE_PERMISSION_DENIED: PermissionDenied,
-		statusv1.Code_CODE_RATE_LIMITED:      RateLimited,
-		statusv1.Code_CODE_OVERLOADED:        Overloaded,
-		statusv1.Code_CODE_UNAVAILABLE:       Unavailable,
-		statusv1.Code_CODE_OUTCOME_UNKNOWN:   OutcomeUnknown,
-		statusv1.Code_CODE_INTERNAL:          Internal,
-		statusv1.Code_CODE_VOTE_NOT_FOUND:    VoteNotFound,
+		statusv1.Code_CODE_OK:                  Counted,
+		statusv1.Code_CODE_INVALID_ARGUMENT:    Invalid,
+		statusv1.Code_CODE_TICKET_INVALID:      TicketStale,
+		statusv1.Code_CODE_TICKET_EXPIRED:      TicketStale,
+		statusv1.Code_CODE_TICKET_SUPERSEDED:   TicketStale,
+		statusv1.Code_CODE_TICKET_EXHAUSTED:    TicketExhausted,
+		statusv1.Code_CODE_BALLOT_CLOSED:       BallotClosed,
+		statusv1.Code_CODE_BALLOT_NOT_FOUND:    BallotNotFound,
+		statusv1.Code_CODE_VOTER_LIMIT:         VoterLimit,
+		statusv1.Code_CODE_KEY_REUSED:          KeyReused,
+		statusv1.Code_CODE_ALREADY_LIKED:       AlreadyLiked,
+		statusv1.Code_CODE_NOT_LIKED:           NotLiked,
+		statusv1.Code_CODE_UNAUTHENTICATED:     Unauthenticated,
+		statusv1.Code_CODE_PERMISSION_DENIED:   PermissionDenied,
+		statusv1.Code_CODE_RATE_LIMITED:        RateLimited,
+		statusv1.Code_CODE_OVERLOADED:          Overloaded,
+		statusv1.Code_CODE_UNAVAILABLE:         Unavailable,
+		statusv1.Code_CODE_OUTCOME_UNKNOWN:     OutcomeUnknown,
+		statusv1.Code_CODE_INTERNAL:            Internal,
+		statusv1.Code_CODE_VOTE_NOT_FOUND:      VoteNotFound,
+		statusv1.Code_CODE_RESULTS_HIDDEN:      ResultsHidden,
+		statusv1.Code_CODE_NOT_FOUND:           NotFound,
+		statusv1.Code_CODE_ALREADY_EXISTS:      AlreadyExists,
+		statusv1.Code_CODE_FAILED_PRECONDITION: FailedPrecondition,
 	}
 	if code < 0 || int(code) >= len(byCode) {
 		return Internal

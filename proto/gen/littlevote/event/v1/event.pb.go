@@ -39,7 +39,7 @@ type VoteBatch struct {
 	// When it was admitted: Redis TIME, in milliseconds since 1970.
 	AdmittedAtMs int64 `protobuf:"varint,5,opt,name=admitted_at_ms,json=admittedAtMs,proto3" json:"admitted_at_ms,omitempty"`
 	// The version of the one ticket that was the newest at that moment; each vote took one of its uses. Empty in a batch
-	// of retractions, which take none.
+	// of retractions, which take none, and on a ballot without tickets.
 	TicketVersion string `protobuf:"bytes,6,opt,name=ticket_version,json=ticketVersion,proto3" json:"ticket_version,omitempty"`
 	// The admission number of the first vote; the others follow by one. One sequence per ballot.
 	FirstAdmissionNumber int64 `protobuf:"varint,7,opt,name=first_admission_number,json=firstAdmissionNumber,proto3" json:"first_admission_number,omitempty"`
@@ -159,7 +159,8 @@ type VoteEvent struct {
 	Voter string `protobuf:"bytes,5,opt,name=voter,proto3" json:"voter,omitempty"`
 	// Who voted, as authenticated; empty where the ballot does not ask.
 	VoterId string `protobuf:"bytes,6,opt,name=voter_id,json=voterId,proto3" json:"voter_id,omitempty"`
-	// Set in a retraction: the id of the vote that it takes back, 16 bytes. Its deltas are the negatives of that vote's.
+	// The id of a vote that this one takes back, 16 bytes. In a retraction all deltas are the negatives of that vote's; in a
+	// change those stand first, and the new choices, which are positive, follow.
 	Retracts      []byte `protobuf:"bytes,7,opt,name=retracts,proto3" json:"retracts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

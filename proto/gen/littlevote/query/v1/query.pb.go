@@ -137,7 +137,9 @@ type TallyRead struct {
 	Candidates []string `protobuf:"bytes,2,rep,name=candidates,proto3" json:"candidates,omitempty"`
 	// Optional: a vote's consistency token, at most 128 bytes. The counts are those of a moment at which that vote
 	// counted, or the read waits for its deadline and fails. What is no token of ours is INVALID_ARGUMENT in the tally.
-	AtLeast       string `protobuf:"bytes,3,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
+	AtLeast string `protobuf:"bytes,3,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
+	// Who reads, for what may be seen; absent means somebody unknown.
+	Viewer        *Viewer `protobuf:"bytes,4,opt,name=viewer,proto3" json:"viewer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -193,6 +195,68 @@ func (x *TallyRead) GetAtLeast() string {
 	return ""
 }
 
+func (x *TallyRead) GetViewer() *Viewer {
+	if x != nil {
+		return x.Viewer
+	}
+	return nil
+}
+
+// Viewer is who reads, as the caller has authenticated them.
+type Viewer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The voter's id; empty means somebody unknown.
+	Voter string `protobuf:"bytes,1,opt,name=voter,proto3" json:"voter,omitempty"`
+	// Whether it is an organiser of the ballot's tenant.
+	Organiser     bool `protobuf:"varint,2,opt,name=organiser,proto3" json:"organiser,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Viewer) Reset() {
+	*x = Viewer{}
+	mi := &file_littlevote_query_v1_query_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Viewer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Viewer) ProtoMessage() {}
+
+func (x *Viewer) ProtoReflect() protoreflect.Message {
+	mi := &file_littlevote_query_v1_query_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Viewer.ProtoReflect.Descriptor instead.
+func (*Viewer) Descriptor() ([]byte, []int) {
+	return file_littlevote_query_v1_query_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Viewer) GetVoter() string {
+	if x != nil {
+		return x.Voter
+	}
+	return ""
+}
+
+func (x *Viewer) GetOrganiser() bool {
+	if x != nil {
+		return x.Organiser
+	}
+	return false
+}
+
 // GetTalliesResponse answers each read.
 type GetTalliesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -204,7 +268,7 @@ type GetTalliesResponse struct {
 
 func (x *GetTalliesResponse) Reset() {
 	*x = GetTalliesResponse{}
-	mi := &file_littlevote_query_v1_query_proto_msgTypes[2]
+	mi := &file_littlevote_query_v1_query_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -216,7 +280,7 @@ func (x *GetTalliesResponse) String() string {
 func (*GetTalliesResponse) ProtoMessage() {}
 
 func (x *GetTalliesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_littlevote_query_v1_query_proto_msgTypes[2]
+	mi := &file_littlevote_query_v1_query_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -229,7 +293,7 @@ func (x *GetTalliesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTalliesResponse.ProtoReflect.Descriptor instead.
 func (*GetTalliesResponse) Descriptor() ([]byte, []int) {
-	return file_littlevote_query_v1_query_proto_rawDescGZIP(), []int{2}
+	return file_littlevote_query_v1_query_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *GetTalliesResponse) GetTallies() []*Tally {
@@ -242,8 +306,8 @@ func (x *GetTalliesResponse) GetTallies() []*Tally {
 // Tally holds counts of one ballot at one moment.
 type Tally struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// CODE_OK, CODE_INVALID_ARGUMENT (a name that the ballot's closed list lacks, or a wrong token), or
-	// CODE_BALLOT_NOT_FOUND.
+	// CODE_OK, CODE_INVALID_ARGUMENT (a name that the ballot's closed list lacks, or a wrong token),
+	// CODE_BALLOT_NOT_FOUND, or CODE_RESULTS_HIDDEN: then it holds no counts.
 	Code v1.Code `protobuf:"varint,1,opt,name=code,proto3,enum=littlevote.status.v1.Code" json:"code,omitempty"`
 	// The ballot.
 	Ballot string `protobuf:"bytes,2,opt,name=ballot,proto3" json:"ballot,omitempty"`
@@ -262,7 +326,7 @@ type Tally struct {
 
 func (x *Tally) Reset() {
 	*x = Tally{}
-	mi := &file_littlevote_query_v1_query_proto_msgTypes[3]
+	mi := &file_littlevote_query_v1_query_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -274,7 +338,7 @@ func (x *Tally) String() string {
 func (*Tally) ProtoMessage() {}
 
 func (x *Tally) ProtoReflect() protoreflect.Message {
-	mi := &file_littlevote_query_v1_query_proto_msgTypes[3]
+	mi := &file_littlevote_query_v1_query_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -287,7 +351,7 @@ func (x *Tally) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tally.ProtoReflect.Descriptor instead.
 func (*Tally) Descriptor() ([]byte, []int) {
-	return file_littlevote_query_v1_query_proto_rawDescGZIP(), []int{3}
+	return file_littlevote_query_v1_query_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Tally) GetCode() v1.Code {
@@ -347,7 +411,7 @@ type Count struct {
 
 func (x *Count) Reset() {
 	*x = Count{}
-	mi := &file_littlevote_query_v1_query_proto_msgTypes[4]
+	mi := &file_littlevote_query_v1_query_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -359,7 +423,7 @@ func (x *Count) String() string {
 func (*Count) ProtoMessage() {}
 
 func (x *Count) ProtoReflect() protoreflect.Message {
-	mi := &file_littlevote_query_v1_query_proto_msgTypes[4]
+	mi := &file_littlevote_query_v1_query_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -372,7 +436,7 @@ func (x *Count) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Count.ProtoReflect.Descriptor instead.
 func (*Count) Descriptor() ([]byte, []int) {
-	return file_littlevote_query_v1_query_proto_rawDescGZIP(), []int{4}
+	return file_littlevote_query_v1_query_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Count) GetCandidate() string {
@@ -396,19 +460,589 @@ func (x *Count) GetUpdatedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// GetRankingRequest asks for a page.
+type GetRankingRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The ballot's full name; empty means "main".
+	Ballot string `protobuf:"bytes,1,opt,name=ballot,proto3" json:"ballot,omitempty"`
+	// The most candidates, 1 to 1,000; 0 means 10.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Where the page begins, as an earlier answer said; empty means from the top.
+	After string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	// As in TallyRead.
+	AtLeast string `protobuf:"bytes,4,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
+	// As in TallyRead.
+	Viewer        *Viewer `protobuf:"bytes,5,opt,name=viewer,proto3" json:"viewer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRankingRequest) Reset() {
+	*x = GetRankingRequest{}
+	mi := &file_littlevote_query_v1_query_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRankingRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRankingRequest) ProtoMessage() {}
+
+func (x *GetRankingRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_littlevote_query_v1_query_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRankingRequest.ProtoReflect.Descriptor instead.
+func (*GetRankingRequest) Descriptor() ([]byte, []int) {
+	return file_littlevote_query_v1_query_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *GetRankingRequest) GetBallot() string {
+	if x != nil {
+		return x.Ballot
+	}
+	return ""
+}
+
+func (x *GetRankingRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *GetRankingRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *GetRankingRequest) GetAtLeast() string {
+	if x != nil {
+		return x.AtLeast
+	}
+	return ""
+}
+
+func (x *GetRankingRequest) GetViewer() *Viewer {
+	if x != nil {
+		return x.Viewer
+	}
+	return nil
+}
+
+// GetRankingResponse is a page.
+type GetRankingResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The candidates, best first. Candidates of a closed list that nobody voted for are there with 0.
+	Ranks []*Rank `protobuf:"bytes,1,rep,name=ranks,proto3" json:"ranks,omitempty"`
+	// What to ask for next; empty where nothing follows.
+	Next string `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`
+	// How many candidates there are.
+	Candidates int64 `protobuf:"varint,3,opt,name=candidates,proto3" json:"candidates,omitempty"`
+	// All their votes.
+	Votes int64 `protobuf:"varint,4,opt,name=votes,proto3" json:"votes,omitempty"`
+	// As in Tally.
+	Source Source `protobuf:"varint,5,opt,name=source,proto3,enum=littlevote.query.v1.Source" json:"source,omitempty"`
+	// As in Tally.
+	Stale bool `protobuf:"varint,6,opt,name=stale,proto3" json:"stale,omitempty"`
+	// As in Tally.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRankingResponse) Reset() {
+	*x = GetRankingResponse{}
+	mi := &file_littlevote_query_v1_query_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRankingResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRankingResponse) ProtoMessage() {}
+
+func (x *GetRankingResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_littlevote_query_v1_query_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRankingResponse.ProtoReflect.Descriptor instead.
+func (*GetRankingResponse) Descriptor() ([]byte, []int) {
+	return file_littlevote_query_v1_query_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *GetRankingResponse) GetRanks() []*Rank {
+	if x != nil {
+		return x.Ranks
+	}
+	return nil
+}
+
+func (x *GetRankingResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+func (x *GetRankingResponse) GetCandidates() int64 {
+	if x != nil {
+		return x.Candidates
+	}
+	return 0
+}
+
+func (x *GetRankingResponse) GetVotes() int64 {
+	if x != nil {
+		return x.Votes
+	}
+	return 0
+}
+
+func (x *GetRankingResponse) GetSource() Source {
+	if x != nil {
+		return x.Source
+	}
+	return Source_SOURCE_UNSPECIFIED
+}
+
+func (x *GetRankingResponse) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *GetRankingResponse) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
+// Rank is a candidate's place.
+type Rank struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From 1; equal counts have the same, and the next one counts on from all before it (1, 1, 3).
+	Rank int64 `protobuf:"varint,1,opt,name=rank,proto3" json:"rank,omitempty"`
+	// The candidate and its count.
+	Count         *Count `protobuf:"bytes,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rank) Reset() {
+	*x = Rank{}
+	mi := &file_littlevote_query_v1_query_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rank) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rank) ProtoMessage() {}
+
+func (x *Rank) ProtoReflect() protoreflect.Message {
+	mi := &file_littlevote_query_v1_query_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rank.ProtoReflect.Descriptor instead.
+func (*Rank) Descriptor() ([]byte, []int) {
+	return file_littlevote_query_v1_query_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Rank) GetRank() int64 {
+	if x != nil {
+		return x.Rank
+	}
+	return 0
+}
+
+func (x *Rank) GetCount() *Count {
+	if x != nil {
+		return x.Count
+	}
+	return nil
+}
+
+// GetVotedRequest asks about one voter.
+type GetVotedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The ballot's full name; its limit per voter counts by candidate.
+	Ballot string `protobuf:"bytes,1,opt,name=ballot,proto3" json:"ballot,omitempty"`
+	// The voter, 1 to 128 bytes.
+	Voter string `protobuf:"bytes,2,opt,name=voter,proto3" json:"voter,omitempty"`
+	// 1 to 1,000 candidates.
+	Candidates    []string `protobuf:"bytes,3,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetVotedRequest) Reset() {
+	*x = GetVotedRequest{}
+	mi := &file_littlevote_query_v1_query_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetVotedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetVotedRequest) ProtoMessage() {}
+
+func (x *GetVotedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_littlevote_query_v1_query_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetVotedRequest.ProtoReflect.Descriptor instead.
+func (*GetVotedRequest) Descriptor() ([]byte, []int) {
+	return file_littlevote_query_v1_query_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *GetVotedRequest) GetBallot() string {
+	if x != nil {
+		return x.Ballot
+	}
+	return ""
+}
+
+func (x *GetVotedRequest) GetVoter() string {
+	if x != nil {
+		return x.Voter
+	}
+	return ""
+}
+
+func (x *GetVotedRequest) GetCandidates() []string {
+	if x != nil {
+		return x.Candidates
+	}
+	return nil
+}
+
+// GetVotedResponse answers for each candidate.
+type GetVotedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the request.
+	Voted         []bool `protobuf:"varint,1,rep,packed,name=voted,proto3" json:"voted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetVotedResponse) Reset() {
+	*x = GetVotedResponse{}
+	mi := &file_littlevote_query_v1_query_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetVotedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetVotedResponse) ProtoMessage() {}
+
+func (x *GetVotedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_littlevote_query_v1_query_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetVotedResponse.ProtoReflect.Descriptor instead.
+func (*GetVotedResponse) Descriptor() ([]byte, []int) {
+	return file_littlevote_query_v1_query_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GetVotedResponse) GetVoted() []bool {
+	if x != nil {
+		return x.Voted
+	}
+	return nil
+}
+
+// ListVotesRequest asks for a page.
+type ListVotesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The ballot's full name.
+	Ballot string `protobuf:"bytes,1,opt,name=ballot,proto3" json:"ballot,omitempty"`
+	// Whose votes: the voter's …
+	Voter string `protobuf:"bytes,2,opt,name=voter,proto3" json:"voter,omitempty"`
+	// … or those for this candidate, on a ballot whose limit per voter counts by candidate. One of the two.
+	Candidate string `protobuf:"bytes,3,opt,name=candidate,proto3" json:"candidate,omitempty"`
+	// The most votes, 1 to 1,000; 0 means 100.
+	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Where the page begins, as an earlier answer said; empty means from the newest.
+	After string `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
+	// As in TallyRead.
+	AtLeast       string `protobuf:"bytes,6,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListVotesRequest) Reset() {
+	*x = ListVotesRequest{}
+	mi := &file_littlevote_query_v1_query_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListVotesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListVotesRequest) ProtoMessage() {}
+
+func (x *ListVotesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_littlevote_query_v1_query_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListVotesRequest.ProtoReflect.Descriptor instead.
+func (*ListVotesRequest) Descriptor() ([]byte, []int) {
+	return file_littlevote_query_v1_query_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListVotesRequest) GetBallot() string {
+	if x != nil {
+		return x.Ballot
+	}
+	return ""
+}
+
+func (x *ListVotesRequest) GetVoter() string {
+	if x != nil {
+		return x.Voter
+	}
+	return ""
+}
+
+func (x *ListVotesRequest) GetCandidate() string {
+	if x != nil {
+		return x.Candidate
+	}
+	return ""
+}
+
+func (x *ListVotesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListVotesRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *ListVotesRequest) GetAtLeast() string {
+	if x != nil {
+		return x.AtLeast
+	}
+	return ""
+}
+
+// ListVotesResponse is a page.
+type ListVotesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The votes, newest first.
+	Votes []*VoterVote `protobuf:"bytes,1,rep,name=votes,proto3" json:"votes,omitempty"`
+	// What to ask for next; empty where nothing follows.
+	Next          string `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListVotesResponse) Reset() {
+	*x = ListVotesResponse{}
+	mi := &file_littlevote_query_v1_query_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListVotesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListVotesResponse) ProtoMessage() {}
+
+func (x *ListVotesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_littlevote_query_v1_query_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListVotesResponse.ProtoReflect.Descriptor instead.
+func (*ListVotesResponse) Descriptor() ([]byte, []int) {
+	return file_littlevote_query_v1_query_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListVotesResponse) GetVotes() []*VoterVote {
+	if x != nil {
+		return x.Votes
+	}
+	return nil
+}
+
+func (x *ListVotesResponse) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
+}
+
+// VoterVote is a vote of a voter that counts.
+type VoterVote struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The vote's id.
+	VoteId string `protobuf:"bytes,1,opt,name=vote_id,json=voteId,proto3" json:"vote_id,omitempty"`
+	// Who cast it.
+	Voter string `protobuf:"bytes,2,opt,name=voter,proto3" json:"voter,omitempty"`
+	// What it counts for, if that is one candidate; empty otherwise.
+	Candidate string `protobuf:"bytes,3,opt,name=candidate,proto3" json:"candidate,omitempty"`
+	// When it was admitted.
+	VotedAt       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=voted_at,json=votedAt,proto3" json:"voted_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VoterVote) Reset() {
+	*x = VoterVote{}
+	mi := &file_littlevote_query_v1_query_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VoterVote) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VoterVote) ProtoMessage() {}
+
+func (x *VoterVote) ProtoReflect() protoreflect.Message {
+	mi := &file_littlevote_query_v1_query_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VoterVote.ProtoReflect.Descriptor instead.
+func (*VoterVote) Descriptor() ([]byte, []int) {
+	return file_littlevote_query_v1_query_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *VoterVote) GetVoteId() string {
+	if x != nil {
+		return x.VoteId
+	}
+	return ""
+}
+
+func (x *VoterVote) GetVoter() string {
+	if x != nil {
+		return x.Voter
+	}
+	return ""
+}
+
+func (x *VoterVote) GetCandidate() string {
+	if x != nil {
+		return x.Candidate
+	}
+	return ""
+}
+
+func (x *VoterVote) GetVotedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.VotedAt
+	}
+	return nil
+}
+
 var File_littlevote_query_v1_query_proto protoreflect.FileDescriptor
 
 const file_littlevote_query_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"\x1flittlevote/query/v1/query.proto\x12\x13littlevote.query.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!littlevote/status/v1/status.proto\"I\n" +
 	"\x11GetTalliesRequest\x124\n" +
-	"\x05reads\x18\x01 \x03(\v2\x1e.littlevote.query.v1.TallyReadR\x05reads\"^\n" +
+	"\x05reads\x18\x01 \x03(\v2\x1e.littlevote.query.v1.TallyReadR\x05reads\"\x93\x01\n" +
 	"\tTallyRead\x12\x16\n" +
 	"\x06ballot\x18\x01 \x01(\tR\x06ballot\x12\x1e\n" +
 	"\n" +
 	"candidates\x18\x02 \x03(\tR\n" +
 	"candidates\x12\x19\n" +
-	"\bat_least\x18\x03 \x01(\tR\aatLeast\"J\n" +
+	"\bat_least\x18\x03 \x01(\tR\aatLeast\x123\n" +
+	"\x06viewer\x18\x04 \x01(\v2\x1b.littlevote.query.v1.ViewerR\x06viewer\"<\n" +
+	"\x06Viewer\x12\x14\n" +
+	"\x05voter\x18\x01 \x01(\tR\x05voter\x12\x1c\n" +
+	"\torganiser\x18\x02 \x01(\bR\torganiser\"J\n" +
 	"\x12GetTalliesResponse\x124\n" +
 	"\atallies\x18\x01 \x03(\v2\x1a.littlevote.query.v1.TallyR\atallies\"\xff\x01\n" +
 	"\x05Tally\x12.\n" +
@@ -422,15 +1056,61 @@ const file_littlevote_query_v1_query_proto_rawDesc = "" +
 	"\tcandidate\x18\x01 \x01(\tR\tcandidate\x12\x14\n" +
 	"\x05votes\x18\x02 \x01(\x03R\x05votes\x129\n" +
 	"\n" +
-	"updated_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt*l\n" +
+	"updated_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\"\xae\x01\n" +
+	"\x11GetRankingRequest\x12\x16\n" +
+	"\x06ballot\x18\x01 \x01(\tR\x06ballot\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\tR\x05after\x12\x19\n" +
+	"\bat_least\x18\x04 \x01(\tR\aatLeast\x123\n" +
+	"\x06viewer\x18\x05 \x01(\v2\x1b.littlevote.query.v1.ViewerR\x06viewer\"\x8b\x02\n" +
+	"\x12GetRankingResponse\x12/\n" +
+	"\x05ranks\x18\x01 \x03(\v2\x19.littlevote.query.v1.RankR\x05ranks\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\tR\x04next\x12\x1e\n" +
+	"\n" +
+	"candidates\x18\x03 \x01(\x03R\n" +
+	"candidates\x12\x14\n" +
+	"\x05votes\x18\x04 \x01(\x03R\x05votes\x123\n" +
+	"\x06source\x18\x05 \x01(\x0e2\x1b.littlevote.query.v1.SourceR\x06source\x12\x14\n" +
+	"\x05stale\x18\x06 \x01(\bR\x05stale\x12/\n" +
+	"\x05as_of\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"L\n" +
+	"\x04Rank\x12\x12\n" +
+	"\x04rank\x18\x01 \x01(\x03R\x04rank\x120\n" +
+	"\x05count\x18\x02 \x01(\v2\x1a.littlevote.query.v1.CountR\x05count\"_\n" +
+	"\x0fGetVotedRequest\x12\x16\n" +
+	"\x06ballot\x18\x01 \x01(\tR\x06ballot\x12\x14\n" +
+	"\x05voter\x18\x02 \x01(\tR\x05voter\x12\x1e\n" +
+	"\n" +
+	"candidates\x18\x03 \x03(\tR\n" +
+	"candidates\"(\n" +
+	"\x10GetVotedResponse\x12\x14\n" +
+	"\x05voted\x18\x01 \x03(\bR\x05voted\"\xac\x01\n" +
+	"\x10ListVotesRequest\x12\x16\n" +
+	"\x06ballot\x18\x01 \x01(\tR\x06ballot\x12\x14\n" +
+	"\x05voter\x18\x02 \x01(\tR\x05voter\x12\x1c\n" +
+	"\tcandidate\x18\x03 \x01(\tR\tcandidate\x12\x1b\n" +
+	"\tpage_size\x18\x04 \x01(\x05R\bpageSize\x12\x14\n" +
+	"\x05after\x18\x05 \x01(\tR\x05after\x12\x19\n" +
+	"\bat_least\x18\x06 \x01(\tR\aatLeast\"]\n" +
+	"\x11ListVotesResponse\x124\n" +
+	"\x05votes\x18\x01 \x03(\v2\x1e.littlevote.query.v1.VoterVoteR\x05votes\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\tR\x04next\"\x8f\x01\n" +
+	"\tVoterVote\x12\x17\n" +
+	"\avote_id\x18\x01 \x01(\tR\x06voteId\x12\x14\n" +
+	"\x05voter\x18\x02 \x01(\tR\x05voter\x12\x1c\n" +
+	"\tcandidate\x18\x03 \x01(\tR\tcandidate\x125\n" +
+	"\bvoted_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\avotedAt*l\n" +
 	"\x06Source\x12\x16\n" +
 	"\x12SOURCE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSOURCE_REDIS\x10\x01\x12\x1b\n" +
 	"\x17SOURCE_POSTGRES_REPLICA\x10\x02\x12\x1b\n" +
-	"\x17SOURCE_POSTGRES_PRIMARY\x10\x032r\n" +
+	"\x17SOURCE_POSTGRES_PRIMARY\x10\x032\x95\x03\n" +
 	"\fQueryService\x12b\n" +
 	"\n" +
-	"GetTallies\x12&.littlevote.query.v1.GetTalliesRequest\x1a'.littlevote.query.v1.GetTalliesResponse\"\x03\x90\x02\x01B\xdb\x01\n" +
+	"GetTallies\x12&.littlevote.query.v1.GetTalliesRequest\x1a'.littlevote.query.v1.GetTalliesResponse\"\x03\x90\x02\x01\x12b\n" +
+	"\n" +
+	"GetRanking\x12&.littlevote.query.v1.GetRankingRequest\x1a'.littlevote.query.v1.GetRankingResponse\"\x03\x90\x02\x01\x12\\\n" +
+	"\bGetVoted\x12$.littlevote.query.v1.GetVotedRequest\x1a%.littlevote.query.v1.GetVotedResponse\"\x03\x90\x02\x01\x12_\n" +
+	"\tListVotes\x12%.littlevote.query.v1.ListVotesRequest\x1a&.littlevote.query.v1.ListVotesResponse\"\x03\x90\x02\x01B\xdb\x01\n" +
 	"\x17com.littlevote.query.v1B\n" +
 	"QueryProtoP\x01ZFgithub.com/littlevote/littlevote/proto/gen/littlevote/query/v1;queryv1\xa2\x02\x03LQX\xaa\x02\x13Littlevote.Query.V1\xca\x02\x13Littlevote\\Query\\V1\xe2\x02\x1fLittlevote\\Query\\V1\\GPBMetadata\xea\x02\x15Littlevote::Query::V1b\x06proto3"
 
@@ -447,32 +1127,55 @@ func file_littlevote_query_v1_query_proto_rawDescGZIP() []byte {
 }
 
 var file_littlevote_query_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_littlevote_query_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_littlevote_query_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_littlevote_query_v1_query_proto_goTypes = []any{
 	(Source)(0),                   // 0: littlevote.query.v1.Source
 	(*GetTalliesRequest)(nil),     // 1: littlevote.query.v1.GetTalliesRequest
 	(*TallyRead)(nil),             // 2: littlevote.query.v1.TallyRead
-	(*GetTalliesResponse)(nil),    // 3: littlevote.query.v1.GetTalliesResponse
-	(*Tally)(nil),                 // 4: littlevote.query.v1.Tally
-	(*Count)(nil),                 // 5: littlevote.query.v1.Count
-	(v1.Code)(0),                  // 6: littlevote.status.v1.Code
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*Viewer)(nil),                // 3: littlevote.query.v1.Viewer
+	(*GetTalliesResponse)(nil),    // 4: littlevote.query.v1.GetTalliesResponse
+	(*Tally)(nil),                 // 5: littlevote.query.v1.Tally
+	(*Count)(nil),                 // 6: littlevote.query.v1.Count
+	(*GetRankingRequest)(nil),     // 7: littlevote.query.v1.GetRankingRequest
+	(*GetRankingResponse)(nil),    // 8: littlevote.query.v1.GetRankingResponse
+	(*Rank)(nil),                  // 9: littlevote.query.v1.Rank
+	(*GetVotedRequest)(nil),       // 10: littlevote.query.v1.GetVotedRequest
+	(*GetVotedResponse)(nil),      // 11: littlevote.query.v1.GetVotedResponse
+	(*ListVotesRequest)(nil),      // 12: littlevote.query.v1.ListVotesRequest
+	(*ListVotesResponse)(nil),     // 13: littlevote.query.v1.ListVotesResponse
+	(*VoterVote)(nil),             // 14: littlevote.query.v1.VoterVote
+	(v1.Code)(0),                  // 15: littlevote.status.v1.Code
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
 }
 var file_littlevote_query_v1_query_proto_depIdxs = []int32{
-	2, // 0: littlevote.query.v1.GetTalliesRequest.reads:type_name -> littlevote.query.v1.TallyRead
-	4, // 1: littlevote.query.v1.GetTalliesResponse.tallies:type_name -> littlevote.query.v1.Tally
-	6, // 2: littlevote.query.v1.Tally.code:type_name -> littlevote.status.v1.Code
-	5, // 3: littlevote.query.v1.Tally.counts:type_name -> littlevote.query.v1.Count
-	0, // 4: littlevote.query.v1.Tally.source:type_name -> littlevote.query.v1.Source
-	7, // 5: littlevote.query.v1.Tally.as_of:type_name -> google.protobuf.Timestamp
-	7, // 6: littlevote.query.v1.Count.updated_at:type_name -> google.protobuf.Timestamp
-	1, // 7: littlevote.query.v1.QueryService.GetTallies:input_type -> littlevote.query.v1.GetTalliesRequest
-	3, // 8: littlevote.query.v1.QueryService.GetTallies:output_type -> littlevote.query.v1.GetTalliesResponse
-	8, // [8:9] is the sub-list for method output_type
-	7, // [7:8] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	2,  // 0: littlevote.query.v1.GetTalliesRequest.reads:type_name -> littlevote.query.v1.TallyRead
+	3,  // 1: littlevote.query.v1.TallyRead.viewer:type_name -> littlevote.query.v1.Viewer
+	5,  // 2: littlevote.query.v1.GetTalliesResponse.tallies:type_name -> littlevote.query.v1.Tally
+	15, // 3: littlevote.query.v1.Tally.code:type_name -> littlevote.status.v1.Code
+	6,  // 4: littlevote.query.v1.Tally.counts:type_name -> littlevote.query.v1.Count
+	0,  // 5: littlevote.query.v1.Tally.source:type_name -> littlevote.query.v1.Source
+	16, // 6: littlevote.query.v1.Tally.as_of:type_name -> google.protobuf.Timestamp
+	16, // 7: littlevote.query.v1.Count.updated_at:type_name -> google.protobuf.Timestamp
+	3,  // 8: littlevote.query.v1.GetRankingRequest.viewer:type_name -> littlevote.query.v1.Viewer
+	9,  // 9: littlevote.query.v1.GetRankingResponse.ranks:type_name -> littlevote.query.v1.Rank
+	0,  // 10: littlevote.query.v1.GetRankingResponse.source:type_name -> littlevote.query.v1.Source
+	16, // 11: littlevote.query.v1.GetRankingResponse.as_of:type_name -> google.protobuf.Timestamp
+	6,  // 12: littlevote.query.v1.Rank.count:type_name -> littlevote.query.v1.Count
+	14, // 13: littlevote.query.v1.ListVotesResponse.votes:type_name -> littlevote.query.v1.VoterVote
+	16, // 14: littlevote.query.v1.VoterVote.voted_at:type_name -> google.protobuf.Timestamp
+	1,  // 15: littlevote.query.v1.QueryService.GetTallies:input_type -> littlevote.query.v1.GetTalliesRequest
+	7,  // 16: littlevote.query.v1.QueryService.GetRanking:input_type -> littlevote.query.v1.GetRankingRequest
+	10, // 17: littlevote.query.v1.QueryService.GetVoted:input_type -> littlevote.query.v1.GetVotedRequest
+	12, // 18: littlevote.query.v1.QueryService.ListVotes:input_type -> littlevote.query.v1.ListVotesRequest
+	4,  // 19: littlevote.query.v1.QueryService.GetTallies:output_type -> littlevote.query.v1.GetTalliesResponse
+	8,  // 20: littlevote.query.v1.QueryService.GetRanking:output_type -> littlevote.query.v1.GetRankingResponse
+	11, // 21: littlevote.query.v1.QueryService.GetVoted:output_type -> littlevote.query.v1.GetVotedResponse
+	13, // 22: littlevote.query.v1.QueryService.ListVotes:output_type -> littlevote.query.v1.ListVotesResponse
+	19, // [19:23] is the sub-list for method output_type
+	15, // [15:19] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_littlevote_query_v1_query_proto_init() }
@@ -486,7 +1189,7 @@ func file_littlevote_query_v1_query_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_littlevote_query_v1_query_proto_rawDesc), len(file_littlevote_query_v1_query_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   5,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

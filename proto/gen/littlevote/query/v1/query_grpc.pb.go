@@ -22,6 +22,9 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	QueryService_GetTallies_FullMethodName = "/littlevote.query.v1.QueryService/GetTallies"
+	QueryService_GetRanking_FullMethodName = "/littlevote.query.v1.QueryService/GetRanking"
+	QueryService_GetVoted_FullMethodName   = "/littlevote.query.v1.QueryService/GetVoted"
+	QueryService_ListVotes_FullMethodName  = "/littlevote.query.v1.QueryService/ListVotes"
 )
 
 // QueryServiceClient is the client API for QueryService service.
@@ -36,6 +39,15 @@ type QueryServiceClient interface {
 	// Redis nor Postgres answers, or none that has seen what at_least names. An unknown ballot is said in its Tally, not by
 	// the RPC's status.
 	GetTallies(ctx context.Context, in *GetTalliesRequest, opts ...grpc.CallOption) (*GetTalliesResponse, error)
+	// GetRanking returns a ballot's candidates from the most votes to the fewest, equal ones by name in the order of bytes,
+	// a page at a time. Errors as those of GetTallies; NOT_FOUND (BALLOT_NOT_FOUND), PERMISSION_DENIED (RESULTS_HIDDEN).
+	GetRanking(ctx context.Context, in *GetRankingRequest, opts ...grpc.CallOption) (*GetRankingResponse, error)
+	// GetVoted tells for which of the candidates a voter has a vote that counts. It shows every acknowledged vote and
+	// retraction. Where hot_for is set, no database is asked about candidates that are hot.
+	GetVoted(ctx context.Context, in *GetVotedRequest, opts ...grpc.CallOption) (*GetVotedResponse, error)
+	// ListVotes returns the votes of a voter, or those for a candidate, that count, newest first, a page at a time. They
+	// come from Postgres, and may be a moment behind unless at_least is given.
+	ListVotes(ctx context.Context, in *ListVotesRequest, opts ...grpc.CallOption) (*ListVotesResponse, error)
 }
 
 type queryServiceClient struct {
@@ -56,6 +68,36 @@ func (c *queryServiceClient) GetTallies(ctx context.Context, in *GetTalliesReque
 	return out, nil
 }
 
+func (c *queryServiceClient) GetRanking(ctx context.Context, in *GetRankingRequest, opts ...grpc.CallOption) (*GetRankingResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetRankingResponse)
+	err := c.cc.Invoke(ctx, QueryService_GetRanking_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *queryServiceClient) GetVoted(ctx context.Context, in *GetVotedRequest, opts ...grpc.CallOption) (*GetVotedResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetVotedResponse)
+	err := c.cc.Invoke(ctx, QueryService_GetVoted_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *queryServiceClient) ListVotes(ctx context.Context, in *ListVotesRequest, opts ...grpc.CallOption) (*ListVotesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListVotesResponse)
+	err := c.cc.Invoke(ctx, QueryService_ListVotes_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // QueryServiceServer is the server API for QueryService service.
 // All implementations must embed UnimplementedQueryServiceServer
 // for forward compatibility.
@@ -68,6 +110,15 @@ type QueryServiceServer interface {
 	// Redis nor Postgres answers, or none that has seen what at_least names. An unknown ballot is said in its Tally, not by
 	// the RPC's status.
 	GetTallies(context.Context, *GetTalliesRequest) (*GetTalliesResponse, error)
+	// GetRanking returns a ballot's candidates from the most votes to the fewest, equal ones by name in the order of bytes,
+	// a page at a time. Errors as those of GetTallies; NOT_FOUND (BALLOT_NOT_FOUND), PERMISSION_DENIED (RESULTS_HIDDEN).
+	GetRanking(context.Context, *GetRankingRequest) (*GetRankingResponse, error)
+	// GetVoted tells for which of the candidates a voter has a vote that counts. It shows every acknowledged vote and
+	// retraction. Where hot_for is set, no database is asked about candidates that are hot.
+	GetVoted(context.Context, *GetVotedRequest) (*GetVotedResponse, error)
+	// ListVotes returns the votes of a voter, or those for a candidate, that count, newest first, a page at a time. They
+	// come from Postgres, and may be a moment behind unless at_least is given.
+	ListVotes(context.Context, *ListVotesRequest) (*ListVotesResponse, error)
 	mustEmbedUnimplementedQueryServiceServer()
 }
 
@@ -80,6 +131,15 @@ type UnimplementedQueryServiceServer struct{}
 
 func (UnimplementedQueryServiceServer) GetTallies(context.Context, *GetTalliesRequest) (*GetTalliesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTallies not implemented")
+}
+func (UnimplementedQueryServiceServer) GetRanking(context.Context, *GetRankingRequest) (*GetRankingResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetRanking not implemented")
+}
+func (UnimplementedQueryServiceServer) GetVoted(context.Context, *GetVotedRequest) (*GetVotedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetVoted not implemented")
+}
+func (UnimplementedQueryServiceServer) ListVotes(context.Context, *ListVotesRequest) (*ListVotesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListVotes not implemented")
 }
 func (UnimplementedQueryServiceServer) mustEmbedUnimplementedQueryServiceServer() {}
 func (UnimplementedQueryServiceServer) testEmbeddedByValue()                      {}
@@ -120,6 +180,60 @@ func _QueryService_GetTallies_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _QueryService_GetRanking_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetRankingRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueryServiceServer).GetRanking(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: QueryService_GetRanking_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueryServiceServer).GetRanking(ctx, req.(*GetRankingRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _QueryService_GetVoted_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetVotedRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueryServiceServer).GetVoted(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: QueryService_GetVoted_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueryServiceServer).GetVoted(ctx, req.(*GetVotedRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _QueryService_ListVotes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListVotesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueryServiceServer).ListVotes(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: QueryService_ListVotes_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueryServiceServer).ListVotes(ctx, req.(*ListVotesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // QueryService_ServiceDesc is the grpc.ServiceDesc for QueryService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -130,6 +244,18 @@ var QueryService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetTallies",
 			Handler:    _QueryService_GetTallies_Handler,
+		},
+		{
+			MethodName: "GetRanking",
+			Handler:    _QueryService_GetRanking_Handler,
+		},
+		{
+			MethodName: "GetVoted",
+			Handler:    _QueryService_GetVoted_Handler,
+		},
+		{
+			MethodName: "ListVotes",
+			Handler:    _QueryService_ListVotes_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -71,6 +71,14 @@ const (
 	Code_CODE_INTERNAL Code = 19
 	// No vote of this voter has that id, or it was retracted before.
 	Code_CODE_VOTE_NOT_FOUND Code = 20
+	// The ballot does not show its counts to this reader now.
+	Code_CODE_RESULTS_HIDDEN Code = 21
+	// There is no such thing of that name or id.
+	Code_CODE_NOT_FOUND Code = 22
+	// The thing exists already, with other contents.
+	Code_CODE_ALREADY_EXISTS Code = 23
+	// The state of the thing forbids it.
+	Code_CODE_FAILED_PRECONDITION Code = 24
 )
 
 // Enum value maps for Code.
@@ -97,29 +105,37 @@ var (
 		18: "CODE_OUTCOME_UNKNOWN",
 		19: "CODE_INTERNAL",
 		20: "CODE_VOTE_NOT_FOUND",
+		21: "CODE_RESULTS_HIDDEN",
+		22: "CODE_NOT_FOUND",
+		23: "CODE_ALREADY_EXISTS",
+		24: "CODE_FAILED_PRECONDITION",
 	}
 	Code_value = map[string]int32{
-		"CODE_UNSPECIFIED":       0,
-		"CODE_OK":                1,
-		"CODE_INVALID_ARGUMENT":  2,
-		"CODE_TICKET_INVALID":    3,
-		"CODE_TICKET_EXPIRED":    4,
-		"CODE_TICKET_SUPERSEDED": 5,
-		"CODE_TICKET_EXHAUSTED":  6,
-		"CODE_BALLOT_CLOSED":     7,
-		"CODE_BALLOT_NOT_FOUND":  8,
-		"CODE_VOTER_LIMIT":       9,
-		"CODE_KEY_REUSED":        10,
-		"CODE_ALREADY_LIKED":     11,
-		"CODE_NOT_LIKED":         12,
-		"CODE_UNAUTHENTICATED":   13,
-		"CODE_PERMISSION_DENIED": 14,
-		"CODE_RATE_LIMITED":      15,
-		"CODE_OVERLOADED":        16,
-		"CODE_UNAVAILABLE":       17,
-		"CODE_OUTCOME_UNKNOWN":   18,
-		"CODE_INTERNAL":          19,
-		"CODE_VOTE_NOT_FOUND":    20,
+		"CODE_UNSPECIFIED":         0,
+		"CODE_OK":                  1,
+		"CODE_INVALID_ARGUMENT":    2,
+		"CODE_TICKET_INVALID":      3,
+		"CODE_TICKET_EXPIRED":      4,
+		"CODE_TICKET_SUPERSEDED":   5,
+		"CODE_TICKET_EXHAUSTED":    6,
+		"CODE_BALLOT_CLOSED":       7,
+		"CODE_BALLOT_NOT_FOUND":    8,
+		"CODE_VOTER_LIMIT":         9,
+		"CODE_KEY_REUSED":          10,
+		"CODE_ALREADY_LIKED":       11,
+		"CODE_NOT_LIKED":           12,
+		"CODE_UNAUTHENTICATED":     13,
+		"CODE_PERMISSION_DENIED":   14,
+		"CODE_RATE_LIMITED":        15,
+		"CODE_OVERLOADED":          16,
+		"CODE_UNAVAILABLE":         17,
+		"CODE_OUTCOME_UNKNOWN":     18,
+		"CODE_INTERNAL":            19,
+		"CODE_VOTE_NOT_FOUND":      20,
+		"CODE_RESULTS_HIDDEN":      21,
+		"CODE_NOT_FOUND":           22,
+		"CODE_ALREADY_EXISTS":      23,
+		"CODE_FAILED_PRECONDITION": 24,
 	}
 )
 
@@ -290,7 +306,7 @@ const file_littlevote_status_v1_status_proto_rawDesc = "" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x1d.littlevote.status.v1.OutcomeR\aoutcome\x12\x1c\n" +
 	"\tretryable\x18\x03 \x01(\bR\tretryable\x12:\n" +
 	"\vretry_after\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"retryAfter*\xf5\x03\n" +
+	"retryAfter*\xd9\x04\n" +
 	"\x04Code\x12\x14\n" +
 	"\x10CODE_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aCODE_OK\x10\x01\x12\x19\n" +
@@ -313,7 +329,11 @@ const file_littlevote_status_v1_status_proto_rawDesc = "" +
 	"\x10CODE_UNAVAILABLE\x10\x11\x12\x18\n" +
 	"\x14CODE_OUTCOME_UNKNOWN\x10\x12\x12\x11\n" +
 	"\rCODE_INTERNAL\x10\x13\x12\x17\n" +
-	"\x13CODE_VOTE_NOT_FOUND\x10\x14*^\n" +
+	"\x13CODE_VOTE_NOT_FOUND\x10\x14\x12\x17\n" +
+	"\x13CODE_RESULTS_HIDDEN\x10\x15\x12\x12\n" +
+	"\x0eCODE_NOT_FOUND\x10\x16\x12\x17\n" +
+	"\x13CODE_ALREADY_EXISTS\x10\x17\x12\x1c\n" +
+	"\x18CODE_FAILED_PRECONDITION\x10\x18*^\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fOUTCOME_COUNTED\x10\x01\x12\x10\n" +

@@ -44,6 +44,8 @@ const (
 	VoteState_VOTE_STATE_RETRACTED VoteState = 5
 	// It does not count and never will: it came after the end of its epoch or of its ballot.
 	VoteState_VOTE_STATE_REFUSED VoteState = 6
+	// It counted, and two organisers took it out of the count.
+	VoteState_VOTE_STATE_VOID VoteState = 7
 )
 
 // Enum value maps for VoteState.
@@ -56,6 +58,7 @@ var (
 		4: "VOTE_STATE_COUNTED",
 		5: "VOTE_STATE_RETRACTED",
 		6: "VOTE_STATE_REFUSED",
+		7: "VOTE_STATE_VOID",
 	}
 	VoteState_value = map[string]int32{
 		"VOTE_STATE_UNSPECIFIED": 0,
@@ -65,6 +68,7 @@ var (
 		"VOTE_STATE_COUNTED":     4,
 		"VOTE_STATE_RETRACTED":   5,
 		"VOTE_STATE_REFUSED":     6,
+		"VOTE_STATE_VOID":        7,
 	}
 )
 
@@ -164,7 +168,10 @@ type Vote struct {
 	VoterLabel string `protobuf:"bytes,7,opt,name=voter_label,json=voterLabel,proto3" json:"voter_label,omitempty"`
 	// Who votes, 1 to 128 bytes, as the caller has authenticated them: needed where the ballot limits votes per voter,
 	// allowed elsewhere. Never take it from an outside argument.
-	Voter         string `protobuf:"bytes,8,opt,name=voter,proto3" json:"voter,omitempty"`
+	Voter string `protobuf:"bytes,8,opt,name=voter,proto3" json:"voter,omitempty"`
+	// Optional: the id of a vote of the same voter that this one takes the place of, in one act: VOTE_NOT_FOUND, and
+	// nothing changes, when it does not count.
+	Replaces      string `protobuf:"bytes,9,opt,name=replaces,proto3" json:"replaces,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -266,6 +273,13 @@ func (x *Vote) GetVoter() string {
 	return ""
 }
 
+func (x *Vote) GetReplaces() string {
+	if x != nil {
+		return x.Replaces
+	}
+	return ""
+}
+
 type isVote_Permit interface {
 	isVote_Permit()
 }
@@ -276,7 +290,8 @@ type Vote_Ticket struct {
 }
 
 type Vote_NewestTicket struct {
-	// Take a use of whichever ticket is the newest when the vote is decided; must be true.
+	// Take a use of whichever ticket is the newest when the vote is decided; must be true. On a ballot without tickets
+	// this, or no permit at all.
 	NewestTicket bool `protobuf:"varint,6,opt,name=newest_ticket,json=newestTicket,proto3,oneof"`
 }
 
@@ -457,7 +472,7 @@ type Verdict struct {
 	VoteId string `protobuf:"bytes,6,opt,name=vote_id,json=voteId,proto3" json:"vote_id,omitempty"`
 	// On success: a consistency token, opaque; a read that carries it is never older than this vote.
 	Token string `protobuf:"bytes,7,opt,name=token,proto3" json:"token,omitempty"`
-	// On success: the running total after each choice, in the order of choices.
+	// On success: the running total after each choice, in the order of choices; empty where the voter may not see counts.
 	Totals []*Total `protobuf:"bytes,8,rep,name=totals,proto3" json:"totals,omitempty"`
 	// On success: the vote's admission number, one sequence per ballot.
 	AdmissionNumber int64 `protobuf:"varint,9,opt,name=admission_number,json=admissionNumber,proto3" json:"admission_number,omitempty"`
@@ -574,12 +589,15 @@ type RetractVoteRequest struct {
 	Ballot string `protobuf:"bytes,1,opt,name=ballot,proto3" json:"ballot,omitempty"`
 	// The voter who cast it, as the caller has authenticated them.
 	Voter string `protobuf:"bytes,2,opt,name=voter,proto3" json:"voter,omitempty"`
-	// The id of the vote: its receipt.
+	// The id of the vote: its receipt. Empty where the limit per voter counts by candidate: then candidate says which.
 	VoteId string `protobuf:"bytes,3,opt,name=vote_id,json=voteId,proto3" json:"vote_id,omitempty"`
 	// Optional: a UUID for retries of this retraction, other than the vote's id.
 	IdempotencyKey string `protobuf:"bytes,4,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Instead of vote_id: take back the voter's last vote for this candidate, where the limit per voter counts by
+	// candidate.
+	Candidate     string `protobuf:"bytes,5,opt,name=candidate,proto3" json:"candidate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RetractVoteRequest) Reset() {
@@ -636,6 +654,13 @@ func (x *RetractVoteRequest) GetVoteId() string {
 func (x *RetractVoteRequest) GetIdempotencyKey() string {
 	if x != nil {
 		return x.IdempotencyKey
+	}
+	return ""
+}
+
+func (x *RetractVoteRequest) GetCandidate() string {
+	if x != nil {
+		return x.Candidate
 	}
 	return ""
 }
@@ -884,7 +909,7 @@ const file_littlevote_vote_v1_vote_proto_rawDesc = "" +
 	"\n" +
 	"\x1dlittlevote/vote/v1/vote.proto\x12\x12littlevote.vote.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!littlevote/status/v1/status.proto\"B\n" +
 	"\x10CastVotesRequest\x12.\n" +
-	"\x05votes\x18\x01 \x03(\v2\x18.littlevote.vote.v1.VoteR\x05votes\"\xb7\x02\n" +
+	"\x05votes\x18\x01 \x03(\v2\x18.littlevote.vote.v1.VoteR\x05votes\"\xd3\x02\n" +
 	"\x04Vote\x12\x16\n" +
 	"\x06ballot\x18\x01 \x01(\tR\x06ballot\x12'\n" +
 	"\x0fidempotency_key\x18\x02 \x01(\tR\x0eidempotencyKey\x12\x17\n" +
@@ -894,7 +919,8 @@ const file_littlevote_vote_v1_vote_proto_rawDesc = "" +
 	"\rnewest_ticket\x18\x06 \x01(\bH\x00R\fnewestTicket\x12\x1f\n" +
 	"\vvoter_label\x18\a \x01(\tR\n" +
 	"voterLabel\x12\x14\n" +
-	"\x05voter\x18\b \x01(\tR\x05voterB\b\n" +
+	"\x05voter\x18\b \x01(\tR\x05voter\x12\x1a\n" +
+	"\breplaces\x18\t \x01(\tR\breplacesB\b\n" +
 	"\x06permit\"<\n" +
 	"\x06Choice\x12\x1c\n" +
 	"\tcandidate\x18\x01 \x01(\tR\tcandidate\x12\x14\n" +
@@ -917,12 +943,13 @@ const file_littlevote_vote_v1_vote_proto_rawDesc = "" +
 	"\x10admission_number\x18\t \x01(\x03R\x0fadmissionNumber\x129\n" +
 	"\n" +
 	"decided_at\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\tdecidedAt\"\x84\x01\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\tdecidedAt\"\xa2\x01\n" +
 	"\x12RetractVoteRequest\x12\x16\n" +
 	"\x06ballot\x18\x01 \x01(\tR\x06ballot\x12\x14\n" +
 	"\x05voter\x18\x02 \x01(\tR\x05voter\x12\x17\n" +
 	"\avote_id\x18\x03 \x01(\tR\x06voteId\x12'\n" +
-	"\x0fidempotency_key\x18\x04 \x01(\tR\x0eidempotencyKey\"L\n" +
+	"\x0fidempotency_key\x18\x04 \x01(\tR\x0eidempotencyKey\x12\x1c\n" +
+	"\tcandidate\x18\x05 \x01(\tR\tcandidate\"L\n" +
 	"\x13RetractVoteResponse\x125\n" +
 	"\averdict\x18\x01 \x01(\v2\x1b.littlevote.vote.v1.VerdictR\averdict\"G\n" +
 	"\x14GetVoteStatusRequest\x12\x16\n" +
@@ -937,7 +964,7 @@ const file_littlevote_vote_v1_vote_proto_rawDesc = "" +
 	"\achoices\x18\x05 \x03(\v2\x1a.littlevote.vote.v1.ChoiceR\achoices\";\n" +
 	"\x05Total\x12\x1c\n" +
 	"\tcandidate\x18\x01 \x01(\tR\tcandidate\x12\x14\n" +
-	"\x05votes\x18\x02 \x01(\x03R\x05votes*\xb9\x01\n" +
+	"\x05votes\x18\x02 \x01(\x03R\x05votes*\xce\x01\n" +
 	"\tVoteState\x12\x1a\n" +
 	"\x16VOTE_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11VOTE_STATE_ABSENT\x10\x01\x12\x17\n" +
@@ -945,7 +972,8 @@ const file_littlevote_vote_v1_vote_proto_rawDesc = "" +
 	"\x12VOTE_STATE_DURABLE\x10\x03\x12\x16\n" +
 	"\x12VOTE_STATE_COUNTED\x10\x04\x12\x18\n" +
 	"\x14VOTE_STATE_RETRACTED\x10\x05\x12\x16\n" +
-	"\x12VOTE_STATE_REFUSED\x10\x062\xb2\x02\n" +
+	"\x12VOTE_STATE_REFUSED\x10\x06\x12\x13\n" +
+	"\x0fVOTE_STATE_VOID\x10\a2\xb2\x02\n" +
 	"\vVoteService\x12X\n" +
 	"\tCastVotes\x12$.littlevote.vote.v1.CastVotesRequest\x1a%.littlevote.vote.v1.CastVotesResponse\x12^\n" +
 	"\vRetractVote\x12&.littlevote.vote.v1.RetractVoteRequest\x1a'.littlevote.vote.v1.RetractVoteResponse\x12i\n" +

@@ -37,6 +37,12 @@ const (
 const (
 	// QueryServiceGetTalliesProcedure is the fully-qualified name of the QueryService's GetTallies RPC.
 	QueryServiceGetTalliesProcedure = "/littlevote.query.v1.QueryService/GetTallies"
+	// QueryServiceGetRankingProcedure is the fully-qualified name of the QueryService's GetRanking RPC.
+	QueryServiceGetRankingProcedure = "/littlevote.query.v1.QueryService/GetRanking"
+	// QueryServiceGetVotedProcedure is the fully-qualified name of the QueryService's GetVoted RPC.
+	QueryServiceGetVotedProcedure = "/littlevote.query.v1.QueryService/GetVoted"
+	// QueryServiceListVotesProcedure is the fully-qualified name of the QueryService's ListVotes RPC.
+	QueryServiceListVotesProcedure = "/littlevote.query.v1.QueryService/ListVotes"
 )
 
 // QueryServiceClient is a client for the littlevote.query.v1.QueryService service.
@@ -47,6 +53,15 @@ type QueryServiceClient interface {
 	// Redis nor Postgres answers, or none that has seen what at_least names. An unknown ballot is said in its Tally, not by
 	// the RPC's status.
 	GetTallies(context.Context, *v1.GetTalliesRequest) (*v1.GetTalliesResponse, error)
+	// GetRanking returns a ballot's candidates from the most votes to the fewest, equal ones by name in the order of bytes,
+	// a page at a time. Errors as those of GetTallies; NOT_FOUND (BALLOT_NOT_FOUND), PERMISSION_DENIED (RESULTS_HIDDEN).
+	GetRanking(context.Context, *v1.GetRankingRequest) (*v1.GetRankingResponse, error)
+	// GetVoted tells for which of the candidates a voter has a vote that counts. It shows every acknowledged vote and
+	// retraction. Where hot_for is set, no database is asked about candidates that are hot.
+	GetVoted(context.Context, *v1.GetVotedRequest) (*v1.GetVotedResponse, error)
+	// ListVotes returns the votes of a voter, or those for a candidate, that count, newest first, a page at a time. They
+	// come from Postgres, and may be a moment behind unless at_least is given.
+	ListVotes(context.Context, *v1.ListVotesRequest) (*v1.ListVotesResponse, error)
 }
 
 // NewQueryServiceClient constructs a client for the littlevote.query.v1.QueryService service. By
@@ -67,17 +82,68 @@ func NewQueryServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 			connect.WithClientOptions(opts...),
 		),
+		getRanking: connect.NewClient[v1.GetRankingRequest, v1.GetRankingResponse](
+			httpClient,
+			baseURL+QueryServiceGetRankingProcedure,
+			connect.WithSchema(queryServiceMethods.ByName("GetRanking")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		getVoted: connect.NewClient[v1.GetVotedRequest, v1.GetVotedResponse](
+			httpClient,
+			baseURL+QueryServiceGetVotedProcedure,
+			connect.WithSchema(queryServiceMethods.ByName("GetVoted")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
+		listVotes: connect.NewClient[v1.ListVotesRequest, v1.ListVotesResponse](
+			httpClient,
+			baseURL+QueryServiceListVotesProcedure,
+			connect.WithSchema(queryServiceMethods.ByName("ListVotes")),
+			connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // queryServiceClient implements QueryServiceClient.
 type queryServiceClient struct {
 	getTallies *connect.Client[v1.GetTalliesRequest, v1.GetTalliesResponse]
+	getRanking *connect.Client[v1.GetRankingRequest, v1.GetRankingResponse]
+	getVoted   *connect.Client[v1.GetVotedRequest, v1.GetVotedResponse]
+	listVotes  *connect.Client[v1.ListVotesRequest, v1.ListVotesResponse]
 }
 
 // GetTallies calls littlevote.query.v1.QueryService.GetTallies.
 func (c *queryServiceClient) GetTallies(ctx context.Context, req *v1.GetTalliesRequest) (*v1.GetTalliesResponse, error) {
 	response, err := c.getTallies.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetRanking calls littlevote.query.v1.QueryService.GetRanking.
+func (c *queryServiceClient) GetRanking(ctx context.Context, req *v1.GetRankingRequest) (*v1.GetRankingResponse, error) {
+	response, err := c.getRanking.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetVoted calls littlevote.query.v1.QueryService.GetVoted.
+func (c *queryServiceClient) GetVoted(ctx context.Context, req *v1.GetVotedRequest) (*v1.GetVotedResponse, error) {
+	response, err := c.getVoted.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// ListVotes calls littlevote.query.v1.QueryService.ListVotes.
+func (c *queryServiceClient) ListVotes(ctx context.Context, req *v1.ListVotesRequest) (*v1.ListVotesResponse, error) {
+	response, err := c.listVotes.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -92,6 +158,15 @@ type QueryServiceHandler interface {
 	// Redis nor Postgres answers, or none that has seen what at_least names. An unknown ballot is said in its Tally, not by
 	// the RPC's status.
 	GetTallies(context.Context, *v1.GetTalliesRequest) (*v1.GetTalliesResponse, error)
+	// GetRanking returns a ballot's candidates from the most votes to the fewest, equal ones by name in the order of bytes,
+	// a page at a time. Errors as those of GetTallies; NOT_FOUND (BALLOT_NOT_FOUND), PERMISSION_DENIED (RESULTS_HIDDEN).
+	GetRanking(context.Context, *v1.GetRankingRequest) (*v1.GetRankingResponse, error)
+	// GetVoted tells for which of the candidates a voter has a vote that counts. It shows every acknowledged vote and
+	// retraction. Where hot_for is set, no database is asked about candidates that are hot.
+	GetVoted(context.Context, *v1.GetVotedRequest) (*v1.GetVotedResponse, error)
+	// ListVotes returns the votes of a voter, or those for a candidate, that count, newest first, a page at a time. They
+	// come from Postgres, and may be a moment behind unless at_least is given.
+	ListVotes(context.Context, *v1.ListVotesRequest) (*v1.ListVotesResponse, error)
 }
 
 // NewQueryServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -108,10 +183,37 @@ func NewQueryServiceHandler(svc QueryServiceHandler, opts ...connect.HandlerOpti
 		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
 		connect.WithHandlerOptions(opts...),
 	)
+	queryServiceGetRankingHandler := connect.NewUnaryHandlerSimple(
+		QueryServiceGetRankingProcedure,
+		svc.GetRanking,
+		connect.WithSchema(queryServiceMethods.ByName("GetRanking")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	queryServiceGetVotedHandler := connect.NewUnaryHandlerSimple(
+		QueryServiceGetVotedProcedure,
+		svc.GetVoted,
+		connect.WithSchema(queryServiceMethods.ByName("GetVoted")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
+	queryServiceListVotesHandler := connect.NewUnaryHandlerSimple(
+		QueryServiceListVotesProcedure,
+		svc.ListVotes,
+		connect.WithSchema(queryServiceMethods.ByName("ListVotes")),
+		connect.WithIdempotency(connect.IdempotencyNoSideEffects),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/littlevote.query.v1.QueryService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case QueryServiceGetTalliesProcedure:
 			queryServiceGetTalliesHandler.ServeHTTP(w, r)
+		case QueryServiceGetRankingProcedure:
+			queryServiceGetRankingHandler.ServeHTTP(w, r)
+		case QueryServiceGetVotedProcedure:
+			queryServiceGetVotedHandler.ServeHTTP(w, r)
+		case QueryServiceListVotesProcedure:
+			queryServiceListVotesHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -123,4 +225,16 @@ type UnimplementedQueryServiceHandler struct{}
 
 func (UnimplementedQueryServiceHandler) GetTallies(context.Context, *v1.GetTalliesRequest) (*v1.GetTalliesResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("littlevote.query.v1.QueryService.GetTallies is not implemented"))
+}
+
+func (UnimplementedQueryServiceHandler) GetRanking(context.Context, *v1.GetRankingRequest) (*v1.GetRankingResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("littlevote.query.v1.QueryService.GetRanking is not implemented"))
+}
+
+func (UnimplementedQueryServiceHandler) GetVoted(context.Context, *v1.GetVotedRequest) (*v1.GetVotedResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("littlevote.query.v1.QueryService.GetVoted is not implemented"))
+}
+
+func (UnimplementedQueryServiceHandler) ListVotes(context.Context, *v1.ListVotesRequest) (*v1.ListVotesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("littlevote.query.v1.QueryService.ListVotes is not implemented"))
 }
