@@ -94,25 +94,43 @@ type Ballot struct {
 	CreatedAt      time.Time
 	VotesPerVoter  int   // 0 where there is no limit
 	RulesVersion   int64 // grows with every change of the row
+
+	Title            string
+	CandidatePattern string // of a whole name, where any name that matches will do; empty where any name will
+	Ticketless       bool
+	TicketForm       string        // "signed", "hmac" or "uuid"
+	VoterPeriod      time.Duration // 0 where the limit per voter is for life
+	LimitScope       string        // "ballot" or "candidate"
+	Visibility       string        // "always", "after_vote", "after_close" or "never"
+	HotFor           time.Duration // 0 where no candidate is hot
+}
+
+// ballotColumns are what scanBallot reads.
+const ballotColumns = `ballot, state, candidates, max_candidates, ticket_cap, ticket_interval_ms, opens_at, closes_at, created_at,
+	coalesce(votes_per_voter, 0), rules_version, title, coalesce(candidate_pattern, ''), ticketless, ticket_form,
+	coalesce(voter_period_ms, 0), limit_scope, visibility, coalesce(hot_for_ms, 0)`
+
+func scanBallot(row pgx.CollectableRow) (Ballot, error) {
+	var (
+		b                              Ballot
+		intervalMs, periodMs, hotForMs int64
+	)
+	err := row.Scan(&b.Name, &b.State, &b.Candidates, &b.MaxCandidates, &b.TicketCap, &intervalMs, &b.OpensAt, &b.ClosesAt,
+		&b.CreatedAt, &b.VotesPerVoter, &b.RulesVersion, &b.Title, &b.CandidatePattern, &b.Ticketless, &b.TicketForm,
+		&periodMs, &b.LimitScope, &b.Visibility, &hotForMs)
+	b.TicketInterval = time.Duration(intervalMs) * time.Millisecond
+	b.VoterPeriod = time.Duration(periodMs) * time.Millisecond
+	b.HotFor = time.Duration(hotForMs) * time.Millisecond
+	return b, err
 }
 
 // Ballots reads all ballots, by name.
 func Ballots(ctx context.Context, db DB) ([]Ballot, error) {
-	rows, err := db.Query(ctx, `
-		SELECT ballot, state, candidates, max_candidates, ticket_cap, ticket_interval_ms, opens_at, closes_at, created_at,
-			coalesce(votes_per_voter, 0), rules_version
-		FROM ballots ORDER BY ballot`)
+	rows, err := db.Query(ctx, "SELECT "+ballotColumns+" FROM ballots ORDER BY ballot")
 	if err != nil {
 		return nil, fmt.Errorf("read ballots: %w", err)
 	}
-	ballots, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Ballot, error) {
-		var b Ballot
-		var intervalMs int64
-		err := row.Scan(&b.Name, &b.State, &b.Candidates, &b.MaxCandidates, &b.TicketCap, &intervalMs, &b.OpensAt, &b.ClosesAt,
-			&b.CreatedAt, &b.VotesPerVoter, &b.RulesVersion)
-		b.TicketInterval = time.Duration(intervalMs) * time.Millisecond
-		return b, err
-	})
+	ballots, err := pgx.CollectRows(rows, scanBallot)
 	if err != nil {
 		return nil, fmt.Errorf("read ballots: %w", err)
 	}
