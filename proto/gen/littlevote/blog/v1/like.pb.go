@@ -24,13 +24,197 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// ChangeLikesRequest carries changes of any number of voters, items and tenants.
+type ChangeLikesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1,000 changes.
+	Changes       []*LikeChange `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeLikesRequest) Reset() {
+	*x = ChangeLikesRequest{}
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeLikesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeLikesRequest) ProtoMessage() {}
+
+func (x *ChangeLikesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeLikesRequest.ProtoReflect.Descriptor instead.
+func (*ChangeLikesRequest) Descriptor() ([]byte, []int) {
+	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ChangeLikesRequest) GetChanges() []*LikeChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+// LikeChange is one like, or the end of one.
+type LikeChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// Who, 1 to 128 bytes, as the caller has authenticated them.
+	Voter string `protobuf:"bytes,2,opt,name=voter,proto3" json:"voter,omitempty"`
+	// The item. A name of 16 digits is liked only if it is the id of a post.
+	Item string `protobuf:"bytes,3,opt,name=item,proto3" json:"item,omitempty"`
+	// Take the like back.
+	Unlike bool `protobuf:"varint,4,opt,name=unlike,proto3" json:"unlike,omitempty"`
+	// Optional: a UUID for retries; an unlike's is another than its like's. The same key has one effect, and one answer.
+	IdempotencyKey string `protobuf:"bytes,5,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	// The IP address that asks, for the limits; empty means that it is unknown.
+	Address       string `protobuf:"bytes,6,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LikeChange) Reset() {
+	*x = LikeChange{}
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LikeChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LikeChange) ProtoMessage() {}
+
+func (x *LikeChange) ProtoReflect() protoreflect.Message {
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LikeChange.ProtoReflect.Descriptor instead.
+func (*LikeChange) Descriptor() ([]byte, []int) {
+	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *LikeChange) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *LikeChange) GetVoter() string {
+	if x != nil {
+		return x.Voter
+	}
+	return ""
+}
+
+func (x *LikeChange) GetItem() string {
+	if x != nil {
+		return x.Item
+	}
+	return ""
+}
+
+func (x *LikeChange) GetUnlike() bool {
+	if x != nil {
+		return x.Unlike
+	}
+	return false
+}
+
+func (x *LikeChange) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+func (x *LikeChange) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+// ChangeLikesResponse answers each change.
+type ChangeLikesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One verdict a change, in the order of the request.
+	Verdicts      []*LikeVerdict `protobuf:"bytes,1,rep,name=verdicts,proto3" json:"verdicts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeLikesResponse) Reset() {
+	*x = ChangeLikesResponse{}
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeLikesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeLikesResponse) ProtoMessage() {}
+
+func (x *ChangeLikesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeLikesResponse.ProtoReflect.Descriptor instead.
+func (*ChangeLikesResponse) Descriptor() ([]byte, []int) {
+	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ChangeLikesResponse) GetVerdicts() []*LikeVerdict {
+	if x != nil {
+		return x.Verdicts
+	}
+	return nil
+}
+
 // LikeVerdict is the answer to a like or an unlike.
 type LikeVerdict struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// CODE_OK; CODE_ALREADY_LIKED, CODE_NOT_LIKED, CODE_RATE_LIMITED, CODE_KEY_REUSED, or why it could not be decided.
+	// CODE_OK; CODE_ALREADY_LIKED, CODE_NOT_LIKED, CODE_NOT_FOUND where there is no such post, CODE_RATE_LIMITED,
+	// CODE_KEY_REUSED, or why it could not be decided.
 	Code v1.Code `protobuf:"varint,1,opt,name=code,proto3,enum=littlevote.status.v1.Code" json:"code,omitempty"`
-	// COUNTED: durable, and shown by every read. NONE: nothing happened, and never will. UNKNOWN: the same idempotency key,
-	// sent again, tells.
+	// COUNTED: durable, and shown by every read. NONE: nothing happened, and never will. UNKNOWN: it may count or not; the
+	// same idempotency key, sent again, tells.
 	Outcome v1.Outcome `protobuf:"varint,2,opt,name=outcome,proto3,enum=littlevote.status.v1.Outcome" json:"outcome,omitempty"`
 	// Whether the same request may succeed later.
 	Retryable bool `protobuf:"varint,3,opt,name=retryable,proto3" json:"retryable,omitempty"`
@@ -43,14 +227,16 @@ type LikeVerdict struct {
 	// On success: a consistency token for at_least.
 	Token string `protobuf:"bytes,7,opt,name=token,proto3" json:"token,omitempty"`
 	// The id of the vote that the like is, or of the retraction that the unlike is.
-	VoteId        string `protobuf:"bytes,8,opt,name=vote_id,json=voteId,proto3" json:"vote_id,omitempty"`
+	VoteId string `protobuf:"bytes,8,opt,name=vote_id,json=voteId,proto3" json:"vote_id,omitempty"`
+	// When it was decided, by the clock that decides.
+	DecidedAt     *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=decided_at,json=decidedAt,proto3" json:"decided_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LikeVerdict) Reset() {
 	*x = LikeVerdict{}
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[0]
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -62,7 +248,7 @@ func (x *LikeVerdict) String() string {
 func (*LikeVerdict) ProtoMessage() {}
 
 func (x *LikeVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[0]
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -75,7 +261,7 @@ func (x *LikeVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LikeVerdict.ProtoReflect.Descriptor instead.
 func (*LikeVerdict) Descriptor() ([]byte, []int) {
-	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{0}
+	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *LikeVerdict) GetCode() v1.Code {
@@ -134,258 +320,9 @@ func (x *LikeVerdict) GetVoteId() string {
 	return ""
 }
 
-// LikeRequest says who likes what.
-type LikeRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The tenant.
-	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// Who, 1 to 128 bytes, as the caller has authenticated them.
-	Voter string `protobuf:"bytes,2,opt,name=voter,proto3" json:"voter,omitempty"`
-	// The item.
-	Item string `protobuf:"bytes,3,opt,name=item,proto3" json:"item,omitempty"`
-	// Optional: a UUID for retries.
-	IdempotencyKey string `protobuf:"bytes,4,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	// The IP address that asks, for the limits; empty means that it is unknown.
-	Address       string `protobuf:"bytes,5,opt,name=address,proto3" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *LikeRequest) Reset() {
-	*x = LikeRequest{}
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *LikeRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*LikeRequest) ProtoMessage() {}
-
-func (x *LikeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[1]
+func (x *LikeVerdict) GetDecidedAt() *timestamppb.Timestamp {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use LikeRequest.ProtoReflect.Descriptor instead.
-func (*LikeRequest) Descriptor() ([]byte, []int) {
-	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *LikeRequest) GetTenant() string {
-	if x != nil {
-		return x.Tenant
-	}
-	return ""
-}
-
-func (x *LikeRequest) GetVoter() string {
-	if x != nil {
-		return x.Voter
-	}
-	return ""
-}
-
-func (x *LikeRequest) GetItem() string {
-	if x != nil {
-		return x.Item
-	}
-	return ""
-}
-
-func (x *LikeRequest) GetIdempotencyKey() string {
-	if x != nil {
-		return x.IdempotencyKey
-	}
-	return ""
-}
-
-func (x *LikeRequest) GetAddress() string {
-	if x != nil {
-		return x.Address
-	}
-	return ""
-}
-
-// LikeResponse carries the verdict.
-type LikeResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// What became of it.
-	Verdict       *LikeVerdict `protobuf:"bytes,1,opt,name=verdict,proto3" json:"verdict,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *LikeResponse) Reset() {
-	*x = LikeResponse{}
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *LikeResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*LikeResponse) ProtoMessage() {}
-
-func (x *LikeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use LikeResponse.ProtoReflect.Descriptor instead.
-func (*LikeResponse) Descriptor() ([]byte, []int) {
-	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *LikeResponse) GetVerdict() *LikeVerdict {
-	if x != nil {
-		return x.Verdict
-	}
-	return nil
-}
-
-// UnlikeRequest says who no longer likes what.
-type UnlikeRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The tenant.
-	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
-	// Who, as in LikeRequest.
-	Voter string `protobuf:"bytes,2,opt,name=voter,proto3" json:"voter,omitempty"`
-	// The item.
-	Item string `protobuf:"bytes,3,opt,name=item,proto3" json:"item,omitempty"`
-	// Optional: a UUID for retries, other than the like's.
-	IdempotencyKey string `protobuf:"bytes,4,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	// As in LikeRequest.
-	Address       string `protobuf:"bytes,5,opt,name=address,proto3" json:"address,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UnlikeRequest) Reset() {
-	*x = UnlikeRequest{}
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UnlikeRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UnlikeRequest) ProtoMessage() {}
-
-func (x *UnlikeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UnlikeRequest.ProtoReflect.Descriptor instead.
-func (*UnlikeRequest) Descriptor() ([]byte, []int) {
-	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *UnlikeRequest) GetTenant() string {
-	if x != nil {
-		return x.Tenant
-	}
-	return ""
-}
-
-func (x *UnlikeRequest) GetVoter() string {
-	if x != nil {
-		return x.Voter
-	}
-	return ""
-}
-
-func (x *UnlikeRequest) GetItem() string {
-	if x != nil {
-		return x.Item
-	}
-	return ""
-}
-
-func (x *UnlikeRequest) GetIdempotencyKey() string {
-	if x != nil {
-		return x.IdempotencyKey
-	}
-	return ""
-}
-
-func (x *UnlikeRequest) GetAddress() string {
-	if x != nil {
-		return x.Address
-	}
-	return ""
-}
-
-// UnlikeResponse carries the verdict.
-type UnlikeResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// What became of it.
-	Verdict       *LikeVerdict `protobuf:"bytes,1,opt,name=verdict,proto3" json:"verdict,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *UnlikeResponse) Reset() {
-	*x = UnlikeResponse{}
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[4]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *UnlikeResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*UnlikeResponse) ProtoMessage() {}
-
-func (x *UnlikeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[4]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use UnlikeResponse.ProtoReflect.Descriptor instead.
-func (*UnlikeResponse) Descriptor() ([]byte, []int) {
-	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{4}
-}
-
-func (x *UnlikeResponse) GetVerdict() *LikeVerdict {
-	if x != nil {
-		return x.Verdict
+		return x.DecidedAt
 	}
 	return nil
 }
@@ -405,7 +342,7 @@ type HasLikedRequest struct {
 
 func (x *HasLikedRequest) Reset() {
 	*x = HasLikedRequest{}
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[5]
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -417,7 +354,7 @@ func (x *HasLikedRequest) String() string {
 func (*HasLikedRequest) ProtoMessage() {}
 
 func (x *HasLikedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[5]
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -430,7 +367,7 @@ func (x *HasLikedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HasLikedRequest.ProtoReflect.Descriptor instead.
 func (*HasLikedRequest) Descriptor() ([]byte, []int) {
-	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{5}
+	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *HasLikedRequest) GetTenant() string {
@@ -465,7 +402,7 @@ type HasLikedResponse struct {
 
 func (x *HasLikedResponse) Reset() {
 	*x = HasLikedResponse{}
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[6]
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -477,7 +414,7 @@ func (x *HasLikedResponse) String() string {
 func (*HasLikedResponse) ProtoMessage() {}
 
 func (x *HasLikedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[6]
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -490,7 +427,7 @@ func (x *HasLikedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HasLikedResponse.ProtoReflect.Descriptor instead.
 func (*HasLikedResponse) Descriptor() ([]byte, []int) {
-	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{6}
+	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *HasLikedResponse) GetLiked() []bool {
@@ -515,7 +452,7 @@ type GetLikeCountsRequest struct {
 
 func (x *GetLikeCountsRequest) Reset() {
 	*x = GetLikeCountsRequest{}
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[7]
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -527,7 +464,7 @@ func (x *GetLikeCountsRequest) String() string {
 func (*GetLikeCountsRequest) ProtoMessage() {}
 
 func (x *GetLikeCountsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[7]
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -540,7 +477,7 @@ func (x *GetLikeCountsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLikeCountsRequest.ProtoReflect.Descriptor instead.
 func (*GetLikeCountsRequest) Descriptor() ([]byte, []int) {
-	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{7}
+	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetLikeCountsRequest) GetTenant() string {
@@ -577,7 +514,7 @@ type GetLikeCountsResponse struct {
 
 func (x *GetLikeCountsResponse) Reset() {
 	*x = GetLikeCountsResponse{}
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[8]
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -589,7 +526,7 @@ func (x *GetLikeCountsResponse) String() string {
 func (*GetLikeCountsResponse) ProtoMessage() {}
 
 func (x *GetLikeCountsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[8]
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -602,7 +539,7 @@ func (x *GetLikeCountsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLikeCountsResponse.ProtoReflect.Descriptor instead.
 func (*GetLikeCountsResponse) Descriptor() ([]byte, []int) {
-	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{8}
+	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GetLikeCountsResponse) GetCounts() []int64 {
@@ -638,7 +575,7 @@ type ListMyLikesRequest struct {
 
 func (x *ListMyLikesRequest) Reset() {
 	*x = ListMyLikesRequest{}
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[9]
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -650,7 +587,7 @@ func (x *ListMyLikesRequest) String() string {
 func (*ListMyLikesRequest) ProtoMessage() {}
 
 func (x *ListMyLikesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[9]
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -663,7 +600,7 @@ func (x *ListMyLikesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMyLikesRequest.ProtoReflect.Descriptor instead.
 func (*ListMyLikesRequest) Descriptor() ([]byte, []int) {
-	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{9}
+	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListMyLikesRequest) GetTenant() string {
@@ -714,7 +651,7 @@ type ListMyLikesResponse struct {
 
 func (x *ListMyLikesResponse) Reset() {
 	*x = ListMyLikesResponse{}
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[10]
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -726,7 +663,7 @@ func (x *ListMyLikesResponse) String() string {
 func (*ListMyLikesResponse) ProtoMessage() {}
 
 func (x *ListMyLikesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[10]
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -739,7 +676,7 @@ func (x *ListMyLikesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListMyLikesResponse.ProtoReflect.Descriptor instead.
 func (*ListMyLikesResponse) Descriptor() ([]byte, []int) {
-	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{10}
+	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListMyLikesResponse) GetLikes() []*ItemLike {
@@ -775,7 +712,7 @@ type ListLikersRequest struct {
 
 func (x *ListLikersRequest) Reset() {
 	*x = ListLikersRequest{}
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[11]
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -787,7 +724,7 @@ func (x *ListLikersRequest) String() string {
 func (*ListLikersRequest) ProtoMessage() {}
 
 func (x *ListLikersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[11]
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -800,7 +737,7 @@ func (x *ListLikersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLikersRequest.ProtoReflect.Descriptor instead.
 func (*ListLikersRequest) Descriptor() ([]byte, []int) {
-	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{11}
+	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListLikersRequest) GetTenant() string {
@@ -851,7 +788,7 @@ type ListLikersResponse struct {
 
 func (x *ListLikersResponse) Reset() {
 	*x = ListLikersResponse{}
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[12]
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -863,7 +800,7 @@ func (x *ListLikersResponse) String() string {
 func (*ListLikersResponse) ProtoMessage() {}
 
 func (x *ListLikersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[12]
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -876,7 +813,7 @@ func (x *ListLikersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLikersResponse.ProtoReflect.Descriptor instead.
 func (*ListLikersResponse) Descriptor() ([]byte, []int) {
-	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{12}
+	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListLikersResponse) GetLikes() []*ItemLike {
@@ -910,7 +847,7 @@ type ItemLike struct {
 
 func (x *ItemLike) Reset() {
 	*x = ItemLike{}
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[13]
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -922,7 +859,7 @@ func (x *ItemLike) String() string {
 func (*ItemLike) ProtoMessage() {}
 
 func (x *ItemLike) ProtoReflect() protoreflect.Message {
-	mi := &file_littlevote_blog_v1_like_proto_msgTypes[13]
+	mi := &file_littlevote_blog_v1_like_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -935,7 +872,7 @@ func (x *ItemLike) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ItemLike.ProtoReflect.Descriptor instead.
 func (*ItemLike) Descriptor() ([]byte, []int) {
-	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{13}
+	return file_littlevote_blog_v1_like_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ItemLike) GetVoteId() string {
@@ -970,7 +907,19 @@ var File_littlevote_blog_v1_like_proto protoreflect.FileDescriptor
 
 const file_littlevote_blog_v1_like_proto_rawDesc = "" +
 	"\n" +
-	"\x1dlittlevote/blog/v1/like.proto\x12\x12littlevote.blog.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!littlevote/status/v1/status.proto\"\xb6\x02\n" +
+	"\x1dlittlevote/blog/v1/like.proto\x12\x12littlevote.blog.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!littlevote/status/v1/status.proto\"N\n" +
+	"\x12ChangeLikesRequest\x128\n" +
+	"\achanges\x18\x01 \x03(\v2\x1e.littlevote.blog.v1.LikeChangeR\achanges\"\xa9\x01\n" +
+	"\n" +
+	"LikeChange\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x14\n" +
+	"\x05voter\x18\x02 \x01(\tR\x05voter\x12\x12\n" +
+	"\x04item\x18\x03 \x01(\tR\x04item\x12\x16\n" +
+	"\x06unlike\x18\x04 \x01(\bR\x06unlike\x12'\n" +
+	"\x0fidempotency_key\x18\x05 \x01(\tR\x0eidempotencyKey\x12\x18\n" +
+	"\aaddress\x18\x06 \x01(\tR\aaddress\"R\n" +
+	"\x13ChangeLikesResponse\x12;\n" +
+	"\bverdicts\x18\x01 \x03(\v2\x1f.littlevote.blog.v1.LikeVerdictR\bverdicts\"\xf1\x02\n" +
 	"\vLikeVerdict\x12.\n" +
 	"\x04code\x18\x01 \x01(\x0e2\x1a.littlevote.status.v1.CodeR\x04code\x127\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x1d.littlevote.status.v1.OutcomeR\aoutcome\x12\x1c\n" +
@@ -981,23 +930,9 @@ const file_littlevote_blog_v1_like_proto_rawDesc = "" +
 	"\n" +
 	"like_count\x18\x06 \x01(\x03R\tlikeCount\x12\x14\n" +
 	"\x05token\x18\a \x01(\tR\x05token\x12\x17\n" +
-	"\avote_id\x18\b \x01(\tR\x06voteId\"\x92\x01\n" +
-	"\vLikeRequest\x12\x16\n" +
-	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x14\n" +
-	"\x05voter\x18\x02 \x01(\tR\x05voter\x12\x12\n" +
-	"\x04item\x18\x03 \x01(\tR\x04item\x12'\n" +
-	"\x0fidempotency_key\x18\x04 \x01(\tR\x0eidempotencyKey\x12\x18\n" +
-	"\aaddress\x18\x05 \x01(\tR\aaddress\"I\n" +
-	"\fLikeResponse\x129\n" +
-	"\averdict\x18\x01 \x01(\v2\x1f.littlevote.blog.v1.LikeVerdictR\averdict\"\x94\x01\n" +
-	"\rUnlikeRequest\x12\x16\n" +
-	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x14\n" +
-	"\x05voter\x18\x02 \x01(\tR\x05voter\x12\x12\n" +
-	"\x04item\x18\x03 \x01(\tR\x04item\x12'\n" +
-	"\x0fidempotency_key\x18\x04 \x01(\tR\x0eidempotencyKey\x12\x18\n" +
-	"\aaddress\x18\x05 \x01(\tR\aaddress\"K\n" +
-	"\x0eUnlikeResponse\x129\n" +
-	"\averdict\x18\x01 \x01(\v2\x1f.littlevote.blog.v1.LikeVerdictR\averdict\"U\n" +
+	"\avote_id\x18\b \x01(\tR\x06voteId\x129\n" +
+	"\n" +
+	"decided_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tdecidedAt\"U\n" +
 	"\x0fHasLikedRequest\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x14\n" +
 	"\x05voter\x18\x02 \x01(\tR\x05voter\x12\x14\n" +
@@ -1033,10 +968,9 @@ const file_littlevote_blog_v1_like_proto_rawDesc = "" +
 	"\avote_id\x18\x01 \x01(\tR\x06voteId\x12\x14\n" +
 	"\x05voter\x18\x02 \x01(\tR\x05voter\x12\x12\n" +
 	"\x04item\x18\x03 \x01(\tR\x04item\x125\n" +
-	"\bliked_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\alikedAt2\xb7\x04\n" +
-	"\vLikeService\x12I\n" +
-	"\x04Like\x12\x1f.littlevote.blog.v1.LikeRequest\x1a .littlevote.blog.v1.LikeResponse\x12O\n" +
-	"\x06Unlike\x12!.littlevote.blog.v1.UnlikeRequest\x1a\".littlevote.blog.v1.UnlikeResponse\x12Z\n" +
+	"\bliked_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\alikedAt2\xfb\x03\n" +
+	"\vLikeService\x12^\n" +
+	"\vChangeLikes\x12&.littlevote.blog.v1.ChangeLikesRequest\x1a'.littlevote.blog.v1.ChangeLikesResponse\x12Z\n" +
 	"\bHasLiked\x12#.littlevote.blog.v1.HasLikedRequest\x1a$.littlevote.blog.v1.HasLikedResponse\"\x03\x90\x02\x01\x12i\n" +
 	"\rGetLikeCounts\x12(.littlevote.blog.v1.GetLikeCountsRequest\x1a).littlevote.blog.v1.GetLikeCountsResponse\"\x03\x90\x02\x01\x12c\n" +
 	"\vListMyLikes\x12&.littlevote.blog.v1.ListMyLikesRequest\x1a'.littlevote.blog.v1.ListMyLikesResponse\"\x03\x90\x02\x01\x12`\n" +
@@ -1056,53 +990,51 @@ func file_littlevote_blog_v1_like_proto_rawDescGZIP() []byte {
 	return file_littlevote_blog_v1_like_proto_rawDescData
 }
 
-var file_littlevote_blog_v1_like_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_littlevote_blog_v1_like_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_littlevote_blog_v1_like_proto_goTypes = []any{
-	(*LikeVerdict)(nil),           // 0: littlevote.blog.v1.LikeVerdict
-	(*LikeRequest)(nil),           // 1: littlevote.blog.v1.LikeRequest
-	(*LikeResponse)(nil),          // 2: littlevote.blog.v1.LikeResponse
-	(*UnlikeRequest)(nil),         // 3: littlevote.blog.v1.UnlikeRequest
-	(*UnlikeResponse)(nil),        // 4: littlevote.blog.v1.UnlikeResponse
-	(*HasLikedRequest)(nil),       // 5: littlevote.blog.v1.HasLikedRequest
-	(*HasLikedResponse)(nil),      // 6: littlevote.blog.v1.HasLikedResponse
-	(*GetLikeCountsRequest)(nil),  // 7: littlevote.blog.v1.GetLikeCountsRequest
-	(*GetLikeCountsResponse)(nil), // 8: littlevote.blog.v1.GetLikeCountsResponse
-	(*ListMyLikesRequest)(nil),    // 9: littlevote.blog.v1.ListMyLikesRequest
-	(*ListMyLikesResponse)(nil),   // 10: littlevote.blog.v1.ListMyLikesResponse
-	(*ListLikersRequest)(nil),     // 11: littlevote.blog.v1.ListLikersRequest
-	(*ListLikersResponse)(nil),    // 12: littlevote.blog.v1.ListLikersResponse
-	(*ItemLike)(nil),              // 13: littlevote.blog.v1.ItemLike
-	(v1.Code)(0),                  // 14: littlevote.status.v1.Code
-	(v1.Outcome)(0),               // 15: littlevote.status.v1.Outcome
-	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*ChangeLikesRequest)(nil),    // 0: littlevote.blog.v1.ChangeLikesRequest
+	(*LikeChange)(nil),            // 1: littlevote.blog.v1.LikeChange
+	(*ChangeLikesResponse)(nil),   // 2: littlevote.blog.v1.ChangeLikesResponse
+	(*LikeVerdict)(nil),           // 3: littlevote.blog.v1.LikeVerdict
+	(*HasLikedRequest)(nil),       // 4: littlevote.blog.v1.HasLikedRequest
+	(*HasLikedResponse)(nil),      // 5: littlevote.blog.v1.HasLikedResponse
+	(*GetLikeCountsRequest)(nil),  // 6: littlevote.blog.v1.GetLikeCountsRequest
+	(*GetLikeCountsResponse)(nil), // 7: littlevote.blog.v1.GetLikeCountsResponse
+	(*ListMyLikesRequest)(nil),    // 8: littlevote.blog.v1.ListMyLikesRequest
+	(*ListMyLikesResponse)(nil),   // 9: littlevote.blog.v1.ListMyLikesResponse
+	(*ListLikersRequest)(nil),     // 10: littlevote.blog.v1.ListLikersRequest
+	(*ListLikersResponse)(nil),    // 11: littlevote.blog.v1.ListLikersResponse
+	(*ItemLike)(nil),              // 12: littlevote.blog.v1.ItemLike
+	(v1.Code)(0),                  // 13: littlevote.status.v1.Code
+	(v1.Outcome)(0),               // 14: littlevote.status.v1.Outcome
+	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
 }
 var file_littlevote_blog_v1_like_proto_depIdxs = []int32{
-	14, // 0: littlevote.blog.v1.LikeVerdict.code:type_name -> littlevote.status.v1.Code
-	15, // 1: littlevote.blog.v1.LikeVerdict.outcome:type_name -> littlevote.status.v1.Outcome
-	16, // 2: littlevote.blog.v1.LikeVerdict.retry_after:type_name -> google.protobuf.Duration
-	0,  // 3: littlevote.blog.v1.LikeResponse.verdict:type_name -> littlevote.blog.v1.LikeVerdict
-	0,  // 4: littlevote.blog.v1.UnlikeResponse.verdict:type_name -> littlevote.blog.v1.LikeVerdict
-	13, // 5: littlevote.blog.v1.ListMyLikesResponse.likes:type_name -> littlevote.blog.v1.ItemLike
-	13, // 6: littlevote.blog.v1.ListLikersResponse.likes:type_name -> littlevote.blog.v1.ItemLike
-	17, // 7: littlevote.blog.v1.ItemLike.liked_at:type_name -> google.protobuf.Timestamp
-	1,  // 8: littlevote.blog.v1.LikeService.Like:input_type -> littlevote.blog.v1.LikeRequest
-	3,  // 9: littlevote.blog.v1.LikeService.Unlike:input_type -> littlevote.blog.v1.UnlikeRequest
-	5,  // 10: littlevote.blog.v1.LikeService.HasLiked:input_type -> littlevote.blog.v1.HasLikedRequest
-	7,  // 11: littlevote.blog.v1.LikeService.GetLikeCounts:input_type -> littlevote.blog.v1.GetLikeCountsRequest
-	9,  // 12: littlevote.blog.v1.LikeService.ListMyLikes:input_type -> littlevote.blog.v1.ListMyLikesRequest
-	11, // 13: littlevote.blog.v1.LikeService.ListLikers:input_type -> littlevote.blog.v1.ListLikersRequest
-	2,  // 14: littlevote.blog.v1.LikeService.Like:output_type -> littlevote.blog.v1.LikeResponse
-	4,  // 15: littlevote.blog.v1.LikeService.Unlike:output_type -> littlevote.blog.v1.UnlikeResponse
-	6,  // 16: littlevote.blog.v1.LikeService.HasLiked:output_type -> littlevote.blog.v1.HasLikedResponse
-	8,  // 17: littlevote.blog.v1.LikeService.GetLikeCounts:output_type -> littlevote.blog.v1.GetLikeCountsResponse
-	10, // 18: littlevote.blog.v1.LikeService.ListMyLikes:output_type -> littlevote.blog.v1.ListMyLikesResponse
-	12, // 19: littlevote.blog.v1.LikeService.ListLikers:output_type -> littlevote.blog.v1.ListLikersResponse
-	14, // [14:20] is the sub-list for method output_type
-	8,  // [8:14] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	1,  // 0: littlevote.blog.v1.ChangeLikesRequest.changes:type_name -> littlevote.blog.v1.LikeChange
+	3,  // 1: littlevote.blog.v1.ChangeLikesResponse.verdicts:type_name -> littlevote.blog.v1.LikeVerdict
+	13, // 2: littlevote.blog.v1.LikeVerdict.code:type_name -> littlevote.status.v1.Code
+	14, // 3: littlevote.blog.v1.LikeVerdict.outcome:type_name -> littlevote.status.v1.Outcome
+	15, // 4: littlevote.blog.v1.LikeVerdict.retry_after:type_name -> google.protobuf.Duration
+	16, // 5: littlevote.blog.v1.LikeVerdict.decided_at:type_name -> google.protobuf.Timestamp
+	12, // 6: littlevote.blog.v1.ListMyLikesResponse.likes:type_name -> littlevote.blog.v1.ItemLike
+	12, // 7: littlevote.blog.v1.ListLikersResponse.likes:type_name -> littlevote.blog.v1.ItemLike
+	16, // 8: littlevote.blog.v1.ItemLike.liked_at:type_name -> google.protobuf.Timestamp
+	0,  // 9: littlevote.blog.v1.LikeService.ChangeLikes:input_type -> littlevote.blog.v1.ChangeLikesRequest
+	4,  // 10: littlevote.blog.v1.LikeService.HasLiked:input_type -> littlevote.blog.v1.HasLikedRequest
+	6,  // 11: littlevote.blog.v1.LikeService.GetLikeCounts:input_type -> littlevote.blog.v1.GetLikeCountsRequest
+	8,  // 12: littlevote.blog.v1.LikeService.ListMyLikes:input_type -> littlevote.blog.v1.ListMyLikesRequest
+	10, // 13: littlevote.blog.v1.LikeService.ListLikers:input_type -> littlevote.blog.v1.ListLikersRequest
+	2,  // 14: littlevote.blog.v1.LikeService.ChangeLikes:output_type -> littlevote.blog.v1.ChangeLikesResponse
+	5,  // 15: littlevote.blog.v1.LikeService.HasLiked:output_type -> littlevote.blog.v1.HasLikedResponse
+	7,  // 16: littlevote.blog.v1.LikeService.GetLikeCounts:output_type -> littlevote.blog.v1.GetLikeCountsResponse
+	9,  // 17: littlevote.blog.v1.LikeService.ListMyLikes:output_type -> littlevote.blog.v1.ListMyLikesResponse
+	11, // 18: littlevote.blog.v1.LikeService.ListLikers:output_type -> littlevote.blog.v1.ListLikersResponse
+	14, // [14:19] is the sub-list for method output_type
+	9,  // [9:14] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_littlevote_blog_v1_like_proto_init() }
@@ -1116,7 +1048,7 @@ func file_littlevote_blog_v1_like_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_littlevote_blog_v1_like_proto_rawDesc), len(file_littlevote_blog_v1_like_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,8 +19,7 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	LikeService_Like_FullMethodName          = "/littlevote.blog.v1.LikeService/Like"
-	LikeService_Unlike_FullMethodName        = "/littlevote.blog.v1.LikeService/Unlike"
+	LikeService_ChangeLikes_FullMethodName   = "/littlevote.blog.v1.LikeService/ChangeLikes"
 	LikeService_HasLiked_FullMethodName      = "/littlevote.blog.v1.LikeService/HasLiked"
 	LikeService_GetLikeCounts_FullMethodName = "/littlevote.blog.v1.LikeService/GetLikeCounts"
 	LikeService_ListMyLikes_FullMethodName   = "/littlevote.blog.v1.LikeService/ListMyLikes"
@@ -37,10 +36,12 @@ const (
 // of the whole call: INVALID_ARGUMENT names the field; UNAVAILABLE when a store is away. What becomes of a like or an
 // unlike is in its verdict.
 type LikeServiceClient interface {
-	// Like likes an item. A second like of the same voter is ALREADY_LIKED, and changes nothing.
-	Like(ctx context.Context, in *LikeRequest, opts ...grpc.CallOption) (*LikeResponse, error)
-	// Unlike takes a like back. Without one it is NOT_LIKED, and changes nothing.
-	Unlike(ctx context.Context, in *UnlikeRequest, opts ...grpc.CallOption) (*UnlikeResponse, error)
+	// ChangeLikes likes items and takes likes back, each by itself: one change's refusal does not touch the others. The
+	// order of verdicts is the order of changes. A second like of the same voter is ALREADY_LIKED, an unlike without a like
+	// is NOT_LIKED, and neither changes anything.
+	//
+	// INVALID_ARGUMENT for no changes or more than 1,000. Do not resend a call with changes that carry no idempotency key.
+	ChangeLikes(ctx context.Context, in *ChangeLikesRequest, opts ...grpc.CallOption) (*ChangeLikesResponse, error)
 	// HasLiked tells which of the items a voter likes. It shows every acknowledged like and unlike. No database is asked
 	// about posts that are hot.
 	HasLiked(ctx context.Context, in *HasLikedRequest, opts ...grpc.CallOption) (*HasLikedResponse, error)
@@ -62,20 +63,10 @@ func NewLikeServiceClient(cc grpc.ClientConnInterface) LikeServiceClient {
 	return &likeServiceClient{cc}
 }
 
-func (c *likeServiceClient) Like(ctx context.Context, in *LikeRequest, opts ...grpc.CallOption) (*LikeResponse, error) {
+func (c *likeServiceClient) ChangeLikes(ctx context.Context, in *ChangeLikesRequest, opts ...grpc.CallOption) (*ChangeLikesResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(LikeResponse)
-	err := c.cc.Invoke(ctx, LikeService_Like_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (c *likeServiceClient) Unlike(ctx context.Context, in *UnlikeRequest, opts ...grpc.CallOption) (*UnlikeResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(UnlikeResponse)
-	err := c.cc.Invoke(ctx, LikeService_Unlike_FullMethodName, in, out, cOpts...)
+	out := new(ChangeLikesResponse)
+	err := c.cc.Invoke(ctx, LikeService_ChangeLikes_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -132,10 +123,12 @@ func (c *likeServiceClient) ListLikers(ctx context.Context, in *ListLikersReques
 // of the whole call: INVALID_ARGUMENT names the field; UNAVAILABLE when a store is away. What becomes of a like or an
 // unlike is in its verdict.
 type LikeServiceServer interface {
-	// Like likes an item. A second like of the same voter is ALREADY_LIKED, and changes nothing.
-	Like(context.Context, *LikeRequest) (*LikeResponse, error)
-	// Unlike takes a like back. Without one it is NOT_LIKED, and changes nothing.
-	Unlike(context.Context, *UnlikeRequest) (*UnlikeResponse, error)
+	// ChangeLikes likes items and takes likes back, each by itself: one change's refusal does not touch the others. The
+	// order of verdicts is the order of changes. A second like of the same voter is ALREADY_LIKED, an unlike without a like
+	// is NOT_LIKED, and neither changes anything.
+	//
+	// INVALID_ARGUMENT for no changes or more than 1,000. Do not resend a call with changes that carry no idempotency key.
+	ChangeLikes(context.Context, *ChangeLikesRequest) (*ChangeLikesResponse, error)
 	// HasLiked tells which of the items a voter likes. It shows every acknowledged like and unlike. No database is asked
 	// about posts that are hot.
 	HasLiked(context.Context, *HasLikedRequest) (*HasLikedResponse, error)
@@ -157,11 +150,8 @@ type LikeServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedLikeServiceServer struct{}
 
-func (UnimplementedLikeServiceServer) Like(context.Context, *LikeRequest) (*LikeResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method Like not implemented")
-}
-func (UnimplementedLikeServiceServer) Unlike(context.Context, *UnlikeRequest) (*UnlikeResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method Unlike not implemented")
+func (UnimplementedLikeServiceServer) ChangeLikes(context.Context, *ChangeLikesRequest) (*ChangeLikesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ChangeLikes not implemented")
 }
 func (UnimplementedLikeServiceServer) HasLiked(context.Context, *HasLikedRequest) (*HasLikedResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method HasLiked not implemented")
@@ -196,38 +186,20 @@ func RegisterLikeServiceServer(s grpc.ServiceRegistrar, srv LikeServiceServer) {
 	s.RegisterService(&LikeService_ServiceDesc, srv)
 }
 
-func _LikeService_Like_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(LikeRequest)
+func _LikeService_ChangeLikes_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ChangeLikesRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
 	if interceptor == nil {
-		return srv.(LikeServiceServer).Like(ctx, in)
+		return srv.(LikeServiceServer).ChangeLikes(ctx, in)
 	}
 	info := &grpc.UnaryServerInfo{
 		Server:     srv,
-		FullMethod: LikeService_Like_FullMethodName,
+		FullMethod: LikeService_ChangeLikes_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(LikeServiceServer).Like(ctx, req.(*LikeRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
-func _LikeService_Unlike_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(UnlikeRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(LikeServiceServer).Unlike(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: LikeService_Unlike_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(LikeServiceServer).Unlike(ctx, req.(*UnlikeRequest))
+		return srv.(LikeServiceServer).ChangeLikes(ctx, req.(*ChangeLikesRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -312,12 +284,8 @@ var LikeService_ServiceDesc = grpc.ServiceDesc{
 	HandlerType: (*LikeServiceServer)(nil),
 	Methods: []grpc.MethodDesc{
 		{
-			MethodName: "Like",
-			Handler:    _LikeService_Like_Handler,
-		},
-		{
-			MethodName: "Unlike",
-			Handler:    _LikeService_Unlike_Handler,
+			MethodName: "ChangeLikes",
+			Handler:    _LikeService_ChangeLikes_Handler,
 		},
 		{
 			MethodName: "HasLiked",

@@ -33,10 +33,8 @@ const (
 // reflection-formatted method names, remove the leading slash and convert the remaining slash to a
 // period.
 const (
-	// LikeServiceLikeProcedure is the fully-qualified name of the LikeService's Like RPC.
-	LikeServiceLikeProcedure = "/littlevote.blog.v1.LikeService/Like"
-	// LikeServiceUnlikeProcedure is the fully-qualified name of the LikeService's Unlike RPC.
-	LikeServiceUnlikeProcedure = "/littlevote.blog.v1.LikeService/Unlike"
+	// LikeServiceChangeLikesProcedure is the fully-qualified name of the LikeService's ChangeLikes RPC.
+	LikeServiceChangeLikesProcedure = "/littlevote.blog.v1.LikeService/ChangeLikes"
 	// LikeServiceHasLikedProcedure is the fully-qualified name of the LikeService's HasLiked RPC.
 	LikeServiceHasLikedProcedure = "/littlevote.blog.v1.LikeService/HasLiked"
 	// LikeServiceGetLikeCountsProcedure is the fully-qualified name of the LikeService's GetLikeCounts
@@ -50,10 +48,12 @@ const (
 
 // LikeServiceClient is a client for the littlevote.blog.v1.LikeService service.
 type LikeServiceClient interface {
-	// Like likes an item. A second like of the same voter is ALREADY_LIKED, and changes nothing.
-	Like(context.Context, *v1.LikeRequest) (*v1.LikeResponse, error)
-	// Unlike takes a like back. Without one it is NOT_LIKED, and changes nothing.
-	Unlike(context.Context, *v1.UnlikeRequest) (*v1.UnlikeResponse, error)
+	// ChangeLikes likes items and takes likes back, each by itself: one change's refusal does not touch the others. The
+	// order of verdicts is the order of changes. A second like of the same voter is ALREADY_LIKED, an unlike without a like
+	// is NOT_LIKED, and neither changes anything.
+	//
+	// INVALID_ARGUMENT for no changes or more than 1,000. Do not resend a call with changes that carry no idempotency key.
+	ChangeLikes(context.Context, *v1.ChangeLikesRequest) (*v1.ChangeLikesResponse, error)
 	// HasLiked tells which of the items a voter likes. It shows every acknowledged like and unlike. No database is asked
 	// about posts that are hot.
 	HasLiked(context.Context, *v1.HasLikedRequest) (*v1.HasLikedResponse, error)
@@ -78,16 +78,10 @@ func NewLikeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 	baseURL = strings.TrimRight(baseURL, "/")
 	likeServiceMethods := v1.File_littlevote_blog_v1_like_proto.Services().ByName("LikeService").Methods()
 	return &likeServiceClient{
-		like: connect.NewClient[v1.LikeRequest, v1.LikeResponse](
+		changeLikes: connect.NewClient[v1.ChangeLikesRequest, v1.ChangeLikesResponse](
 			httpClient,
-			baseURL+LikeServiceLikeProcedure,
-			connect.WithSchema(likeServiceMethods.ByName("Like")),
-			connect.WithClientOptions(opts...),
-		),
-		unlike: connect.NewClient[v1.UnlikeRequest, v1.UnlikeResponse](
-			httpClient,
-			baseURL+LikeServiceUnlikeProcedure,
-			connect.WithSchema(likeServiceMethods.ByName("Unlike")),
+			baseURL+LikeServiceChangeLikesProcedure,
+			connect.WithSchema(likeServiceMethods.ByName("ChangeLikes")),
 			connect.WithClientOptions(opts...),
 		),
 		hasLiked: connect.NewClient[v1.HasLikedRequest, v1.HasLikedResponse](
@@ -123,26 +117,16 @@ func NewLikeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 
 // likeServiceClient implements LikeServiceClient.
 type likeServiceClient struct {
-	like          *connect.Client[v1.LikeRequest, v1.LikeResponse]
-	unlike        *connect.Client[v1.UnlikeRequest, v1.UnlikeResponse]
+	changeLikes   *connect.Client[v1.ChangeLikesRequest, v1.ChangeLikesResponse]
 	hasLiked      *connect.Client[v1.HasLikedRequest, v1.HasLikedResponse]
 	getLikeCounts *connect.Client[v1.GetLikeCountsRequest, v1.GetLikeCountsResponse]
 	listMyLikes   *connect.Client[v1.ListMyLikesRequest, v1.ListMyLikesResponse]
 	listLikers    *connect.Client[v1.ListLikersRequest, v1.ListLikersResponse]
 }
 
-// Like calls littlevote.blog.v1.LikeService.Like.
-func (c *likeServiceClient) Like(ctx context.Context, req *v1.LikeRequest) (*v1.LikeResponse, error) {
-	response, err := c.like.CallUnary(ctx, connect.NewRequest(req))
-	if response != nil {
-		return response.Msg, err
-	}
-	return nil, err
-}
-
-// Unlike calls littlevote.blog.v1.LikeService.Unlike.
-func (c *likeServiceClient) Unlike(ctx context.Context, req *v1.UnlikeRequest) (*v1.UnlikeResponse, error) {
-	response, err := c.unlike.CallUnary(ctx, connect.NewRequest(req))
+// ChangeLikes calls littlevote.blog.v1.LikeService.ChangeLikes.
+func (c *likeServiceClient) ChangeLikes(ctx context.Context, req *v1.ChangeLikesRequest) (*v1.ChangeLikesResponse, error) {
+	response, err := c.changeLikes.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -187,10 +171,12 @@ func (c *likeServiceClient) ListLikers(ctx context.Context, req *v1.ListLikersRe
 
 // LikeServiceHandler is an implementation of the littlevote.blog.v1.LikeService service.
 type LikeServiceHandler interface {
-	// Like likes an item. A second like of the same voter is ALREADY_LIKED, and changes nothing.
-	Like(context.Context, *v1.LikeRequest) (*v1.LikeResponse, error)
-	// Unlike takes a like back. Without one it is NOT_LIKED, and changes nothing.
-	Unlike(context.Context, *v1.UnlikeRequest) (*v1.UnlikeResponse, error)
+	// ChangeLikes likes items and takes likes back, each by itself: one change's refusal does not touch the others. The
+	// order of verdicts is the order of changes. A second like of the same voter is ALREADY_LIKED, an unlike without a like
+	// is NOT_LIKED, and neither changes anything.
+	//
+	// INVALID_ARGUMENT for no changes or more than 1,000. Do not resend a call with changes that carry no idempotency key.
+	ChangeLikes(context.Context, *v1.ChangeLikesRequest) (*v1.ChangeLikesResponse, error)
 	// HasLiked tells which of the items a voter likes. It shows every acknowledged like and unlike. No database is asked
 	// about posts that are hot.
 	HasLiked(context.Context, *v1.HasLikedRequest) (*v1.HasLikedResponse, error)
@@ -211,16 +197,10 @@ type LikeServiceHandler interface {
 // and JSON codecs. They also support gzip compression.
 func NewLikeServiceHandler(svc LikeServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
 	likeServiceMethods := v1.File_littlevote_blog_v1_like_proto.Services().ByName("LikeService").Methods()
-	likeServiceLikeHandler := connect.NewUnaryHandlerSimple(
-		LikeServiceLikeProcedure,
-		svc.Like,
-		connect.WithSchema(likeServiceMethods.ByName("Like")),
-		connect.WithHandlerOptions(opts...),
-	)
-	likeServiceUnlikeHandler := connect.NewUnaryHandlerSimple(
-		LikeServiceUnlikeProcedure,
-		svc.Unlike,
-		connect.WithSchema(likeServiceMethods.ByName("Unlike")),
+	likeServiceChangeLikesHandler := connect.NewUnaryHandlerSimple(
+		LikeServiceChangeLikesProcedure,
+		svc.ChangeLikes,
+		connect.WithSchema(likeServiceMethods.ByName("ChangeLikes")),
 		connect.WithHandlerOptions(opts...),
 	)
 	likeServiceHasLikedHandler := connect.NewUnaryHandlerSimple(
@@ -253,10 +233,8 @@ func NewLikeServiceHandler(svc LikeServiceHandler, opts ...connect.HandlerOption
 	)
 	return "/littlevote.blog.v1.LikeService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
-		case LikeServiceLikeProcedure:
-			likeServiceLikeHandler.ServeHTTP(w, r)
-		case LikeServiceUnlikeProcedure:
-			likeServiceUnlikeHandler.ServeHTTP(w, r)
+		case LikeServiceChangeLikesProcedure:
+			likeServiceChangeLikesHandler.ServeHTTP(w, r)
 		case LikeServiceHasLikedProcedure:
 			likeServiceHasLikedHandler.ServeHTTP(w, r)
 		case LikeServiceGetLikeCountsProcedure:
@@ -274,12 +252,8 @@ func NewLikeServiceHandler(svc LikeServiceHandler, opts ...connect.HandlerOption
 // UnimplementedLikeServiceHandler returns CodeUnimplemented from all methods.
 type UnimplementedLikeServiceHandler struct{}
 
-func (UnimplementedLikeServiceHandler) Like(context.Context, *v1.LikeRequest) (*v1.LikeResponse, error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("littlevote.blog.v1.LikeService.Like is not implemented"))
-}
-
-func (UnimplementedLikeServiceHandler) Unlike(context.Context, *v1.UnlikeRequest) (*v1.UnlikeResponse, error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("littlevote.blog.v1.LikeService.Unlike is not implemented"))
+func (UnimplementedLikeServiceHandler) ChangeLikes(context.Context, *v1.ChangeLikesRequest) (*v1.ChangeLikesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("littlevote.blog.v1.LikeService.ChangeLikes is not implemented"))
 }
 
 func (UnimplementedLikeServiceHandler) HasLiked(context.Context, *v1.HasLikedRequest) (*v1.HasLikedResponse, error) {
