@@ -139,7 +139,9 @@ type TallyRead struct {
 	// counted, or the read waits for its deadline and fails. What is no token of ours is INVALID_ARGUMENT in the tally.
 	AtLeast string `protobuf:"bytes,3,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
 	// Who reads, for what may be seen; absent means somebody unknown.
-	Viewer        *Viewer `protobuf:"bytes,4,opt,name=viewer,proto3" json:"viewer,omitempty"`
+	Viewer *Viewer `protobuf:"bytes,4,opt,name=viewer,proto3" json:"viewer,omitempty"`
+	// Asks only whether the viewer may see the counts: the tally holds none. Then no candidates are given.
+	RightsOnly    bool `protobuf:"varint,5,opt,name=rights_only,json=rightsOnly,proto3" json:"rights_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -200,6 +202,13 @@ func (x *TallyRead) GetViewer() *Viewer {
 		return x.Viewer
 	}
 	return nil
+}
+
+func (x *TallyRead) GetRightsOnly() bool {
+	if x != nil {
+		return x.RightsOnly
+	}
+	return false
 }
 
 // Viewer is who reads, as the caller has authenticated them.
@@ -1032,14 +1041,16 @@ const file_littlevote_query_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"\x1flittlevote/query/v1/query.proto\x12\x13littlevote.query.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!littlevote/status/v1/status.proto\"I\n" +
 	"\x11GetTalliesRequest\x124\n" +
-	"\x05reads\x18\x01 \x03(\v2\x1e.littlevote.query.v1.TallyReadR\x05reads\"\x93\x01\n" +
+	"\x05reads\x18\x01 \x03(\v2\x1e.littlevote.query.v1.TallyReadR\x05reads\"\xb4\x01\n" +
 	"\tTallyRead\x12\x16\n" +
 	"\x06ballot\x18\x01 \x01(\tR\x06ballot\x12\x1e\n" +
 	"\n" +
 	"candidates\x18\x02 \x03(\tR\n" +
 	"candidates\x12\x19\n" +
 	"\bat_least\x18\x03 \x01(\tR\aatLeast\x123\n" +
-	"\x06viewer\x18\x04 \x01(\v2\x1b.littlevote.query.v1.ViewerR\x06viewer\"<\n" +
+	"\x06viewer\x18\x04 \x01(\v2\x1b.littlevote.query.v1.ViewerR\x06viewer\x12\x1f\n" +
+	"\vrights_only\x18\x05 \x01(\bR\n" +
+	"rightsOnly\"<\n" +
 	"\x06Viewer\x12\x14\n" +
 	"\x05voter\x18\x01 \x01(\tR\x05voter\x12\x1c\n" +
 	"\torganiser\x18\x02 \x01(\bR\torganiser\"J\n" +
