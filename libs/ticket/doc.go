@@ -16,6 +16,8 @@
 // the ledger to decide. Checking a value needs no I/O, so forged tickets cost nothing. The text is canonical: of all
 // the texts that decode to the same bytes only the one that was handed out is accepted.
 //
+// The tickets of ballots that published clients vote on have values of other forms, which say nothing: see Form.
+//
 // Keys come in a pair for rotation: the current one signs, and the previous one still verifies. To rotate, give every
 // checking process the new key as second, then make it first, then drop the old one.
 package ticket

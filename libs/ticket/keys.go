@@ -112,10 +112,13 @@ func (k *Keys) scratch() *scratch {
 	return s
 }
 
-// tag computes the tag of signed under the i-th key; it stays valid until the next call.
-func (s *scratch) tag(i int, signed []byte) []byte {
+// mac computes the MAC of signed under the i-th key; it stays valid until the next call.
+func (s *scratch) mac(i int, signed []byte) []byte {
 	mac := s.macs[i]
 	mac.Reset()
 	mac.Write(signed) // never fails
-	return mac.Sum(s.sum[:0])[:tagSize]
+	return mac.Sum(s.sum[:0])
 }
+
+// tag is the part of the MAC that a signed value carries.
+func (s *scratch) tag(i int, signed []byte) []byte { return s.mac(i, signed)[:tagSize] }

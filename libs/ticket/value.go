@@ -3,6 +3,7 @@ package ticket
 import (
 	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
@@ -17,6 +18,7 @@ const (
 	format    = 1
 	nonceSize = 16
 	tagSize   = 16
+	macSize   = sha256.Size
 	// maxBytes is what MaxLength characters decode to.
 	maxBytes = MaxLength * 6 / 8
 )
