@@ -31,7 +31,7 @@ const (
 // User is somebody who has registered.
 type User struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "user:" and 16 decimal digits: what stands as the voter of this person's votes and likes.
+	// 16 decimal digits. Behind "user:" it is the voter of this person's votes and likes.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The name, as it was written at registration.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
