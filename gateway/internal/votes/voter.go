@@ -99,6 +99,8 @@ func (v *Voter) Waiting() int { return v.batch.Len() }
 type Vote struct {
 	Ballot     string
 	Candidates []string
+	Counts     []int32           // what each of them gets, 1 at least; nil: one vote each
+	Label      string            // who votes, as they say themselves; recorded, and not checked
 	Key        string            // the idempotency key in lower case, or empty
 	Ticket     *votev1.TicketRef // nil: whichever ticket is the newest
 }
@@ -150,9 +152,12 @@ func toMessage(vote Vote) *votev1.Vote {
 	block := make([]votev1.Choice, len(vote.Candidates))
 	for i, name := range vote.Candidates {
 		block[i].Candidate, block[i].Count = name, 1
+		if vote.Counts != nil {
+			block[i].Count = int64(vote.Counts[i])
+		}
 		choices[i] = &block[i]
 	}
-	message := &votev1.Vote{Ballot: vote.Ballot, IdempotencyKey: vote.Key, Choices: choices}
+	message := &votev1.Vote{Ballot: vote.Ballot, IdempotencyKey: vote.Key, VoterLabel: vote.Label, Choices: choices}
 	if vote.Key == "" {
 		// A UUIDv7 can only fail where the system has no randomness; the vote-service then makes the id.
 		if id, err := uuid.NewV7(); err == nil {
