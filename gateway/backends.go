@@ -10,7 +10,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
 
+	"github.com/littlevote/littlevote/gateway/internal/identity"
 	"github.com/littlevote/littlevote/libs/service"
+	blogv1 "github.com/littlevote/littlevote/proto/gen/littlevote/blog/v1"
 )
 
 // maxAnswer bounds what one call may answer, in bytes: a batch of counts of large open ballots is the largest.
@@ -19,6 +21,7 @@ const maxAnswer = 32 << 20
 // backends are the connections to the other services.
 type backends struct {
 	ticket, vote, query *backend
+	blog                *backend // nil: there is none
 }
 
 // backend is one of them, with all its replicas.
@@ -42,6 +45,9 @@ func dial(cfg Config) (*backends, error) {
 		return &backend{ClientConn: conn, name: name}
 	}
 	b.ticket, b.vote, b.query = open("ticket", cfg.Ticket.Target), open("vote", cfg.Vote.Target), open("query", cfg.Query.Target)
+	if cfg.Blog.Target != "" {
+		b.blog = open("blog", cfg.Blog.Target)
+	}
 	if err := errors.Join(errs...); err != nil {
 		b.close()
 		return nil, err
@@ -49,13 +55,24 @@ func dial(cfg Config) (*backends, error) {
 	return b, nil
 }
 
+// sessions are nil without a blog-service.
+func (b *backends) sessions() identity.Sessions {
+	if b.blog == nil {
+		return nil
+	}
+	return identity.NewSessions(blogv1.NewAccountServiceClient(b.blog))
+}
+
 func (b *backends) close() {
-	for _, one := range []*backend{b.ticket, b.vote, b.query} {
+	for _, one := range []*backend{b.ticket, b.vote, b.query, b.blog} {
 		if one != nil {
 			_ = one.Close()
 		}
 	}
 }
+
+// needed are the services without which nothing goes. The blog-service is not: who needs no session needs none of it.
+func (b *backends) needed() []*backend { return []*backend{b.ticket, b.vote, b.query} }
 
 // check is the gateway's readiness: every service was reached since the start, and at least one is there now. Once
 // started, a gateway stays in use while any of them is away, since it can say what is wrong and go on with the rest;
@@ -64,7 +81,7 @@ func (b *backends) check(ctx context.Context) error {
 	var problems []error
 	connected := 0
 	started := true
-	for _, one := range []*backend{b.ticket, b.vote, b.query} {
+	for _, one := range b.needed() {
 		if one.connected(ctx) {
 			connected++
 			continue
@@ -81,8 +98,8 @@ func (b *backends) check(ctx context.Context) error {
 // degraded says which services are away now.
 func (b *backends) degraded() string {
 	var away []string
-	for _, one := range []*backend{b.ticket, b.vote, b.query} {
-		if one.GetState() != connectivity.Ready {
+	for _, one := range append(b.needed(), b.blog) {
+		if one != nil && one.GetState() != connectivity.Ready {
 			away = append(away, one.name)
 		}
 	}

@@ -22,6 +22,8 @@ type Config struct {
 	Ticket  Ticket       `key:"ticket"`
 	Vote    Target       `key:"vote"`
 	Query   Target       `key:"query"`
+	Blog    Blog         `key:"blog"`
+	Auth    Auth         `key:"auth"`
 	TLS     config.TLS   `key:"tls"`
 	Gateway Settings     `key:"gateway"`
 }
@@ -35,6 +37,11 @@ type Ticket struct {
 // Target is where another service answers.
 type Target struct {
 	Target string `key:"target" help:"the service: host:port, several with commas between, or a gRPC target such as dns:///name:port"`
+}
+
+// Blog is what the gateway needs of the group "blog".
+type Blog struct {
+	Target string `key:"target" help:"the blog service, for users, sessions and likes: host:port, several with commas between, or a gRPC target such as dns:///blog:8106; empty: there is none"`
 }
 
 // Settings is the group "gateway".
@@ -88,6 +95,7 @@ func DefaultConfig() Config {
 		Ticket: Ticket{Target: "127.0.0.1:8101"},
 		Vote:   Target{Target: "127.0.0.1:8102"},
 		Query:  Target{Target: "127.0.0.1:8103"},
+		Auth:   defaultAuth(),
 		Gateway: Settings{
 			Path: "/graphql", Language: "zh", Introspection: true, Playground: true,
 			RequestTimeout: 10 * time.Second, DrainWait: time.Second, MaxRequests: 20_000, MaxBody: 64 << 10,

@@ -15,6 +15,7 @@ import (
 	"github.com/littlevote/littlevote/gateway/internal/answer"
 	"github.com/littlevote/littlevote/gateway/internal/engine"
 	"github.com/littlevote/littlevote/gateway/internal/httpapi"
+	"github.com/littlevote/littlevote/gateway/internal/identity"
 	"github.com/littlevote/littlevote/gateway/internal/overload"
 	"github.com/littlevote/littlevote/gateway/internal/reads"
 	"github.com/littlevote/littlevote/gateway/internal/resolver"
@@ -40,6 +41,7 @@ type Service struct {
 	draining atomic.Bool
 	open     atomic.Int64 // connections
 	backends *backends
+	identity *identity.Authenticator
 	tickets  *reads.Tickets
 	tallies  *reads.Tallies
 	voter    *votes.Voter
@@ -75,6 +77,9 @@ func (s *Service) connect(host service.Host) (http.Handler, error) {
 	if s.backends, err = dial(s.cfg); err != nil {
 		return nil, err
 	}
+	if s.identity, err = identity.New(s.cfg.Auth.config(), s.backends.sessions()); err != nil {
+		return nil, err
+	}
 	host.Health.Check("services", s.backends.check)
 	host.Health.Degraded(s.backends.degraded)
 	door := overload.NewDoor()
@@ -96,7 +101,9 @@ func (s *Service) connect(host service.Host) (http.Handler, error) {
 		return nil, err
 	}
 	running := engine.New(schema, s.cfg.Gateway.engineConfig(language), texts, host.Log)
-	return s.routes(httpapi.New(running, s.cfg.Gateway.httpConfig(), door, metrics, host.Log))
+	serving := s.cfg.Gateway.httpConfig()
+	serving.Callers = s.identity
+	return s.routes(httpapi.New(running, serving, door, metrics, host.Log))
 }
 
 // gather makes what gathers votes and reads into calls, each behind a gate that tells the door.

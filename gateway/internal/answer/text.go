@@ -44,6 +44,8 @@ const (
 	NotFound
 	AlreadyExists
 	FailedPrecondition
+	TenantFormat
+	OtherTenant
 	DateFormat
 	EntityFormat
 	EntityType
@@ -90,6 +92,8 @@ func table() [texts][languages]string {
 		NotFound:              {"内容不存在", "There is no such thing"},
 		AlreadyExists:         {"已存在同名内容", "It exists already, with other contents"},
 		FailedPrecondition:    {"当前状态不允许此操作", "Its state does not allow this now"},
+		TenantFormat:          {"租户名称格式不正确", "Littlevote-Tenant must be one name of 1 to 32 of a-z, 0-9 and the hyphen"},
+		OtherTenant:           {"令牌不属于该租户", "The token is of another tenant"},
 		DateFormat:            {"票据日期格式不正确（必须为RFC 3339）", "A date of the ticket does not parse as RFC 3339"},
 		EntityFormat:          {"实体表示缺少键字段", "The representation lacks a key field"},
 		EntityType:            {"未知的实体类型", "There is no entity of this type"},

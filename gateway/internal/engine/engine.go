@@ -32,6 +32,7 @@ type Engine struct {
 	weights map[string]weight
 	cache   *cache
 	running running
+	present *presenter
 }
 
 // running is what every operation needs, bound once: a method value made for each request would be garbage.
@@ -47,6 +48,7 @@ func New(schema graphql.ExecutableSchema, cfg Config, texts *answer.Texts, log *
 	p := &presenter{texts: texts, fallback: cfg.Language, log: log}
 	return &Engine{
 		cfg:     cfg,
+		present: p,
 		schema:  schema,
 		rules:   newRules(cfg.Introspection),
 		weights: weights(),
@@ -184,6 +186,13 @@ func (e *Engine) Bind(operation *Operation, values map[string]any) gqlerror.List
 	}
 	operation.variables = bound
 	return nil
+}
+
+// Refusal is what the sender of a request is told that is not executed, in the language that its header asks for.
+func (e *Engine) Refusal(why *answer.Refusal, header http.Header) *gqlerror.Error {
+	shown := &gqlerror.Error{}
+	e.present.say(shown, why, answer.Negotiate(header.Get("Accept-Language"), e.cfg.Language))
+	return shown
 }
 
 // Execute runs the operation. The answer's data is a JSON object or null.

@@ -117,12 +117,17 @@ func (p *presenter) refuse(ctx context.Context, shown *gqlerror.Error, refusal *
 	if refusal.Code == statusv1.Code_CODE_INTERNAL {
 		p.log.ErrorContext(ctx, "internal error", "error", refusal, "path", shown.Path.String())
 	}
-	shown.Message = p.texts.Say(refusal.Text, language)
-	setCode(shown, p.texts.Name(refusal.Code))
-	shown.Extensions["retryable"] = refusal.Retryable
+	p.say(shown, refusal, language)
 	if refusal.Code == statusv1.Code_CODE_INTERNAL && mutates(ctx) { // nobody knows how far it came
 		shown.Extensions["outcome"] = model.OutcomeUnknown.String()
 	}
+}
+
+// say tells what a refusal holds.
+func (p *presenter) say(shown *gqlerror.Error, refusal *answer.Refusal, language answer.Language) {
+	shown.Message = p.texts.Say(refusal.Text, language)
+	setCode(shown, p.texts.Name(refusal.Code))
+	shown.Extensions["retryable"] = refusal.Retryable
 	if refusal.RetryAfter > 0 {
 		shown.Extensions["retryAfterMs"] = int64((refusal.RetryAfter + time.Millisecond - 1) / time.Millisecond)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/littlevote/littlevote/gateway/graph/model"
+	"github.com/littlevote/littlevote/gateway/internal/answer"
 	"github.com/littlevote/littlevote/gateway/internal/engine"
 )
 
@@ -25,10 +26,17 @@ type Config struct {
 	MaxAtOnce  int           // requests at the same time; more are 429
 	Timeout    time.Duration // of one request
 	Playground string        // where a browser that opens the endpoint is sent; empty for nowhere
+	Callers    Identifier    // nil: they are all unknown, whatever they say
 }
 
 // Door turns requests away that would be read for nothing.
 type Door interface{ Enter() bool }
+
+// Identifier finds out who sends a request, before it is read.
+type Identifier interface {
+	// Identify returns the context in which the request is executed; on a refusal it has set the headers that belong to it.
+	Identify(w http.ResponseWriter, r *http.Request) (context.Context, *answer.Refusal)
+}
 
 // Observer is told of every request.
 type Observer interface {
@@ -92,6 +100,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, h.cfg.Playground, status)
 		return
 	}
+	ctx, refusal := h.identify(w, r)
+	if refusal != nil {
+		status = h.unidentified(w, r, as, memory, refusal)
+		return
+	}
 	request, problem := h.read(w, r, memory)
 	if problem == nil && !acceptable {
 		problem = notAcceptable()
@@ -100,7 +113,29 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		status = h.refuse(w, as, memory, problem)
 		return
 	}
-	kind, status = h.serve(w, r, as, request, memory)
+	kind, status = h.serve(ctx, w, r, as, request, memory)
+}
+
+func (h *Handler) identify(w http.ResponseWriter, r *http.Request) (context.Context, *answer.Refusal) {
+	if h.cfg.Callers == nil {
+		return r.Context(), nil
+	}
+	return h.cfg.Callers.Identify(w, r)
+}
+
+// unidentified refuses a request whose sender can't be told.
+func (h *Handler) unidentified(w http.ResponseWriter, r *http.Request, as format, memory *scratch, why *answer.Refusal) int {
+	h.log.DebugContext(r.Context(), "not identified", "error", why)
+	if why.RetryAfter > 0 {
+		w.Header().Set("Retry-After", retryAfter(why.RetryAfter))
+	}
+	shown := h.engine.Refusal(why, r.Header)
+	return h.write(w, as, answer.HTTPStatus(why.Code), &graphql.Response{Errors: gqlerror.List{shown}}, memory)
+}
+
+// retryAfter is the header's value, in seconds.
+func retryAfter(wait time.Duration) string {
+	return strconv.Itoa(int((wait + time.Second - 1) / time.Second))
 }
 
 // keep gives memory to the next request, unless one answer made it large.
@@ -130,7 +165,9 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request, memory *scratch) 
 }
 
 // serve executes a request that was read, and returns what it was and the status it got.
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, as format, request request, memory *scratch) (string, int) {
+func (h *Handler) serve(
+	ctx context.Context, w http.ResponseWriter, r *http.Request, as format, request request, memory *scratch,
+) (string, int) {
 	if len(request.query) == 0 {
 		return kindNone, h.write(w, as, documentStatus(as), noPersistedQueries(), memory)
 	}
@@ -153,7 +190,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, as format, reque
 	if errs := h.engine.Bind(&operation, request.variables); errs != nil {
 		return kind, h.write(w, as, documentStatus(as), &graphql.Response{Errors: errs}, memory)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), h.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
 	defer cancel()
 	return kind, h.write(w, as, http.StatusOK, h.engine.Execute(ctx, operation, r.Header), memory)
 }
@@ -182,7 +219,7 @@ func (h *Handler) refuse(w http.ResponseWriter, as format, memory *scratch, why 
 	extensions := refusalOf(why.code)
 	if why.retryAfter > 0 {
 		extensions["retryable"], extensions["retryAfterMs"] = true, why.retryAfter.Milliseconds()
-		w.Header().Set("Retry-After", strconv.Itoa(int((why.retryAfter+time.Second-1)/time.Second)))
+		w.Header().Set("Retry-After", retryAfter(why.retryAfter))
 	}
 	if why.unknown {
 		extensions["outcome"] = model.OutcomeUnknown.String()
