@@ -27,18 +27,37 @@ type Group struct {
 }
 
 // Entry is a vote with a key, with a voter, or with names that may be new; or a retraction, which takes no use of any
-// ticket. A batch holds votes, or it holds retractions and no tickets.
+// ticket. A batch holds votes, or it holds retractions and no tickets. On a ballot without tickets it holds none either.
 type Entry struct {
-	Ticket     int
-	Key        []byte // 16 bytes, or empty
-	BodyHash   []byte // 16 bytes, with a key
-	LookedUp   bool   // Postgres does not know the key
-	NewNames   []string
-	Voter      string      // as authenticated; empty if there is none
-	VoteID     uuid.UUID   // with a voter: what its vote is remembered as
-	Retracts   uuid.UUID   // the vote of that voter which this takes back; Nil: this is a vote
-	VoterState []uuid.UUID // the voter's votes that count, as Postgres knows them; nil: not looked up
+	Ticket    int    // index into Tickets, where there are any
+	Key       []byte // 16 bytes, or empty
+	BodyHash  []byte // 16 bytes, with a key
+	LookedUp  bool   // Postgres does not know the key
+	NewNames  []string
+	Voter     string    // as authenticated, without a zero byte; empty if there is none
+	Candidate string    // with a voter: the one that the vote, or what it retracts, is for; empty if it is not for one alone
+	VoteID    uuid.UUID // with a voter: what its vote is remembered as
+	Retracts  uuid.UUID // the vote of that voter which this takes back; Nil: this is a vote
+	// Replaces says that this is a vote, which takes the place of the one that it retracts, in one act. That must be of the
+	// same period and, where the limit is per candidate, for the same candidate.
+	Replaces bool
+	Period   int64 // of the vote that a retraction takes back (see PeriodOf); anything where the ballot has no periods
+	// VoterState are the voter's votes that count as Postgres knows them, asked for no more than LookUpHolds ago: all of
+	// them, or those of StatePeriod, or for Candidate, where the limit is so. nil: not looked up.
+	VoterState  []uuid.UUID
+	StatePeriod int64
 }
+
+// PeriodOf is the number of the window in which a vote that was admitted at a time counts against its voter's limit.
+func PeriodOf(admitted time.Time, period time.Duration) int64 {
+	if period <= 0 {
+		return 0
+	}
+	return admitted.UnixMilli() / period.Milliseconds()
+}
+
+// LookUpHolds is for how long what Postgres said of a voter may be used: Redis keeps for longer what it has learnt since.
+const LookUpHolds = time.Minute
 
 // MaxVoterVotes bounds the votes of one voter in one ballot where the ballot has no limit of its own.
 const MaxVoterVotes = 1000
@@ -97,7 +116,7 @@ func admitCall(f Fence, b *Batch, outboxBound int) call {
 			args = append(args, n)
 		}
 		if e.Voter != "" {
-			args = append(args, e.Voter, e.VoteID[:], e.retracts(), e.voterState())
+			args = append(args, e.Voter, e.Candidate, e.VoteID[:], e.retracts(), e.Period, e.voterState(), e.StatePeriod)
 		}
 	}
 	return call{
@@ -110,6 +129,9 @@ func admitCall(f Fence, b *Batch, outboxBound int) call {
 	}
 }
 
+// retraction says that the entry only takes a vote back.
+func (e *Entry) retraction() bool { return e.Retracts != uuid.Nil && !e.Replaces }
+
 func (e *Entry) flags() int {
 	flags := 0
 	if e.LookedUp {
@@ -117,6 +139,9 @@ func (e *Entry) flags() int {
 	}
 	if e.Voter != "" {
 		flags |= 2
+	}
+	if e.Replaces {
+		flags |= 4
 	}
 	return flags
 }

@@ -21,6 +21,7 @@ func (f Fence) Keys(ballot string) Keys { return Keys{prefix: "{" + ballot + "}:
 func (k Keys) marker() string      { return k.prefix + "marker" }
 func (k Keys) ticket() string      { return k.prefix + "ticket" }
 func (k Keys) newest() string      { return k.prefix + "newestTicketVersion" }
+func (k Keys) shown() string       { return k.prefix + "graphql_ticket" }
 func (k Keys) outbox() string      { return k.prefix + "outbox" }
 func (k Keys) outboxTimes() string { return k.prefix + "outboxTimes" }
 func (k Keys) claims() string      { return k.prefix + "claims" }

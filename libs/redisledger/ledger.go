@@ -82,6 +82,21 @@ var dueSource string
 //go:embed lua/read.lua
 var readSource string
 
+//go:embed lua/voter.lua
+var voterSource string
+
+//go:embed lua/cold.lua
+var coldSource string
+
+//go:embed lua/evict.lua
+var evictSource string
+
+//go:embed lua/hot.lua
+var hotSource string
+
+//go:embed lua/recount.lua
+var recountSource string
+
 //go:embed lua/ticket.lua
 var ticketSource string
 
@@ -104,6 +119,11 @@ var (
 	sealScript     = newScript(sealSource)
 	dueScript      = newScript(dueSource)
 	readScript     = newScript(readSource)
+	voterScript    = newScript(voterSource)
+	coldScript     = newScript(coldSource)
+	evictScript    = newScript(evictSource)
+	hotScript      = newScript(hotSource)
+	recountScript  = newScript(recountSource)
 	ticketScript   = newScript(ticketSource)
 	mintScript     = newScript(mintSource)
 )

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -18,12 +19,24 @@ type Ballot struct {
 	Name          string
 	State         string // admission needs "open"
 	OpensAt       time.Time
-	ClosesAt      time.Time // zero means no bound, like OpensAt
-	VotesPerVoter int64     // 0: no limit, and no voter is needed
-	Rules         int64     // of all of the above; later rules have a greater one
-	Admissions    int64     // the last admission number
+	ClosesAt      time.Time     // zero means no bound, like OpensAt
+	VotesPerVoter int64         // 0: no limit, and no voter is needed
+	VoterPeriod   time.Duration // the limit is for each window of this length since 1970, by Redis TIME; 0: for good
+	PerCandidate  bool          // the limit is for each candidate, and a vote names exactly one
+	Ticketless    bool          // no vote needs a ticket, nor takes a use of one
+	HotFor        time.Duration // for so long after the time that an item's id tells, its voters need no look-up; 0: never
+	Rules         int64         // of all of the above; later rules have a greater one
+	Admissions    int64         // the last admission number
 	Counts        []Count
+	// HotVotes yields every vote that counts and whose candidate is an item's id from fromID on (see ItemID), by voter and
+	// candidate. Needed where HotFor is set and voters' votes are not for a period; without it no item made before the
+	// load is hot.
+	HotVotes func(ctx context.Context, fromID string, yield func(voter, candidate string, vote uuid.UUID) error) error
 }
+
+// ItemID is the first id of an item that was made at a time: 16 digits, so that their order is that of the numbers, of which
+// 4096 belong to one millisecond.
+func ItemID(made time.Time) string { return fmt.Sprintf("%016d", made.UnixMilli()<<12) }
 
 // NewNS returns a fresh random name for an epoch's keys.
 func NewNS() string { return strings.ToLower(rand.Text()[:16]) }
@@ -33,8 +46,14 @@ func NewNS() string { return strings.ToLower(rand.Text()[:16]) }
 // no voter needs a look-up on that account.
 func (l *Ledger) Load(ctx context.Context, f Fence, b Ballot, fresh bool) error {
 	k := f.Keys(b.Name)
-	if err := l.one(ctx, beginCall(f, b, fresh)).err; err != nil {
-		return fmt.Errorf("redisledger: load %s: %w", b.Name, err)
+	begun := l.one(ctx, beginCall(f, b, fresh))
+	if begun.err != nil {
+		return fmt.Errorf("redisledger: load %s: %w", b.Name, begun.err)
+	}
+	if from := begun.rest[0].(string); from != "" {
+		if err := l.loadVoters(ctx, f, b, from); err != nil {
+			return fmt.Errorf("redisledger: load %s: %w", b.Name, err)
+		}
 	}
 	const chunk = 500
 	for from := 0; from < len(b.Counts); from += chunk {
@@ -49,16 +68,31 @@ func (l *Ledger) Load(ctx context.Context, f Fence, b Ballot, fresh bool) error 
 }
 
 func beginCall(f Fence, b Ballot, fresh bool) call {
-	return call{beginScript, []string{f.Keys(b.Name).marker()}, append([]any{f.Epoch, fresh, b.Admissions}, b.rules()...)}
+	return call{beginScript, []string{f.Keys(b.Name).marker()}, append([]any{f.Epoch, fresh, b.Admissions}, append(b.rules(), b.HotVotes != nil)...)}
 }
 
 // rules are what a marker holds of a ballot's rules.
 func (b *Ballot) rules() []any {
+	return []any{b.Rules, b.State, millis(b.OpensAt), millis(b.ClosesAt), b.voterRules()}
+}
+
+// voterRules is what voter_rules in common.lua reads.
+func (b *Ballot) voterRules() string {
 	limit := ""
 	if b.VotesPerVoter > 0 {
 		limit = strconv.FormatInt(b.VotesPerVoter, 10)
 	}
-	return []any{b.Rules, b.State, millis(b.OpensAt), millis(b.ClosesAt), limit}
+	if b.VoterPeriod == 0 && !b.PerCandidate && !b.Ticketless && b.HotFor == 0 {
+		return limit
+	}
+	return fmt.Sprintf("%s %d %d %d %d", limit, b.VoterPeriod.Milliseconds(), flag(b.PerCandidate), flag(b.Ticketless), b.HotFor.Milliseconds())
+}
+
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // LoadNew makes the marker of a ballot that is new in this epoch. Call it only for a ballot that no epoch has ever held a vote

@@ -69,15 +69,19 @@ func (l *Ledger) Refund(ctx context.Context, f Fence, b *Batch, v *Verdict) (ok 
 			keys = append(keys, e.Key)
 		}
 		if e.Voter != "" {
-			voters = append(voters, e.Voter, e.VoteID[:], e.retracts())
+			var period any = ""
+			if e.retraction() {
+				period = e.Period
+			}
+			voters = append(voters, e.Voter, e.Candidate, e.VoteID[:], e.retracts(), period)
 		}
-		if e.Retracts != uuid.Nil {
+		if e.retraction() {
 			uses--
 		}
 	}
 	args := slices.Concat([]any{
 		f.Epoch, b.ID[:], DoneTTL.Milliseconds(), v.TicketVersion, uses,
-		v.At.UnixMilli() / KeySlice.Milliseconds(), len(keys),
+		v.At.UnixMilli() / KeySlice.Milliseconds(), v.At.UnixMilli(), len(keys),
 	}, keys, voters)
 	r := l.one(ctx, call{
 		refundScript,

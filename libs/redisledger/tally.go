@@ -2,6 +2,7 @@ package redisledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -45,6 +46,25 @@ func (l *Ledger) Tally(ctx context.Context, f Fence, ballot string, names []stri
 		counts[i] = c
 	}
 	return counts, time.UnixMilli(now), nil
+}
+
+// ErrNotDrained says that a ballot is not closed, or that batches stand in its outbox.
+var ErrNotDrained = errors.New("redisledger: the ballot is not closed and drained")
+
+// SetCounts makes these the ballot's counts, all of them, once it is closed and its outbox is empty; else ErrNotDrained, and
+// nothing changed.
+func (l *Ledger) SetCounts(ctx context.Context, f Fence, ballot string, counts []Count) error {
+	k := f.Keys(ballot)
+	args := make([]any, 0, 1+3*len(counts))
+	args = append(args, f.Epoch)
+	for _, c := range counts {
+		args = append(args, c.Name, c.Votes, c.UpdatedAt.UnixMilli())
+	}
+	r := l.one(ctx, call{recountScript, []string{k.marker(), k.outbox(), k.tally(), k.updated()}, args})
+	if r.err == nil && r.word != "COUNTS" {
+		return ErrNotDrained
+	}
+	return r.err
 }
 
 // allCounts pairs two lists of name, value, name, value ….

@@ -75,6 +75,7 @@ type Mint struct {
 	Cap      int64 // or NoCap
 	Interval time.Duration
 	Fence    int64 // of the lock that the minter holds; 0 without a lock
+	Shown    bool  // the value of now is also shown in a key of its own, graphql_ticket, for as long as it is valid
 }
 
 // Minted says what became of a proposal.
@@ -93,8 +94,8 @@ func (l *Ledger) Mint(ctx context.Context, f Fence, ballot string, m Mint) (done
 	k := f.Keys(ballot)
 	r := l.one(ctx, call{
 		mintScript,
-		[]string{k.marker(), k.ticket(), k.newest()},
-		[]any{f.Epoch, m.Number, m.Version, m.Value, m.Cap, m.Interval.Milliseconds(), m.Fence},
+		[]string{k.marker(), k.ticket(), k.newest(), k.shown()},
+		[]any{f.Epoch, m.Number, m.Version, m.Value, m.Cap, m.Interval.Milliseconds(), m.Fence, m.Shown},
 	})
 	if r.err != nil || r.word != string(MintDone) {
 		return Minted(r.word), created, expires, r.err

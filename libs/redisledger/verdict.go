@@ -21,18 +21,20 @@ const (
 	Exhausted   Code = "exhausted"
 	Closed      Code = "closed"
 	Overloaded  Code = "overloaded"
-	Names       Code = "names"   // the open list has no room for the vote's new names
-	LookUp      Code = "lookup"  // the key must first be looked up in Postgres
-	Ahead       Code = "ahead"   // the key tells a time that has not come yet
-	Reused      Code = "reused"  // the key came before, with another body
-	Same        Code = "same"    // the key came before, and its batch is settled
-	Pending     Code = "pending" // the key came before, and its batch is not yet settled
-	LookUpVoter Code = "voter"   // the voter's votes must first be looked up in Postgres
-	NoVoter     Code = "novoter" // the ballot limits votes per voter, and the vote has none
-	Busy        Code = "busy"    // the voter's last batch is not yet settled
-	Limit       Code = "limit"   // the voter has as many votes as the ballot allows
-	NoVote      Code = "novote"  // the voter has no such vote to retract, or has retracted it
-	Clock       Code = "clock"   // the batch's id tells another time than Redis does
+	Names       Code = "names"    // the open list has no room for the vote's new names
+	LookUp      Code = "lookup"   // the key must first be looked up in Postgres
+	Ahead       Code = "ahead"    // the key tells a time that has not come yet
+	Reused      Code = "reused"   // the key came before, with another body
+	Same        Code = "same"     // the key came before, and its batch is settled
+	Pending     Code = "pending"  // the key came before, and its batch is not yet settled
+	LookUpVoter Code = "voter"    // the voter's votes, of the verdict's Period where the ballot has such, must first be looked up in Postgres
+	NoVoter     Code = "novoter"  // the ballot limits votes per voter, and the vote has none
+	NoTicket    Code = "noticket" // the ballot has tickets, and the vote names none
+	NotOne      Code = "notone"   // the ballot limits votes per candidate, and the vote is not for one
+	Busy        Code = "busy"     // the voter's last batch is not yet settled
+	Limit       Code = "limit"    // the voter has as many votes as the ballot allows
+	NoVote      Code = "novote"   // the voter has no such vote to retract, or has retracted it
+	Clock       Code = "clock"    // the batch's id tells another time than Redis does
 )
 
 // Verdict is what admission decided, in full: with the payload it is enough to finish the batch.
@@ -52,8 +54,9 @@ type GroupVerdict struct {
 
 // EntryVerdict decides one vote.
 type EntryVerdict struct {
-	Code  Code
-	Batch uuid.UUID // with Same, Pending and Busy
+	Code   Code
+	Batch  uuid.UUID // with Same, Pending and Busy
+	Period int64     // with LookUpVoter, on a ballot with a limit per period
 }
 
 // Accepted returns how many votes were accepted.
@@ -100,14 +103,17 @@ func parseVerdict(text string) (Verdict, error) {
 		v.Groups = append(v.Groups, GroupVerdict{Accepted: accepted, Code: Code(code)})
 	}
 	for e := range split(parts[2]) {
-		code, batch, named := strings.Cut(e, ":")
+		code, detail, named := strings.Cut(e, ":")
 		ev := EntryVerdict{Code: Code(code)}
-		if named {
-			id, err := uuid.Parse(batch)
-			if err != nil {
-				return Verdict{}, errVerdict
-			}
-			ev.Batch = id
+		var err error
+		switch {
+		case named && ev.Code == LookUpVoter:
+			ev.Period, err = strconv.ParseInt(detail, 10, 64)
+		case named:
+			ev.Batch, err = uuid.Parse(detail)
+		}
+		if err != nil {
+			return Verdict{}, errVerdict
 		}
 		v.Entries = append(v.Entries, ev)
 	}

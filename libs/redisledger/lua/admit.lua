@@ -1,5 +1,5 @@
 -- Decides every vote of a batch and, if it accepts any, takes their uses and puts the batch into the outbox. A batch of
--- retractions has entries only, and no ticket.
+-- retractions has entries only, and no ticket; nor has one for a ballot without tickets.
 -- KEYS: 1 marker, 2 ticket, 3 newestTicketVersion, 4 outbox, 5 outbox times, 6 done, 7 names, 8 seen keys (prefix),
 --   9 voters
 -- ARGV: 1 epoch, 2 batch id, 3 payload, 4 bound of the outbox in batches, 5 most names of an open list
@@ -7,9 +7,11 @@
 --   9 TTL of a key slice (all in ms), 10 number of tickets, 11 of groups, 12 of entries, then
 --   per ticket: value ('' stands for the newest);
 --   per group: ticket index (from 1), votes;
---   per entry: ticket index, key (16 bytes or ''), body hash, flags (1: the key was looked up, 2: there is a voter),
---   number of names that may be new, these names, and if there is a voter: the voter, the vote's id, the id of the vote
---   that it retracts (''  if it is a vote), the ids of the voter's votes as looked up ('-' if they were not).
+--   per entry: ticket index, key (16 bytes or ''), body hash, flags (1: the key was looked up, 2: there is a voter, 4: it
+--   is a vote that takes the place of the one that it retracts), number of names that may be new, these names, and if
+--   there is a voter: the voter, the candidate ('' if the vote is not for one alone), the vote's id, the id of the vote
+--   that it retracts ('' if there is none), the period of that vote if this is a retraction, the ids of the voter's votes
+--   as looked up ('-' if they were not), the period that they are for.
 -- Replies {'WRONG_EPOCH'}, {'KNOWN', entry}, {'DONE', how} or {'VERDICT', verdict}; verdict is text:
 --   "now first version|accepted:code,…|code,…", one part per group, one per entry; version is '-' if there is none, or
 --   the batch takes no use of it.
@@ -34,7 +36,8 @@ local now = now_ms()
 local batch, max_names = ARGV[2], tonumber(ARGV[5])
 local tickets, groups, entries = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local slice_ms = tonumber(ARGV[8])
-local loaded, voter_votes = tonumber(m[4]), tonumber(m[5])
+local loaded, rules = tonumber(m[4]), voter_rules(m[5])
+local voter_votes = rules.limit
 local at = 12
 
 -- What speaks against every new vote of the batch; nil if nothing does. A batch's id tells its age to those who keep
@@ -53,13 +56,15 @@ local function closed_by()
 end
 local refused_all = closed_by()
 
-local t = tickets > 0 and current(KEYS[2], now) or nil
-local left = t and t.left or 0
+local t = tickets > 0 and not rules.ticketless and current(KEYS[2], now) or nil
+local left = rules.ticketless and -1 or t and t.left or 0
 -- mutant no-cap: left = -1
 local ticket_code = {}
 for i = 1, tickets do
   local value = ARGV[at + i]
-  if not t then
+  if rules.ticketless then
+    ticket_code[i] = 'ok'
+  elseif not t then
     ticket_code[i] = 'expired'
   elseif value ~= '' and value ~= t.value then
     ticket_code[i] = 'superseded'
@@ -161,44 +166,51 @@ end
 -- state_of returns what is known of a voter, this batch's votes included; nil if Postgres must be asked. What Redis has
 -- learnt in this epoch goes before what was looked up.
 local voters = {}
-local function state_of(voter, looked_up)
-  local s = voters[voter]
+local function state_of(field, candidate, looked_up)
+  local s = voters[field]
   if s then
     return s
   end
-  local v = redis.call('HGET', KEYS[9], voter)
+  local v = redis.call('HGET', KEYS[9], field)
   if v then
     s = { last = string.sub(v, 1, 16), ids = string.sub(v, 17) }
   elseif looked_up ~= '-' then
     s = { ids = looked_up }
-  elseif loaded == 0 then
+  elseif absent_is_none(rules, loaded, now, candidate) then
     s = { ids = '' }
   else
     return nil
   end
-  voters[voter] = s
+  voters[field] = s
   return s
 end
 
 -- says what the voter's votes have against one more, or against retracting one; and the voter's state. A voter whose
--- last batch may still be lost has to wait for it: nothing may depend on it yet.
-local function says(voter, retracts, looked_up)
-  local s = state_of(voter, looked_up)
+-- last batch may still be lost has to wait for it: nothing may depend on it yet. first is where the voter stands in ARGV.
+local function says(first, retraction)
+  local candidate, retracts, looked_up = ARGV[first + 1], ARGV[first + 3], ARGV[first + 5]
+  if rules.per_candidate and candidate == '' then
+    return 'notone'
+  end
+  local period = retraction and ARGV[first + 4] or period_of(rules, now)
+  if rules.period and ARGV[first + 6] ~= period then
+    looked_up = '-'
+  end
+  local s = state_of(field_of(rules, ARGV[first], candidate, period), candidate, looked_up)
   if not s then
-    return 'voter'
+    return rules.period and 'voter:' .. period or 'voter'
   end
   local waits = s.last and s.last ~= batch and redis.call('HEXISTS', KEYS[4], s.last) == 1
   -- mutant no-busy: waits = false
   if waits then
     return 'busy:' .. hex(s.last)
   end
-  local full = #s.ids / 16 >= (voter_votes or 1000)
+  if retracts ~= '' and not place(s.ids, retracts) then
+    return 'novote'
+  end
+  local full = retracts == '' and #s.ids / 16 >= (voter_votes or 1000)
   -- mutant no-voter-limit: full = false
-  if retracts ~= '' then
-    if not place(s.ids, retracts) then
-      return 'novote'
-    end
-  elseif full then
+  if full then
     return 'limit'
   end
   return 'ok', s
@@ -209,11 +221,8 @@ for i = 1, entries do
   local ticket, key, hash = tonumber(ARGV[at + 1]), ARGV[at + 2], ARGV[at + 3]
   local flags, count = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
   local after = at + 5 + count
-  local voter, retracts, state
-  if flags >= 2 then
-    voter, retracts = ARGV[after + 1], ARGV[after + 3]
-  end
-  local retraction = voter and retracts ~= ''
+  local voter, state = flags % 4 >= 2, nil
+  local retraction = voter and flags < 4 and ARGV[after + 4] ~= ''
   local code = key ~= '' and seen(key, hash) or nil
   -- mutant limits-before-key: code = refused_all or (left == 0 and 'exhausted') or code
   if not code and key ~= '' then
@@ -224,13 +233,13 @@ for i = 1, entries do
     end
   end
   if not code then
-    code = refused_all or (retraction and 'ok') or ticket_code[ticket]
+    code = refused_all or ((retraction or rules.ticketless) and 'ok') or ticket_code[ticket] or 'noticket'
     if code == 'ok' and not retraction and left == 0 then
       code = 'exhausted'
     end
     if code == 'ok' and voter then
-      code, state = says(voter, retracts, ARGV[after + 4])
-    elseif code == 'ok' and voter_votes then
+      code, state = says(after + 1, retraction)
+    elseif code == 'ok' and (voter_votes or flags >= 4) then
       code = 'novoter'
     end
     if code == 'ok' and count > 0 and not room(at + 6, after) then
@@ -245,15 +254,16 @@ for i = 1, entries do
       if key ~= '' then
         keys[#keys + 1] = { key, hash }
       end
-      if retraction then
-        state.ids, state.changed = without(state.ids, retracts), true
-      elseif voter then
-        state.ids, state.changed = state.ids .. ARGV[after + 2], true
+      if voter then
+        state.ids, state.changed = without(state.ids, ARGV[after + 4]), true
+        if not retraction then
+          state.ids = state.ids .. ARGV[after + 3]
+        end
       end
     end
   end
   entry_verdicts[i] = code
-  at = voter and after + 4 or after
+  at = voter and after + 7 or after
 end
 
 local function verdict(first)
@@ -283,9 +293,9 @@ end
 for _, name in ipairs(new_names) do
   redis.call('SADD', KEYS[7], name)
 end
-for voter, s in pairs(voters) do
+for field, s in pairs(voters) do
   if s.changed then
-    redis.call('HSET', KEYS[9], voter, batch .. s.ids)
+    redis.call('HSET', KEYS[9], field, batch .. s.ids)
   end
 end
 return { 'VERDICT', text }

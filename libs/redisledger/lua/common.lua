@@ -129,3 +129,77 @@ local function hmget(key, fields, from)
   end
   return values
 end
+
+-- voter_rules reads what a marker says of voters and tickets: '' (no limit), the votes that a voter has, or those and
+-- 'period per-candidate ticketless hot-for' behind them (times in ms, 0 for none).
+local function voter_rules(text)
+  if not text or text == '' then
+    return {}
+  end
+  local limit, period, per_candidate, ticketless, hot_for = string.match(text, '^(%d*) (%d+) (%d) (%d) (%d+)$')
+  if not period then
+    return { limit = tonumber(text) }
+  end
+  local r = { limit = tonumber(limit), per_candidate = per_candidate == '1', ticketless = ticketless == '1' }
+  if period ~= '0' then
+    r.period = tonumber(period)
+  elseif r.per_candidate and hot_for ~= '0' then
+    r.hot_for = tonumber(hot_for)
+  end
+  return r
+end
+
+-- period_of is the number of the period that a moment belongs to, as text; nil where there are none.
+local function period_of(rules, ms)
+  return rules.period and string.format('%.0f', math.floor(ms / rules.period))
+end
+
+-- field_of names a voter's state among those of a ballot.
+local function field_of(rules, voter, candidate, period)
+  if rules.per_candidate then
+    voter = voter .. '\0' .. candidate
+  end
+  if rules.period then
+    voter = voter .. '\0' .. period
+  end
+  return voter
+end
+
+-- hot_id is the first id of an item that was made at that time or later; only 16 digits are an item's id.
+local function hot_id(from)
+  return string.format('%016.0f', from * 4096)
+end
+
+local function is_item(candidate)
+  return #candidate == 16 and not string.find(candidate, '%D')
+end
+
+-- absent_is_none says what it means that a voter's state is not there: there are no votes; or else Postgres must be asked.
+-- Of a hot candidate everything is there that ever was: loaded, or learnt since.
+local memory
+local function absent_is_none(rules, loaded, now, candidate)
+  memory = memory or redis.call('HMGET', KEYS[1], 'hot_from', 'evicted')
+  if loaded == 0 and not memory[2] then
+    return true
+  end
+  return rules.hot_for and memory[1] and memory[1] ~= '' and is_item(candidate)
+    and candidate >= hot_id(math.max(tonumber(memory[1]), now - rules.hot_for + 1))
+end
+
+-- is_cold says that a voter's state may go once Postgres has it: its period is over, or its candidate no longer hot, and the
+-- batch that changed it last is not young, so that no look-up is under way that began before it.
+local function is_cold(rules, field, last, now, min_age)
+  if now - made_ms(last) < min_age then
+    return false
+  end
+  if rules.period then
+    local period = string.match(field, '%d+$')
+    return period and tonumber(period) < math.floor(now / rules.period)
+  end
+  local zero = rules.hot_for and string.find(field, '\0', 1, true)
+  if not zero then
+    return false
+  end
+  local candidate = string.sub(field, zero + 1)
+  return not is_item(candidate) or candidate < hot_id(now - rules.hot_for + 1)
+end

@@ -1,6 +1,7 @@
 -- Writes newer rules into a ballot's marker.
 -- KEYS: 1 marker
--- ARGV: 1 epoch, 2 rules version, 3 state, 4 opens, 5 closes (in ms, '' for no bound), 6 votes per voter ('' for no limit)
+-- ARGV: 1 epoch, 2 rules version, 3 state, 4 opens, 5 closes (in ms, '' for no bound), 6 rules for voters
+--   (see voter_rules)
 -- Replies {'WRONG_EPOCH'} or {'RULES'}.
 
 local m = fenced('rules')
