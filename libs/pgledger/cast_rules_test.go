@@ -172,7 +172,7 @@ func TestCastVoterLimit(t *testing.T) {
 	expectCodes(t, mustCast(t, pool, castBatch("main", retraction(two))), pgledger.CastNoVote)
 	expectCodes(t, mustCast(t, pool, castBatch("main", three)), pgledger.CastOK)
 
-	voters, err := pgledger.Voters(t.Context(), pool, "main", []string{"u", "v", "w"})
+	voters, err := votersOf(t, pool, "u", "v", "w")
 	if err != nil || len(voters["u"]) != 2 || len(voters["v"]) != 1 || len(voters) != 2 {
 		t.Errorf("voters are %v, %v", voters, err)
 	}

@@ -150,4 +150,27 @@ func TestBallots(t *testing.T) {
 	if tiny.Name != "tiny" || tiny.TicketCap != nil || tiny.OpensAt != nil || tiny.CreatedAt.IsZero() {
 		t.Errorf("tiny is %+v", tiny)
 	}
+	if cast.TicketForm != "hmac" || tiny.TicketForm != "uuid" || main.TicketForm != "signed" || main.Tenant() != "" {
+		t.Errorf("ticket forms are %s, %s, %s", cast.TicketForm, tiny.TicketForm, main.TicketForm)
+	}
+	run(t, pool, `
+		INSERT INTO ballots (ballot, title, candidate_pattern, ticketless, ticket_interval_ms, votes_per_voter, voter_period_ms,
+			limit_scope, visibility, hot_for_ms)
+		VALUES ('acme.likes', 'Likes', '[a-z]+', true, 2000, 1, 3600000, 'candidate', 'after_vote', 86400000)`)
+	likes, err := pgledger.BallotNamed(t.Context(), pool, "acme.likes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	likes.CreatedAt = time.Time{}
+	want := pgledger.Ballot{
+		Name: "acme.likes", Title: "Likes", State: "open", CandidatePattern: "[a-z]+", MaxCandidates: 10000, Ticketless: true,
+		TicketForm: "signed", TicketInterval: 2 * time.Second, VotesPerVoter: 1, VoterPeriod: time.Hour, PerCandidate: true,
+		Visibility: pgledger.VisibleAfterVote, HotFor: 24 * time.Hour, RulesVersion: 1,
+	}
+	if diff := cmp.Diff(want, likes); diff != "" || likes.Tenant() != "acme" {
+		t.Errorf("ballot of %s (-want +got):\n%s", likes.Tenant(), diff)
+	}
+	if _, err := pgledger.BallotNamed(t.Context(), pool, "nowhere"); !errors.Is(err, pgledger.ErrUnknownBallot) {
+		t.Errorf("error is %v, want ErrUnknownBallot", err)
+	}
 }

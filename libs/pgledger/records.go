@@ -111,6 +111,7 @@ func oldestBatch(ctx context.Context, db DB) (uuid.UUID, error) {
 type ledgerRow struct {
 	ballot      string
 	batch, vote uuid.UUID
+	retracts    uuid.UUID // in a row that takes a vote back; else zero
 	username    string
 }
 
@@ -118,9 +119,15 @@ type ledgerRow struct {
 func (e Event) rows(yield func(row ledgerRow, delta int64)) {
 	for _, v := range e.GetVotes() {
 		for i, c := range v.GetCandidates() {
-			if delta, first := sumChoice(v, i); first {
-				yield(ledgerRow{e.GetBallot(), e.ID(), uuid.UUID(v.GetVoteId()), e.GetCandidates()[c]}, delta)
+			delta, first := sumChoice(v, i)
+			if !first {
+				continue
 			}
+			row := ledgerRow{ballot: e.GetBallot(), batch: e.ID(), vote: uuid.UUID(v.GetVoteId()), username: e.GetCandidates()[c]}
+			if takesBack(v, i) {
+				row.retracts = uuid.UUID(v.GetRetracts())
+			}
+			yield(row, delta)
 		}
 	}
 }
@@ -139,20 +146,21 @@ func compareRows(ctx context.Context, db DB, want map[ledgerRow]int64, in map[le
 		}
 	}
 	rows, err := db.Query(ctx, `
-		SELECT ballot, l.batch_id, vote_id, l.username, sum(l.delta)::bigint
+		SELECT ballot, l.batch_id, vote_id, l.retracts, l.username, sum(l.delta)::bigint
 		FROM unnest($1::text[], $2::uuid[]) AS asked (ballot, vote_id) JOIN vote_logs l USING (ballot, vote_id)
-		GROUP BY ballot, l.batch_id, vote_id, l.username`, ballots, votes)
+		GROUP BY ballot, l.batch_id, vote_id, l.retracts, l.username`, ballots, votes)
 	if err != nil {
 		return nil, fmt.Errorf("look up votes: %w", err)
 	}
 	var (
 		row         ledgerRow
 		batch, vote [16]byte
+		retracts    uuid.NullUUID
 		delta       int64
 	)
 	got := map[ledgerRow]int64{}
-	if _, err := pgx.ForEachRow(rows, []any{&row.ballot, &batch, &vote, &row.username, &delta}, func() error {
-		row.batch, row.vote = batch, vote
+	if _, err := pgx.ForEachRow(rows, []any{&row.ballot, &batch, &vote, &retracts, &row.username, &delta}, func() error {
+		row.batch, row.vote, row.retracts = batch, vote, retracts.UUID
 		if place, ours := batches[row.batch]; ours {
 			got[row] = delta
 			in[row] = place
@@ -177,7 +185,8 @@ func differences(want, got map[ledgerRow]int64, in map[ledgerRow]string) []Findi
 		}
 	}
 	slices.SortFunc(wrong, func(a, b ledgerRow) int {
-		return cmp.Or(cmp.Compare(in[a], in[b]), bytes.Compare(a.vote[:], b.vote[:]), cmp.Compare(a.username, b.username))
+		return cmp.Or(cmp.Compare(in[a], in[b]), bytes.Compare(a.vote[:], b.vote[:]), cmp.Compare(a.username, b.username),
+			bytes.Compare(a.retracts[:], b.retracts[:]))
 	})
 	found := make([]Finding, len(wrong))
 	for i, row := range wrong {

@@ -21,16 +21,18 @@ var checks = []check{
 	{"vote", "the vote stands in more than one batch: %[3]s", `
 		SELECT ballot, vote_id::text, 1, count(DISTINCT batch_id), string_agg(DISTINCT batch_id::text, ', ')
 		FROM vote_logs JOIN (
-			SELECT ballot, vote_id FROM vote_logs GROUP BY ballot, vote_id HAVING min(batch_id::text) <> max(batch_id::text)
+			SELECT ballot, vote_id FROM vote_logs WHERE void_id IS NULL
+			GROUP BY ballot, vote_id HAVING min(batch_id::text) <> max(batch_id::text)
 		) twice USING (ballot, vote_id)
-		GROUP BY ballot, vote_id ORDER BY ballot, vote_id`},
+		WHERE void_id IS NULL GROUP BY ballot, vote_id ORDER BY ballot, vote_id`},
 	{"row", "the ledger has %[2]d rows for this vote and candidate in batch %[3]s", `
 		SELECT ballot, vote_id || ' for ' || username, 1, count(*), batch_id::text
-		FROM vote_logs GROUP BY ballot, vote_id, username, batch_id HAVING count(*) > 1
+		FROM vote_logs GROUP BY ballot, vote_id, retracts, username, batch_id HAVING count(*) > 1
 		ORDER BY ballot, vote_id, username, batch_id`},
-	{"retraction", "the vote was taken back by %[2]d retractions: %[3]s", `
-		SELECT ballot, retracts::text, 1, count(DISTINCT vote_id), string_agg(DISTINCT vote_id::text, ', ')
-		FROM vote_logs WHERE retracts IS NOT NULL GROUP BY ballot, retracts HAVING count(DISTINCT vote_id) > 1
+	{"retraction", "the vote was taken back by %[2]d retractions, changes or voids: %[3]s", `
+		SELECT ballot, retracts::text, 1, count(DISTINCT coalesce(void_id, vote_id)),
+			string_agg(DISTINCT coalesce(void_id, vote_id)::text, ', ')
+		FROM vote_logs WHERE retracts IS NOT NULL GROUP BY ballot, retracts HAVING count(DISTINCT coalesce(void_id, vote_id)) > 1
 		ORDER BY ballot, retracts`},
 	{"retraction", "vote and retraction together add %[2]d", `
 		SELECT ballot, id || ' for ' || username, 0, sum(delta)::bigint, ''

@@ -31,7 +31,8 @@ var (
 )
 
 // encodeRows writes the ledger rows of batches as binary COPY data: one row per vote and candidate, where choices of the
-// same candidate are summed. By hand, since this is most of what a persister computes.
+// same candidate are summed. A change has rows for what it takes back, which look like a retraction's, and rows for what it
+// gives, which look like a vote's. By hand, since this is most of what a persister computes.
 func encodeRows(batches []Event) (data []byte, rows int) {
 	data = append(make([]byte, 0, estimate(batches)), copyHeader...)
 	for _, b := range batches {
@@ -46,12 +47,16 @@ func encodeRows(batches []Event) (data []byte, rows int) {
 				if !first {
 					continue
 				}
+				var retracts []byte
+				if takesBack(v, choice) {
+					retracts = v.GetRetracts()
+				}
 				data = append(data, prefix...)
 				data = appendField(data, v.GetVoteId())
 				data = appendField(data, v.GetVoter())
 				data = appendInt64(data, b.GetFirstAdmissionNumber()+int64(i))
 				data = appendNullable(data, v.GetVoterId())
-				data = appendNullable(data, v.GetRetracts())
+				data = appendNullable(data, retracts)
 				data = append(data, names[candidate]...)
 				data = appendInt64(data, delta)
 				rows++
@@ -61,16 +66,18 @@ func encodeRows(batches []Event) (data []byte, rows int) {
 	return append(data, copyTrailer...), rows
 }
 
-// sumChoice adds up the choices of the same candidate; first is false when an earlier choice has done so.
+// sumChoice adds up the choices of the same candidate, in a change those that it takes back or those that it gives; first
+// is false when an earlier choice has done so.
 func sumChoice(v *eventv1.VoteEvent, choice int) (delta int64, first bool) {
 	candidates, deltas := v.GetCandidates(), v.GetDeltas()
-	for _, earlier := range candidates[:choice] {
-		if earlier == candidates[choice] {
+	back := takesBack(v, choice)
+	for i, earlier := range candidates[:choice] {
+		if earlier == candidates[choice] && takesBack(v, i) == back {
 			return 0, false
 		}
 	}
 	for i := choice; i < len(candidates); i++ {
-		if candidates[i] == candidates[choice] {
+		if candidates[i] == candidates[choice] && takesBack(v, i) == back {
 			delta += deltas[i]
 		}
 	}

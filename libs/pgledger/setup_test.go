@@ -173,3 +173,18 @@ func randomBatch(r *rand.Rand, ballot string, first int64) *eventv1.VoteBatch {
 	}
 	return b
 }
+
+// votersOf is VotersOf of voters of main.
+func votersOf(t testing.TB, pool *pgxpool.Pool, voters ...string) (map[string][]uuid.UUID, error) {
+	t.Helper()
+	keys := make([]pgledger.VoterKey, len(voters))
+	for i, voter := range voters {
+		keys[i].Voter = voter
+	}
+	found, err := pgledger.VotersOf(t.Context(), pool, &pgledger.Ballot{Name: "main"}, keys)
+	votes := map[string][]uuid.UUID{}
+	for key, ids := range found {
+		votes[key.Voter] = ids
+	}
+	return votes, err
+}

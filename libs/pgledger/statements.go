@@ -12,21 +12,27 @@ import (
 )
 
 // queueVoters adds rows only ever in one direction, since a retraction may be applied before its vote.
-func queueVoters(batch *pgx.Batch, voters map[voterVote]bool) {
+func queueVoters(batch *pgx.Batch, voters map[voterVote]voterState) {
 	if len(voters) == 0 {
 		return
 	}
 	rows := sortedVoters(voters)
 	ballots, names := make([]string, len(rows)), make([]string, len(rows))
 	votes, retracted := make([][16]byte, len(rows)), make([]bool, len(rows))
+	candidates, times := make([]string, len(rows)), make([]*time.Time, len(rows))
 	for i, row := range rows {
-		ballots[i], names[i], votes[i], retracted[i] = row.ballot, row.voter, row.vote, voters[row]
+		state := voters[row]
+		ballots[i], names[i], votes[i], retracted[i] = row.ballot, row.voter, row.vote, state.retracted
+		candidates[i], times[i] = state.candidate, state.at
 	}
 	batch.Queue(`
-		INSERT INTO voter_votes AS v (ballot, voter, vote_id, retracted)
-		SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[], $4::boolean[])
-		ON CONFLICT (ballot, voter, vote_id) DO UPDATE SET retracted = v.retracted OR excluded.retracted`,
-		ballots, names, votes, retracted)
+		INSERT INTO voter_votes AS v (ballot, voter, vote_id, retracted, candidate, voted_at)
+		SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[], $4::boolean[], $5::text[], $6::timestamptz[])
+		ON CONFLICT (ballot, voter, vote_id) DO UPDATE SET
+			retracted = v.retracted OR excluded.retracted,
+			candidate = greatest(v.candidate, excluded.candidate),
+			voted_at = coalesce(v.voted_at, excluded.voted_at)`,
+		ballots, names, votes, retracted, candidates, times)
 }
 
 const upsertTallies = `

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	eventv1 "github.com/littlevote/littlevote/proto/gen/littlevote/event/v1"
 )
 
 // name is a row of user_votes or of tickets: a ballot with a candidate or with a ticket version.
@@ -26,15 +28,23 @@ type voterVote struct {
 	vote          uuid.UUID
 }
 
+// voterState is what a transaction knows of a row of voter_votes: of a vote what it is for and when it was admitted, of its
+// retraction that it is retracted, of both all.
+type voterState struct {
+	retracted bool
+	candidate string
+	at        *time.Time
+}
+
 // sums are what all batches of a transaction add to the hot rows, each of which is then touched once.
 type sums struct {
 	tallies map[name]tally
 	tickets map[name]int64
-	voters  map[voterVote]bool // whether the vote is retracted
+	voters  map[voterVote]voterState
 }
 
 func sum(batches []Event) sums {
-	s := sums{tallies: map[name]tally{}, tickets: map[name]int64{}, voters: map[voterVote]bool{}}
+	s := sums{tallies: map[name]tally{}, tickets: map[name]int64{}, voters: map[voterVote]voterState{}}
 	for _, b := range batches {
 		if b.GetTicketVersion() != "" { // retractions take no use
 			s.tickets[name{b.GetBallot(), b.GetTicketVersion()}] += int64(len(b.GetVotes()))
@@ -47,18 +57,48 @@ func sum(batches []Event) sums {
 
 // addVoters notes whose votes these are, and which of their votes are taken back.
 func (s sums) addVoters(b Event) {
+	at := time.UnixMilli(b.GetAdmittedAtMs())
 	for _, v := range b.GetVotes() {
 		if v.GetVoterId() == "" {
 			continue
 		}
-		row := voterVote{b.GetBallot(), v.GetVoterId(), uuid.UUID(v.GetVoteId())}
 		if len(v.GetRetracts()) > 0 {
-			row.vote = uuid.UUID(v.GetRetracts())
-			s.voters[row] = true
-		} else if !s.voters[row] {
-			s.voters[row] = false
+			row := voterVote{b.GetBallot(), v.GetVoterId(), uuid.UUID(v.GetRetracts())}
+			state := s.voters[row]
+			state.retracted = true
+			s.voters[row] = state
 		}
+		candidate, gives := given(b, v)
+		if !gives {
+			continue
+		}
+		row := voterVote{b.GetBallot(), v.GetVoterId(), uuid.UUID(v.GetVoteId())}
+		state := s.voters[row]
+		state.candidate, state.at = candidate, &at
+		s.voters[row] = state
 	}
+}
+
+// given returns the one candidate that a vote is for, or none if it is for several. gives is false for a retraction, which
+// only takes back; what a change takes back is left out.
+func given(b Event, v *eventv1.VoteEvent) (candidate string, gives bool) {
+	choices := 0
+	for i, c := range v.GetCandidates() {
+		if takesBack(v, i) {
+			continue
+		}
+		choices++
+		candidate = b.GetCandidates()[c]
+	}
+	if choices != 1 {
+		candidate = ""
+	}
+	return candidate, choices > 0
+}
+
+// takesBack says that a choice is one of the vote that this retraction or change is of.
+func takesBack(v *eventv1.VoteEvent, choice int) bool {
+	return len(v.GetRetracts()) > 0 && v.GetDeltas()[choice] < 0
 }
 
 // add sums up a batch by candidate index first: one look into the map per candidate, not per vote.
@@ -94,7 +134,7 @@ func sorted[V any](rows map[name]V) []name {
 	})
 }
 
-func sortedVoters(rows map[voterVote]bool) []voterVote {
+func sortedVoters(rows map[voterVote]voterState) []voterVote {
 	return slices.SortedFunc(maps.Keys(rows), func(a, b voterVote) int {
 		return cmp.Or(cmp.Compare(a.ballot, b.ballot), cmp.Compare(a.voter, b.voter), bytes.Compare(a.vote[:], b.vote[:]))
 	})

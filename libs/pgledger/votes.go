@@ -29,64 +29,76 @@ type Vote struct {
 	At        time.Time // of admission
 	Voter     string    // as authenticated, may be empty
 	Label     string    // as claimed
-	Choices   []Choice  // by name
-	Retracts  uuid.UUID // in a retraction; else zero
-	Retracted bool      // a retraction has taken it back
+	Choices   []Choice  // by name; of a change what it gave, not what it took back
+	Retracts  uuid.UUID // in a retraction or change the vote that it takes back; else zero
+	Change    bool      // it gave something too
+	Retracted bool      // a retraction, a change or a void has taken it back
+	Void      bool      // it was a void
 }
 
-// VoteOf finds a vote or a retraction in the ledger, or returns nil.
+// VoteOf finds a vote, a retraction or a change in the ledger, or returns nil.
 func VoteOf(ctx context.Context, db DB, ballot string, id uuid.UUID) (*Vote, error) {
 	rows, err := db.Query(ctx, `
 		SELECT l.batch_id, l.epoch, l.admission, l.voted_at, coalesce(l.voter_id, ''), l.voter, l.retracts, l.username, l.delta,
-			coalesce(v.retracted, false)
+			coalesce(v.retracted, false), l.void_id IS NOT NULL
 		FROM vote_logs l
 		LEFT JOIN voter_votes v ON v.ballot = l.ballot AND v.voter = l.voter_id AND v.vote_id = l.vote_id
-		WHERE l.ballot = $1 AND l.vote_id = $2 ORDER BY l.username COLLATE "C"`, ballot, [16]byte(id))
+		WHERE l.ballot = $1 AND l.vote_id = $2 ORDER BY l.void_id IS NOT NULL, l.username COLLATE "C"`, ballot, [16]byte(id))
 	if err != nil {
 		return nil, fmt.Errorf("look up a vote: %w", err)
 	}
-	var (
-		found    *Vote
-		v        = Vote{ID: id}
-		batch    [16]byte
-		retracts uuid.NullUUID
-		choice   Choice
-	)
-	_, err = pgx.ForEachRow(rows, []any{
-		&batch, &v.Epoch, &v.Admission, &v.At, &v.Voter, &v.Label, &retracts, &choice.Candidate, &choice.Count, &v.Retracted,
-	}, func() error {
-		v.Batch, v.Retracts = batch, retracts.UUID
-		v.Choices = append(v.Choices, choice)
-		found = &v
-		return nil
-	})
+	parts, err := pgx.CollectRows(rows, scanVotePart)
 	if err != nil {
 		return nil, fmt.Errorf("look up a vote: %w", err)
 	}
-	return found, nil
+	if len(parts) == 0 {
+		return nil, nil //nolint:nilnil // not found is an answer
+	}
+	return assemble(id, parts), nil
 }
 
-// Voters returns, for each of the voters that has any, the ids of the votes that count.
-func Voters(ctx context.Context, db DB, ballot string, voters []string) (map[string][]uuid.UUID, error) {
-	rows, err := db.Query(ctx, `
-		SELECT voter, vote_id FROM voter_votes
-		WHERE ballot = $1 AND voter = ANY ($2::text[]) AND NOT retracted ORDER BY voter, vote_id`, ballot, voters)
-	if err != nil {
-		return nil, fmt.Errorf("look up voters: %w", err)
-	}
-	votes := map[string][]uuid.UUID{}
+// votePart is a row of vote_logs.
+type votePart struct {
+	Vote
+
+	choice   Choice
+	retracts uuid.UUID
+	void     bool
+}
+
+func scanVotePart(row pgx.CollectableRow) (votePart, error) {
 	var (
-		voter string
-		vote  [16]byte
+		p        votePart
+		batch    [16]byte
+		retracts uuid.NullUUID
 	)
-	_, err = pgx.ForEachRow(rows, []any{&voter, &vote}, func() error {
-		votes[voter] = append(votes[voter], vote)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("look up voters: %w", err)
+	err := row.Scan(&batch, &p.Epoch, &p.Admission, &p.At, &p.Voter, &p.Label, &retracts, &p.choice.Candidate, &p.choice.Count,
+		&p.Retracted, &p.void)
+	p.Batch, p.retracts = batch, retracts.UUID
+	return p, err
+}
+
+// assemble makes a vote of its rows; those that a void added stand last.
+func assemble(id uuid.UUID, parts []votePart) *Vote {
+	v := parts[0].Vote
+	v.ID = id
+	var given, taken []Choice
+	for _, p := range parts {
+		switch {
+		case p.void:
+			v.Void, v.Retracted = true, true
+		case p.retracts == uuid.Nil:
+			given = append(given, p.choice)
+		default:
+			v.Retracts = p.retracts
+			taken = append(taken, p.choice)
+		}
 	}
-	return votes, nil
+	v.Choices, v.Change = given, v.Retracts != uuid.Nil && len(given) > 0
+	if len(given) == 0 {
+		v.Choices = taken
+	}
+	return &v
 }
 
 // Dropped says whether a vote stands in a record that came too late: it does not count, and never will.

@@ -124,7 +124,7 @@ func TestApplyVoters(t *testing.T) {
 	mustApply(t, pool, before)
 	mustApply(t, pool, first, kept)
 	mustApply(t, pool, second, after) // both in one transaction
-	voters, err := pgledger.Voters(t.Context(), pool, "main", []string{"u"})
+	voters, err := votersOf(t, pool, "u")
 	want := map[string][]uuid.UUID{"u": {uuid.UUID(kept.GetVotes()[0].GetVoteId())}}
 	if diff := cmp.Diff(want, voters); err != nil || diff != "" {
 		t.Errorf("votes that count (-want +got), %v:\n%s", err, diff)

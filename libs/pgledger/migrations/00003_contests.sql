@@ -25,6 +25,7 @@ ALTER TABLE voter_votes
     ADD COLUMN voted_at  timestamptz;
 CREATE INDEX voter_votes_candidate ON voter_votes (ballot, candidate COLLATE "C", voted_at) WHERE candidate <> '' AND NOT retracted;
 CREATE INDEX voter_votes_time ON voter_votes (ballot, voter, voted_at);
+CREATE INDEX voter_votes_item ON voter_votes (ballot, voter, candidate) WHERE candidate <> '';
 
 -- Ranges of admitted votes that do not count, once a second organiser has agreed.
 CREATE TABLE voids (
@@ -64,7 +65,7 @@ DROP TABLE audit;
 ALTER TABLE results DROP COLUMN signed, DROP COLUMN voided;
 ALTER TABLE vote_logs DROP COLUMN void_id;
 DROP TABLE voids;
-DROP INDEX voter_votes_time, voter_votes_candidate;
+DROP INDEX voter_votes_item, voter_votes_time, voter_votes_candidate;
 ALTER TABLE voter_votes DROP COLUMN voted_at, DROP COLUMN candidate;
 ALTER TABLE ballots
     DROP CONSTRAINT ballots_hot_check, DROP CONSTRAINT ballots_scope_check, DROP CONSTRAINT ballots_ticketless_check,

@@ -284,11 +284,12 @@ func (s *truth) compare() {
 		}
 		for n := range 5 {
 			voter := fmt.Sprint("voter ", n)
-			votes, err := pgledger.Voters(s.Context(), s.pool, ballot, []string{voter})
+			key := pgledger.VoterKey{Voter: voter}
+			votes, err := pgledger.VotersOf(s.Context(), s.pool, &pgledger.Ballot{Name: ballot}, []pgledger.VoterKey{key})
 			if err != nil {
 				s.Fatal(err)
 			}
-			if diff := cmp.Diff(s.tables.votesOf(ballot, voter), votes[voter], cmpopts.EquateEmpty()); diff != "" {
+			if diff := cmp.Diff(s.tables.votesOf(ballot, voter), votes[key], cmpopts.EquateEmpty()); diff != "" {
 				s.Errorf("votes of %s (-model +pgledger):\n%s", voter, diff)
 			}
 		}

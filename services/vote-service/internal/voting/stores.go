@@ -87,7 +87,16 @@ func (p postgres) Lookup(ctx context.Context, ballot string, keys []uuid.UUID) (
 }
 
 func (p postgres) Voters(ctx context.Context, ballot string, voters []string) (map[string][]uuid.UUID, error) {
-	return pgledger.Voters(ctx, p.pool, ballot, voters)
+	keys := make([]pgledger.VoterKey, len(voters))
+	for i, voter := range voters {
+		keys[i].Voter = voter
+	}
+	found, err := pgledger.VotersOf(ctx, p.pool, &pgledger.Ballot{Name: ballot}, keys)
+	votes := make(map[string][]uuid.UUID, len(found))
+	for key, ids := range found {
+		votes[key.Voter] = ids
+	}
+	return votes, err
 }
 
 func (p postgres) VoteOf(ctx context.Context, ballot string, id uuid.UUID) (*pgledger.Vote, error) {
