@@ -15,6 +15,7 @@ import (
 
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
+	"github.com/littlevote/littlevote/libs/ticket"
 )
 
 const (
@@ -25,11 +26,13 @@ const (
 
 // Ballot is what minting and reading need to know.
 type Ballot struct {
-	Name     string
-	Open     bool          // tickets are minted
-	Cap      int64         // of each ticket, or redisledger.NoCap
-	Interval time.Duration // how long a ticket is valid
-	ClosesAt time.Time     // zero: never, by the clock
+	Name       string
+	Open       bool          // tickets are minted
+	Ticketless bool          // votes need no ticket, so none is minted
+	Cap        int64         // of each ticket, or redisledger.NoCap
+	Interval   time.Duration // how long a ticket is valid
+	Form       ticket.Form   // what its value looks like
+	ClosesAt   time.Time     // zero: never, by the clock
 }
 
 // Closed says whether the ballot's time is over, by the clock of the ledger.
@@ -138,7 +141,8 @@ func (d *Directory) refresh(ctx context.Context) error {
 	known := make(Set, len(rows))
 	for _, row := range rows {
 		b := Ballot{
-			Name: row.Name, Open: row.State == "open", Cap: redisledger.NoCap, Interval: row.TicketInterval,
+			Name: row.Name, Open: row.State == "open" && !row.Ticketless, Ticketless: row.Ticketless,
+			Cap: redisledger.NoCap, Interval: row.TicketInterval, Form: ticket.Form(row.TicketForm),
 		}
 		if row.TicketCap != nil {
 			b.Cap = *row.TicketCap

@@ -15,6 +15,7 @@ import (
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/testenv"
+	"github.com/littlevote/littlevote/libs/ticket"
 )
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -75,24 +76,34 @@ func execute(t *testing.T, pool *pgxpool.Pool, sql string) {
 	}
 }
 
+// opened is a ballot with tickets, in the form that its name has from the start.
+func opened(name string, open bool, limit int64, interval time.Duration, end time.Time) Ballot {
+	forms := map[string]ticket.Form{"cast": ticket.HMAC, "tiny": ticket.UUID}
+	form, plain := forms[name]
+	if !plain {
+		form = ticket.Signed
+	}
+	return Ballot{Name: name, Open: open, Cap: limit, Interval: interval, Form: form, ClosesAt: end}
+}
+
 func TestS19ConfigurationWinsAtEachStart(t *testing.T) {
 	pool := newDatabase(t)
 	rules := []Rule{
 		{"main", 50, time.Second}, {"cast", redisledger.NoCap, 3 * time.Second}, {"tiny", 7, 250 * time.Millisecond},
 	}
 	d, stop := start(t, pool, rules...)
-	eventually(t, d, Ballot{"main", true, 50, time.Second, time.Time{}})
+	eventually(t, d, opened("main", true, 50, time.Second, time.Time{}))
 	want := Set{
-		"main": {"main", true, 50, time.Second, time.Time{}},
-		"cast": {"cast", true, redisledger.NoCap, 3 * time.Second, time.Time{}},
-		"tiny": {"tiny", true, 7, 250 * time.Millisecond, time.Time{}},
+		"main": opened("main", true, 50, time.Second, time.Time{}),
+		"cast": opened("cast", true, redisledger.NoCap, 3*time.Second, time.Time{}),
+		"tiny": opened("tiny", true, 7, 250*time.Millisecond, time.Time{}),
 	}
 	if diff := cmp.Diff(want, *d.Set()); diff != "" {
 		t.Error(diff)
 	}
 	// A change while it runs is followed, and undone by the next start.
 	execute(t, pool, "UPDATE ballots SET ticket_cap = 9 WHERE ballot = 'main'")
-	eventually(t, d, Ballot{"main", true, 9, time.Second, time.Time{}})
+	eventually(t, d, opened("main", true, 9, time.Second, time.Time{}))
 	stop()
 	d, _ = start(t, pool, rules...)
 	testenv.Eventually(t, 10*time.Second, func() error { return d.Ready(t.Context()) })
@@ -104,18 +115,18 @@ func TestS19ConfigurationWinsAtEachStart(t *testing.T) {
 func TestFollowsTheTable(t *testing.T) {
 	pool := newDatabase(t)
 	d, _ := start(t, pool)
-	eventually(t, d, Ballot{"main", true, 1000, 2 * time.Second, time.Time{}})
+	eventually(t, d, opened("main", true, 1000, 2*time.Second, time.Time{}))
 	execute(t, pool, `INSERT INTO ballots (ballot, state, ticket_interval_ms) VALUES ('final', 'draft', 500)`)
-	eventually(t, d, Ballot{"final", false, redisledger.NoCap, 500 * time.Millisecond, time.Time{}})
+	eventually(t, d, opened("final", false, redisledger.NoCap, 500*time.Millisecond, time.Time{}))
 	set := d.Set()
 	execute(t, pool, `UPDATE ballots SET state = 'open' WHERE ballot = 'final'`)
-	eventually(t, d, Ballot{"final", true, redisledger.NoCap, 500 * time.Millisecond, time.Time{}})
+	eventually(t, d, opened("final", true, redisledger.NoCap, 500*time.Millisecond, time.Time{}))
 	if d.Set() == set || (*set)["final"].Open {
 		t.Error("the set was changed in place")
 	}
 	execute(t, pool, `UPDATE ballots SET closes_at = '2026-12-24 18:00:00+00' WHERE ballot = 'final'`)
 	end := time.Date(2026, 12, 24, 18, 0, 0, 0, time.UTC)
-	eventually(t, d, Ballot{"final", true, redisledger.NoCap, 500 * time.Millisecond, end})
+	eventually(t, d, opened("final", true, redisledger.NoCap, 500*time.Millisecond, end))
 	if b, _ := d.Get("final"); !b.Closed(end) || b.Closed(end.Add(-1)) || (Ballot{}).Closed(end) {
 		t.Error("a ballot closes at its end")
 	}
@@ -128,10 +139,19 @@ func TestFollowsTheTable(t *testing.T) {
 	}
 }
 
+func TestATicketlessBallotHasNoTickets(t *testing.T) {
+	pool := newDatabase(t)
+	d, _ := start(t, pool)
+	execute(t, pool, `INSERT INTO ballots (ballot, ticketless, votes_per_voter, ticket_interval_ms) VALUES ('acme.likes', true, 1, 2000)`)
+	want := opened("acme.likes", false, redisledger.NoCap, 2*time.Second, time.Time{})
+	want.Ticketless = true
+	eventually(t, d, want)
+}
+
 func TestKeepsWhatItKnowsWithoutPostgres(t *testing.T) {
 	pool := newDatabase(t)
 	d, _ := start(t, pool)
-	eventually(t, d, Ballot{"main", true, 1000, 2 * time.Second, time.Time{}})
+	eventually(t, d, opened("main", true, 1000, 2*time.Second, time.Time{}))
 	pool.Close()
 	if err := d.refresh(t.Context()); err == nil {
 		t.Fatal("Postgres still answers")
@@ -150,5 +170,5 @@ func TestWaitsForTheTable(t *testing.T) {
 	if err := pgledger.Migrate(t.Context(), url, discard()); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, d, Ballot{"main", true, 50, time.Second, time.Time{}})
+	eventually(t, d, opened("main", true, 50, time.Second, time.Time{}))
 }

@@ -42,7 +42,9 @@ func (p Postgres) Mint(ctx context.Context, l epoch.Ledger, ballot string, m red
 ) {
 	ctx, cancel := context.WithTimeout(ctx, postgresTimeout)
 	defer cancel()
-	done, created, expires, err := pgledger.MintTicket(ctx, p.Pool, l.Epoch, ballot, pgledger.Mint(m))
+	done, created, expires, err := pgledger.MintTicket(ctx, p.Pool, l.Epoch, ballot, pgledger.Mint{
+		Number: m.Number, Version: m.Version, Value: m.Value, Cap: m.Cap, Interval: m.Interval, Fence: m.Fence,
+	})
 	return redisledger.Minted(done), created, expires, notOpen(err)
 }
 

@@ -46,11 +46,13 @@ type site struct {
 	hang    chan struct{} // if there is one, no call to Redis ends before it is closed
 	hanging atomic.Int64  // how many calls have come to that
 	slow    string        // a ballot whose calls do not return, for the replicas that are started from now on
+	log     *slog.Logger  // of the replicas that are started from now on
 }
 
 func newSite(t *testing.T, list ...ballots.Ballot) *site {
 	t.Helper()
 	s := &site{t: t, url: testenv.Redis(t), lockKey: testenv.Namespace(t), epochs: &epochs{}, ballots: &directory{}}
+	s.log = slog.New(slog.DiscardHandler)
 	s.rdb = s.client()
 	s.ledger = redisledger.New(s.rdb)
 	var err error
@@ -217,11 +219,10 @@ func (s *site) start(ttl time.Duration, backend lock.Backend) *replica {
 	if backend == nil {
 		backend = lock.NewRedis(rdb, s.lockKey, ttl)
 	}
-	log := slog.New(slog.DiscardHandler)
-	r.keeper = lock.NewKeeper(&frozenLock{backend, r.frozen}, ttl, log)
+	r.keeper = lock.NewKeeper(&frozenLock{backend, r.frozen}, ttl, s.log)
 	m, err := New(Config{
 		Ledger: r.frozen, Epochs: s.epochs, Ballots: s.ballots, Lock: r.keeper, History: r.history, Keys: s.keys,
-		LockTTL: ttl, Meter: noop.Meter{}, Log: log,
+		LockTTL: ttl, Meter: noop.Meter{}, Log: s.log,
 	})
 	if err != nil {
 		s.t.Fatal(err)

@@ -44,7 +44,7 @@ type Handler struct {
 
 // NewHandler returns the handler.
 func NewHandler(reader *Reader, known Ballots, log *slog.Logger) *Handler {
-	return &Handler{reader: reader, ballots: known, name: regexp.MustCompile(`^[a-z0-9-]{1,64}$`), log: log}
+	return &Handler{reader: reader, ballots: known, name: regexp.MustCompile(`^([a-z0-9-]{1,32}\.)?[a-z0-9-]{1,64}$`), log: log}
 }
 
 // GetTicket implements the RPC as ticket.proto documents it.
@@ -55,7 +55,7 @@ func (h *Handler) GetTicket(ctx context.Context, req *ticketv1.GetTicketRequest)
 	}
 	if !h.name.MatchString(name) {
 		return nil, refuse(connect.CodeInvalidArgument, statusv1.Code_CODE_INVALID_ARGUMENT,
-			"ballot: expected 1 to 64 of a-z, 0-9 and -")
+			"ballot: expected 1 to 64 of a-z, 0-9 and -, and before that a tenant's name and a dot where it has one")
 	}
 	ballot, ok := h.ballots.Get(name)
 	if !ok {
@@ -64,14 +64,17 @@ func (h *Handler) GetTicket(ctx context.Context, req *ticketv1.GetTicketRequest)
 		}
 		return nil, refuse(connect.CodeNotFound, statusv1.Code_CODE_BALLOT_NOT_FOUND, "there is no such ballot")
 	}
+	if ballot.Ticketless {
+		return nil, refuse(connect.CodeFailedPrecondition, statusv1.Code_CODE_FAILED_PRECONDITION, "the ballot has no tickets")
+	}
 	state, err := h.reader.Get(ctx, name)
 	if err != nil {
 		return nil, h.unread(ctx, name, err)
 	}
-	return answerFor(ballot, state)
+	return answerFor(ballot, state, req.GetExhaustedToo())
 }
 
-func answerFor(ballot ballots.Ballot, state redisledger.TicketState) (*ticketv1.GetTicketResponse, error) {
+func answerFor(ballot ballots.Ballot, state redisledger.TicketState, exhaustedToo bool) (*ticketv1.GetTicketResponse, error) {
 	switch {
 	case state.Usable():
 	case !ballot.Open || ballot.Closed(state.Now):
@@ -84,6 +87,8 @@ func answerFor(ballot ballots.Ballot, state redisledger.TicketState) (*ticketv1.
 	switch {
 	case t.Cap == redisledger.NoCap:
 		remaining = unlimited
+	case remaining <= 0 && exhaustedToo:
+		remaining = 0
 	case remaining <= 0:
 		return nil, retry(connect.CodeResourceExhausted, statusv1.Code_CODE_TICKET_EXHAUSTED,
 			t.ExpiresAt.Sub(state.Now), "all uses of the ticket are taken")

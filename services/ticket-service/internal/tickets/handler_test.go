@@ -33,7 +33,7 @@ func (f fixed) Ticket(context.Context, string) (epoch.Ledger, redisledger.Ticket
 	return epoch.Ledger{}, f.state, f.err
 }
 
-// directory knows "main" and "cast", and the ballots "paused" and "over", which take no votes; or nothing yet.
+// directory knows "main", "cast" and "acme.likes", which has no tickets, and the ballots "paused" and "over", which take no votes; or nothing yet.
 type directory struct{ empty bool }
 
 func (d directory) Get(name string) (ballots.Ballot, bool) {
@@ -42,6 +42,8 @@ func (d directory) Get(name string) (ballots.Ballot, bool) {
 		"cast":   {Name: "cast", Open: true},
 		"paused": {Name: "paused"},
 		"over":   {Name: "over", Open: true, ClosesAt: now},
+
+		"acme.likes": {Name: "acme.likes", Ticketless: true},
 	}[name]
 	return b, ok && !d.empty
 }
@@ -97,6 +99,19 @@ func TestS4NewestUsableTicket(t *testing.T) {
 	}
 }
 
+// Some clients want to see the ticket of now whatever is left of it.
+func TestS36AnExhaustedTicketForWhoAsks(t *testing.T) {
+	state := current()
+	state.Newest.Left = 0
+	r := NewReader(fixed{state: state})
+	defer r.Close(t.Context())
+	h := NewHandler(r, directory{}, slog.New(slog.DiscardHandler))
+	got, err := h.GetTicket(t.Context(), &ticketv1.GetTicketRequest{Ballot: "cast", ExhaustedToo: true})
+	if err != nil || got.GetTicket().GetValue() != "value" || got.GetTicket().GetRemainingUses() != 0 {
+		t.Errorf("%v %v", got, err)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	exhausted, over, never := current(), current(), redisledger.TicketState{Now: now}
 	exhausted.Newest.Left = 0
@@ -115,6 +130,9 @@ func TestRefusals(t *testing.T) {
 	}{
 		"upper case":  {ballot: "Main", code: connect.CodeInvalidArgument, detail: malformed},
 		"line break":  {ballot: "main\n", code: connect.CodeInvalidArgument, detail: malformed},
+		"no tenant":   {ballot: ".cup", code: connect.CodeInvalidArgument, detail: malformed},
+		"two dots":    {ballot: "acme.world.cup", code: connect.CodeInvalidArgument, detail: malformed},
+		"ticketless":  {ballot: "acme.likes", code: connect.CodeFailedPrecondition, detail: &statusv1.ErrorDetail{Code: statusv1.Code_CODE_FAILED_PRECONDITION}},
 		"65 letters":  {ballot: strings.Repeat("a", 65), code: connect.CodeInvalidArgument, detail: malformed},
 		"unknown":     {ballot: "none", code: connect.CodeNotFound, detail: &statusv1.ErrorDetail{Code: statusv1.Code_CODE_BALLOT_NOT_FOUND}},
 		"start":       {known: directory{empty: true}, code: connect.CodeUnavailable, detail: unavailable},

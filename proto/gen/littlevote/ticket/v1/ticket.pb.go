@@ -28,7 +28,9 @@ const (
 type GetTicketRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The ballot's name, 1 to 64 of [a-z0-9-]; empty means "main".
-	Ballot        string `protobuf:"bytes,1,opt,name=ballot,proto3" json:"ballot,omitempty"`
+	Ballot string `protobuf:"bytes,1,opt,name=ballot,proto3" json:"ballot,omitempty"`
+	// Answer with the ticket of now even when all its uses are taken; remaining_uses is 0 then.
+	ExhaustedToo  bool `protobuf:"varint,2,opt,name=exhausted_too,json=exhaustedToo,proto3" json:"exhausted_too,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -68,6 +70,13 @@ func (x *GetTicketRequest) GetBallot() string {
 		return x.Ballot
 	}
 	return ""
+}
+
+func (x *GetTicketRequest) GetExhaustedToo() bool {
+	if x != nil {
+		return x.ExhaustedToo
+	}
+	return false
 }
 
 // GetTicketResponse carries the ticket.
@@ -121,7 +130,8 @@ type Ticket struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The ballot that it is for.
 	Ballot string `protobuf:"bytes,1,opt,name=ballot,proto3" json:"ballot,omitempty"`
-	// The secret value: version, ballot, time, nonce and their HMAC-SHA256, base64url; at most 256 bytes.
+	// The secret value, at most 256 bytes. In general: version, ballot, time, nonce and their HMAC-SHA256, base64url. On ballots
+	// of published clients: 64 hexadecimal digits of an HMAC-SHA256, or a UUID.
 	Value string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
 	// The version, "epoch.number.fence" in decimal: grows with each ticket.
 	Version string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
@@ -211,9 +221,10 @@ var File_littlevote_ticket_v1_ticket_proto protoreflect.FileDescriptor
 
 const file_littlevote_ticket_v1_ticket_proto_rawDesc = "" +
 	"\n" +
-	"!littlevote/ticket/v1/ticket.proto\x12\x14littlevote.ticket.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"*\n" +
+	"!littlevote/ticket/v1/ticket.proto\x12\x14littlevote.ticket.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"O\n" +
 	"\x10GetTicketRequest\x12\x16\n" +
-	"\x06ballot\x18\x01 \x01(\tR\x06ballot\"I\n" +
+	"\x06ballot\x18\x01 \x01(\tR\x06ballot\x12#\n" +
+	"\rexhausted_too\x18\x02 \x01(\bR\fexhaustedToo\"I\n" +
 	"\x11GetTicketResponse\x124\n" +
 	"\x06ticket\x18\x01 \x01(\v2\x1c.littlevote.ticket.v1.TicketR\x06ticket\"\xed\x01\n" +
 	"\x06Ticket\x12\x16\n" +

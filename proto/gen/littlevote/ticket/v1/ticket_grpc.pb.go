@@ -33,7 +33,7 @@ type TicketServiceClient interface {
 	// GetTicket returns the newest usable ticket of a ballot.
 	//
 	// Errors, each with an ErrorDetail: INVALID_ARGUMENT for a malformed ballot name, NOT_FOUND (BALLOT_NOT_FOUND),
-	// RESOURCE_EXHAUSTED (TICKET_EXHAUSTED) when all its uses are taken: retry after the next rotation;
+	// RESOURCE_EXHAUSTED (TICKET_EXHAUSTED) when all its uses are taken, unless exhausted_too: retry after the next rotation;
 	// UNAVAILABLE (TICKET_EXPIRED) when no ticket is current; FAILED_PRECONDITION (BALLOT_CLOSED) when the ballot is not open;
 	// UNAVAILABLE (UNAVAILABLE) when the ledger is away or being moved.
 	GetTicket(ctx context.Context, in *GetTicketRequest, opts ...grpc.CallOption) (*GetTicketResponse, error)
@@ -66,7 +66,7 @@ type TicketServiceServer interface {
 	// GetTicket returns the newest usable ticket of a ballot.
 	//
 	// Errors, each with an ErrorDetail: INVALID_ARGUMENT for a malformed ballot name, NOT_FOUND (BALLOT_NOT_FOUND),
-	// RESOURCE_EXHAUSTED (TICKET_EXHAUSTED) when all its uses are taken: retry after the next rotation;
+	// RESOURCE_EXHAUSTED (TICKET_EXHAUSTED) when all its uses are taken, unless exhausted_too: retry after the next rotation;
 	// UNAVAILABLE (TICKET_EXPIRED) when no ticket is current; FAILED_PRECONDITION (BALLOT_CLOSED) when the ballot is not open;
 	// UNAVAILABLE (UNAVAILABLE) when the ledger is away or being moved.
 	GetTicket(context.Context, *GetTicketRequest) (*GetTicketResponse, error)
