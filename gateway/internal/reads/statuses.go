@@ -6,6 +6,7 @@ import (
 
 	"github.com/littlevote/littlevote/gateway/graph/model"
 	"github.com/littlevote/littlevote/gateway/internal/answer"
+	"github.com/littlevote/littlevote/gateway/internal/tenant"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
 )
@@ -48,7 +49,7 @@ func (s *Statuses) Status(ctx context.Context, ballot, id string) (*model.VoteSt
 }
 
 func newStatus(ballot, id string, state model.VoteState, response *votev1.GetVoteStatusResponse) *model.VoteStatus {
-	status := &model.VoteStatus{ID: id, Ballot: ballot, State: state, Choices: make([]*model.VoteChoice, len(response.GetChoices()))}
+	status := &model.VoteStatus{ID: id, Ballot: tenant.Of(ballot).ID, State: state, Choices: make([]*model.VoteChoice, len(response.GetChoices()))}
 	if response.GetAdmittedAt() != nil {
 		admitted := formatTime(response.GetAdmittedAt().AsTime())
 		status.AdmittedAt = &admitted

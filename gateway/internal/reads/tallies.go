@@ -6,7 +6,9 @@ import (
 
 	"github.com/littlevote/littlevote/gateway/graph/model"
 	"github.com/littlevote/littlevote/gateway/internal/answer"
+	"github.com/littlevote/littlevote/gateway/internal/identity"
 	"github.com/littlevote/littlevote/gateway/internal/overload"
+	"github.com/littlevote/littlevote/gateway/internal/tenant"
 	queryv1 "github.com/littlevote/littlevote/proto/gen/littlevote/query/v1"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 )
@@ -26,11 +28,32 @@ type Tallies struct {
 	exact    *alone // reads with a consistency token: each may wait until its deadline
 }
 
-// tallyKey is one question; all candidates where none is named.
+// tallyKey is one question; all candidates where none is named. Only who may see the same has the same question.
 type tallyKey struct {
 	ballot    string
 	candidate string
 	all       bool
+	viewer    viewer
+}
+
+// viewer is who reads.
+type viewer struct {
+	voter     string
+	organiser bool
+}
+
+// viewerOf is taken from the context, so that no read can leave it out.
+func viewerOf(ctx context.Context) viewer {
+	who := identity.From(ctx)
+	return viewer{voter: who.Voter, organiser: who.Organiser()}
+}
+
+// message is nil for somebody unknown.
+func (v viewer) message() *queryv1.Viewer {
+	if v == (viewer{}) {
+		return nil
+	}
+	return &queryv1.Viewer{Voter: v.voter, Organiser: v.organiser}
 }
 
 // NewTallies starts a reader; Close ends it.
@@ -43,7 +66,7 @@ func NewTallies(client queryv1.QueryServiceClient, cfg Config, observer overload
 // One returns the count of one candidate, or an answer.Refusal. Where atLeast is not empty the count is not older than
 // the vote that this token came with.
 func (t *Tallies) One(ctx context.Context, ballot, candidate, atLeast string) (*model.UserVote, error) {
-	votes, err := t.find(ctx, tallyKey{ballot: ballot, candidate: candidate}, atLeast)
+	votes, err := t.find(ctx, tallyKey{ballot: ballot, candidate: candidate, viewer: viewerOf(ctx)}, atLeast)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +75,7 @@ func (t *Tallies) One(ctx context.Context, ballot, candidate, atLeast string) (*
 
 // All returns the counts of all candidates of a ballot by name, or an answer.Refusal; atLeast is as for One.
 func (t *Tallies) All(ctx context.Context, ballot, atLeast string) ([]*model.UserVote, error) {
-	return t.find(ctx, tallyKey{ballot: ballot, all: true}, atLeast)
+	return t.find(ctx, tallyKey{ballot: ballot, all: true, viewer: viewerOf(ctx)}, atLeast)
 }
 
 func (t *Tallies) find(ctx context.Context, key tallyKey, atLeast string) ([]*model.UserVote, error) {
@@ -82,16 +105,17 @@ func (t *Tallies) find(ctx context.Context, key tallyKey, atLeast string) ([]*mo
 	}
 }
 
-// Candidate names one count.
+// Candidate names one count; Ballot is the full name.
 type Candidate struct{ Ballot, Name string }
 
 // Many calls found once for each candidate with its count or an answer.Refusal. They go in as few calls as
 // One's of as many callers at the same moment.
 func (t *Tallies) Many(ctx context.Context, candidates []Candidate, found func(i int, vote *model.UserVote, err error)) {
 	asked := make([]*read[tallyKey, []*model.UserVote], len(candidates))
+	viewer := viewerOf(ctx)
 	for i, candidate := range candidates {
 		var err error
-		if asked[i], err = t.reads.ask(ctx, tallyKey{ballot: candidate.Ballot, candidate: candidate.Name}); err != nil {
+		if asked[i], err = t.reads.ask(ctx, tallyKey{ballot: candidate.Ballot, candidate: candidate.Name, viewer: viewer}); err != nil {
 			found(i, nil, err)
 		}
 	}
@@ -169,7 +193,7 @@ func (t *Tallies) send(ctx context.Context, request *queryv1.GetTalliesRequest) 
 }
 
 func (k tallyKey) message() *queryv1.TallyRead {
-	read := &queryv1.TallyRead{Ballot: k.ballot}
+	read := &queryv1.TallyRead{Ballot: k.ballot, Viewer: k.viewer.message()}
 	if !k.all {
 		read.Candidates = []string{k.candidate}
 	}
@@ -186,12 +210,13 @@ func (k tallyKey) votes(tally *queryv1.Tally) ([]*model.UserVote, error) {
 	case !k.all && len(tally.GetCounts()) != 1:
 		return nil, answer.RefusalOf(errors.New("wrong number of counts"))
 	}
+	ballot := tenant.Of(k.ballot).ID
 	asOf := formatTime(tally.GetAsOf().AsTime())
 	block := make([]model.UserVote, len(tally.GetCounts()))
 	votes := make([]*model.UserVote, len(block))
 	for i, count := range tally.GetCounts() {
 		block[i] = model.UserVote{
-			Ballot: k.ballot, Username: count.GetCandidate(), Count: count.GetVotes(), UpdatedAt: never, Stale: tally.GetStale(), AsOf: asOf,
+			Ballot: ballot, Username: count.GetCandidate(), Count: count.GetVotes(), UpdatedAt: never, Stale: tally.GetStale(), AsOf: asOf,
 		}
 		if count.GetUpdatedAt() != nil {
 			block[i].UpdatedAt = formatTime(count.GetUpdatedAt().AsTime())

@@ -1,6 +1,7 @@
 package resolver
 
 import (
+	"context"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -8,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/littlevote/littlevote/gateway/internal/answer"
+	"github.com/littlevote/littlevote/gateway/internal/identity"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
 
@@ -15,32 +17,20 @@ import (
 )
 
 const (
-	defaultBallot = "main"
-	maxBallot     = 64  // characters
-	maxNames      = 64  // of one vote
-	maxName       = 256 // bytes; the ballot's rules are stricter
-	maxToken      = 128 // bytes, as the query-service has it
-	maxVersion    = 64  // bytes; three numbers
+	maxNames   = 64  // of one vote
+	maxName    = 256 // bytes; the ballot's rules are stricter
+	maxToken   = 128 // bytes, as the query-service has it
+	maxVersion = 64  // bytes; three numbers
 
 	// ticketMargin is how far a ticket's time and the clock here may differ before the gateway refuses by itself.
 	ticketMargin = 10 * time.Minute
 )
 
-// ballotName returns the name, the default for none, and whether it is well formed.
-func ballotName(given *string) (string, bool) {
-	if given == nil {
-		return defaultBallot, true
-	}
-	name := *given
-	if name == "" || len(name) > maxBallot {
-		return "", false
-	}
-	for i := range len(name) {
-		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-			return "", false
-		}
-	}
-	return name, true
+// ballotName returns the full name of the caller's ballot of this id, the default for none, and whether the id is well
+// formed.
+func ballotName(ctx context.Context, given *string) (string, bool) {
+	ballot, ok := identity.From(ctx).Tenant.Ballot(given)
+	return ballot.Full(), ok
 }
 
 // validName refuses what no ballot allows. U+FFFD stands for bytes that were no text.

@@ -29,7 +29,7 @@ func (r *Resolver) Entities(ctx context.Context, representations []map[string]an
 	candidates := make([]reads.Candidate, 0, len(representations))
 	places := make([]int, 0, len(representations))
 	for i, representation := range representations {
-		candidate, err := entityKey(representation)
+		candidate, err := entityKey(ctx, representation)
 		if err != nil {
 			fail(i, err)
 			continue
@@ -48,7 +48,7 @@ func (r *Resolver) Entities(ctx context.Context, representations []map[string]an
 }
 
 // entityKey reads the key of a UserVote, the only entity.
-func entityKey(representation map[string]any) (reads.Candidate, error) {
+func entityKey(ctx context.Context, representation map[string]any) (reads.Candidate, error) {
 	if representation["__typename"] != "UserVote" {
 		return reads.Candidate{}, answer.NotValid(answer.EntityType)
 	}
@@ -60,7 +60,7 @@ func entityKey(representation map[string]any) (reads.Candidate, error) {
 	if !ok {
 		return reads.Candidate{}, answer.NotValid(answer.EntityFormat)
 	}
-	name, ok := ballotName(&ballot)
+	name, ok := ballotName(ctx, &ballot)
 	if !ok {
 		return reads.Candidate{}, answer.NotValid(answer.BallotFormat)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/littlevote/littlevote/gateway/graph/model"
 	"github.com/littlevote/littlevote/gateway/internal/answer"
 	"github.com/littlevote/littlevote/gateway/internal/reads"
+	"github.com/littlevote/littlevote/gateway/internal/tenant"
 	"github.com/littlevote/littlevote/gateway/internal/votes"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
@@ -50,7 +51,7 @@ func (m mutation) accept(ctx context.Context, usernames []string, ballot, key *s
 	invalid := func(text answer.Text) (votes.Vote, *model.VoteResponse) {
 		return votes.Vote{}, m.refuse(ctx, usernames, statusv1.Code_CODE_INVALID_ARGUMENT, text)
 	}
-	name, ok := ballotName(ballot)
+	name, ok := ballotName(ctx, ballot)
 	if !ok {
 		return invalid(answer.BallotFormat)
 	}
@@ -100,7 +101,7 @@ func (m mutation) cast(ctx context.Context, vote votes.Vote) *model.VoteResponse
 		response.RetryAfterMs = &ms
 	}
 	if response.Success {
-		response.Totals = totals(verdict, vote.Ballot, response.Timestamp)
+		response.Totals = totals(verdict, tenant.Of(vote.Ballot).ID, response.Timestamp)
 	}
 	return response
 }

@@ -10,7 +10,7 @@ import (
 type query struct{ *Resolver }
 
 func (q query) GetTicket(ctx context.Context, ballot *string) (*model.Ticket, error) {
-	name, ok := ballotName(ballot)
+	name, ok := ballotName(ctx, ballot)
 	if !ok {
 		return nil, answer.NotValid(answer.BallotFormat)
 	}
@@ -18,7 +18,7 @@ func (q query) GetTicket(ctx context.Context, ballot *string) (*model.Ticket, er
 }
 
 func (q query) GetUserVotes(ctx context.Context, username string, ballot, atLeast *string) (*model.UserVote, error) {
-	name, token, refusal := readable(ballot, atLeast)
+	name, token, refusal := readable(ctx, ballot, atLeast)
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -29,7 +29,7 @@ func (q query) GetUserVotes(ctx context.Context, username string, ballot, atLeas
 }
 
 func (q query) GetAllUserVotes(ctx context.Context, ballot, atLeast *string) ([]*model.UserVote, error) {
-	name, token, refusal := readable(ballot, atLeast)
+	name, token, refusal := readable(ctx, ballot, atLeast)
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -37,7 +37,7 @@ func (q query) GetAllUserVotes(ctx context.Context, ballot, atLeast *string) ([]
 }
 
 func (q query) Vote(ctx context.Context, id string, ballot *string) (*model.VoteStatus, error) {
-	name, ok := ballotName(ballot)
+	name, ok := ballotName(ctx, ballot)
 	if !ok {
 		return nil, answer.NotValid(answer.BallotFormat)
 	}
@@ -50,8 +50,8 @@ func (q query) Vote(ctx context.Context, id string, ballot *string) (*model.Vote
 
 // readable checks what the reads of counts have in common. Of a token only the form is checked: what it means is for
 // the query-service to know.
-func readable(ballot, atLeast *string) (name, token string, err error) {
-	name, ok := ballotName(ballot)
+func readable(ctx context.Context, ballot, atLeast *string) (name, token string, err error) {
+	name, ok := ballotName(ctx, ballot)
 	if !ok {
 		return "", "", answer.NotValid(answer.BallotFormat)
 	}

@@ -89,9 +89,9 @@ func (v *Voter) decide(ctx context.Context, batch []*pending) {
 
 // estimate is not less than the encoded size.
 func estimate(vote *votev1.Vote) int {
-	const fields, perChoice = 128, 16
+	const fields, perChoice = 192, 16
 	size := fields + len(vote.GetBallot()) + len(vote.GetTicket().GetValue()) + len(vote.GetTicket().GetVersion()) +
-		len(vote.GetVoterLabel())
+		len(vote.GetVoterLabel()) + len(vote.GetVoter())
 	for _, choice := range vote.GetChoices() {
 		size += perChoice + len(choice.GetCandidate())
 	}

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/littlevote/littlevote/gateway/internal/identity"
 	"github.com/littlevote/littlevote/gateway/internal/overload"
 	"github.com/littlevote/littlevote/libs/groupcommit"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
@@ -97,12 +98,13 @@ func (v *Voter) Waiting() int { return v.batch.Len() }
 
 // Vote is one request.
 type Vote struct {
-	Ballot     string
+	Ballot     string // the full name
 	Candidates []string
 	Counts     []int32           // what each of them gets, 1 at least; nil: one vote each
 	Label      string            // who votes, as they say themselves; recorded, and not checked
 	Key        string            // the idempotency key in lower case, or empty
 	Ticket     *votev1.TicketRef // nil: whichever ticket is the newest
+	Replaces   string            // the id of the voter's vote that it takes the place of, or empty
 }
 
 // Cast returns the verdict on a vote. It waits for at most ctx.
@@ -112,6 +114,7 @@ type Vote struct {
 // same id may be used again. A ticket whose uses are taken is an answer: the caller may want to know.
 func (v *Voter) Cast(ctx context.Context, vote Vote) *votev1.Verdict {
 	message := toMessage(vote)
+	message.Voter = identity.From(ctx).Voter // from nowhere else: no argument says who votes
 	end := time.Now().Add(v.cfg.TicketWait)
 	for {
 		verdict := v.once(ctx, message)
@@ -157,7 +160,7 @@ func toMessage(vote Vote) *votev1.Vote {
 		}
 		choices[i] = &block[i]
 	}
-	message := &votev1.Vote{Ballot: vote.Ballot, IdempotencyKey: vote.Key, VoterLabel: vote.Label, Choices: choices}
+	message := &votev1.Vote{Ballot: vote.Ballot, IdempotencyKey: vote.Key, VoterLabel: vote.Label, Choices: choices, Replaces: vote.Replaces}
 	if vote.Key == "" {
 		// A UUIDv7 can only fail where the system has no randomness; the vote-service then makes the id.
 		if id, err := uuid.NewV7(); err == nil {
