@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,23 +17,38 @@ import (
 
 // Format is the latest version of the record that this code reads. A batch is written in the version that it needs:
 // see FormatFor.
-const Format = 2
+const Format = 3
 
-// FormatFor returns the version that a batch needs: 2 if a vote in it has an authenticated voter or takes one back,
-// else 1, which readers understand that know of neither.
+// FormatFor returns the version that a batch needs: 3 if a vote in it is a change, or is on a ballot without tickets; 2 if
+// one has an authenticated voter or takes one back; else 1, which readers understand that know of none of these.
 func FormatFor(b *eventv1.VoteBatch) uint32 {
+	format := uint32(1)
 	for _, v := range b.GetVotes() {
-		if v.GetVoterId() != "" || len(v.GetRetracts()) > 0 {
-			return 2
-		}
+		format = max(format, formatOf(v, b.GetTicketVersion() == ""))
 	}
-	return 1
+	return format
+}
+
+func formatOf(v *eventv1.VoteEvent, ticketless bool) uint32 {
+	switch {
+	case len(v.GetRetracts()) > 0 && gives(v), len(v.GetRetracts()) == 0 && ticketless:
+		return 3
+	case len(v.GetRetracts()) > 0, v.GetVoterId() != "":
+		return 2
+	default:
+		return 1
+	}
+}
+
+// gives says that a vote adds to a count; a retraction does not.
+func gives(v *eventv1.VoteEvent) bool {
+	return slices.ContainsFunc(v.GetDeltas(), func(d int64) bool { return d > 0 })
 }
 
 // Bounds of a record.
 const (
 	MaxVotes       = 1000
-	MaxChoices     = 64        // per vote
+	MaxChoices     = 64        // per vote; in a change so many that it takes back, and so many that it gives
 	MaxDelta       = 1 << 40   // either way, per choice: 64 choices of 2^31-1 votes each, summed up, fit
 	MaxNameBytes   = 1024      // a candidate, a claimed voter, a ticket version
 	MaxVoterBytes  = 128       // an authenticated voter
@@ -45,7 +61,7 @@ var (
 	ErrUnknownFormat = errors.New("vote batch of an unknown format")
 )
 
-var ballotName = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
+var ballotName = regexp.MustCompile(`^([a-z0-9-]{1,32}\.)?[a-z0-9-]{1,64}$`)
 
 // Encode makes the value of a record. An error means that the batch breaks a rule of the format: nobody may produce it.
 func Encode(b *eventv1.VoteBatch) ([]byte, error) {
@@ -130,10 +146,14 @@ var maxTime = time.Date(9000, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 func validateVote(v *eventv1.VoteEvent, candidates int) error {
 	choices := v.GetCandidates()
+	most := MaxChoices
+	if len(v.GetRetracts()) > 0 {
+		most *= 2
+	}
 	switch {
 	case !isUUID(v.GetVoteId(), 0):
 		return errors.New("vote id is not a UUID")
-	case len(choices) < 1 || len(choices) > MaxChoices:
+	case len(choices) < 1 || len(choices) > most:
 		return fmt.Errorf("%d choices", len(choices))
 	case len(choices) != len(v.GetDeltas()):
 		return fmt.Errorf("%d choices with %d deltas", len(choices), len(v.GetDeltas()))
@@ -155,28 +175,35 @@ func validateVote(v *eventv1.VoteEvent, candidates int) error {
 	return nil
 }
 
-// validateKind holds votes and retractions apart: a batch is of one kind, and only votes take uses of a ticket.
-func validateKind(v *eventv1.VoteEvent, retractions bool) error {
-	if !retractions {
-		if len(v.GetRetracts()) > 0 {
-			return errors.New("a retraction in a batch with a ticket")
-		}
+// validateKind holds votes, changes and retractions apart: in a batch with a ticket each takes one of its uses, so there is no
+// retraction in it.
+func validateKind(v *eventv1.VoteEvent, ticketless bool) error {
+	if len(v.GetRetracts()) == 0 {
 		return nil
 	}
 	switch {
-	case len(v.GetRetracts()) == 0:
-		return errors.New("a vote in a batch without a ticket version")
 	case !isUUID(v.GetRetracts(), 0):
 		return errors.New("the id of the retracted vote is not a UUID")
 	case bytes.Equal(v.GetRetracts(), v.GetVoteId()):
 		return errors.New("a retraction of itself")
 	case v.GetVoterId() == "":
 		return errors.New("a retraction without a voter")
+	case v.GetDeltas()[0] > 0:
+		return errors.New("a retraction takes nothing back")
+	case !ticketless && !gives(v):
+		return errors.New("a retraction in a batch with a ticket")
 	}
-	for i, d := range v.GetDeltas() {
-		if d > 0 {
-			return fmt.Errorf("choice %d of a retraction adds %d", i, d)
+	given := slices.IndexFunc(v.GetDeltas(), func(d int64) bool { return d > 0 })
+	if given < 0 {
+		given = len(v.GetDeltas())
+	}
+	for i, d := range v.GetDeltas()[given:] {
+		if d < 0 {
+			return fmt.Errorf("choice %d of a change takes back, and stands behind what it gives", given+i)
 		}
+	}
+	if given > MaxChoices || len(v.GetDeltas())-given > MaxChoices {
+		return fmt.Errorf("a change takes back %d choices and gives %d", given, len(v.GetDeltas())-given)
 	}
 	return nil
 }

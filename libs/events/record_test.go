@@ -54,15 +54,23 @@ func retraction() *eventv1.VoteBatch {
 	return b
 }
 
+func change() *eventv1.VoteBatch {
+	b := retraction()
+	b.Format, b.TicketVersion = 3, "3.12.1"
+	b.Votes[0].Candidates, b.Votes[0].Deltas = []uint32{0, 0, 1}, []int64{-3, 1, 2}
+	return b
+}
+
 // A reader of format 1 alone must not get what it does not understand.
 func TestFormatFor(t *testing.T) {
 	t.Parallel()
-	plain, voter, back := validBatch(), validBatch(), retraction()
+	plain, voter, back, ticketless := validBatch(), validBatch(), retraction(), validBatch()
 	voter.Votes[0].VoterId = "user-1"
+	ticketless.TicketVersion = ""
 	for name, c := range map[string]struct {
 		batch *eventv1.VoteBatch
 		want  uint32
-	}{"claimed voter": {plain, 1}, "authenticated voter": {voter, 2}, "retraction": {back, 2}} {
+	}{"claimed voter": {plain, 1}, "authenticated voter": {voter, 2}, "retraction": {back, 2}, "change": {change(), 3}, "without a ticket": {ticketless, 3}} {
 		if got := events.FormatFor(c.batch); got != c.want {
 			t.Errorf("%s: format %d, want %d", name, got, c.want)
 		}
@@ -89,6 +97,9 @@ func TestWhatIsNoRetraction(t *testing.T) {
 		"of a short id":         func(_ *eventv1.VoteBatch, v *eventv1.VoteEvent) { v.Retracts = v.Retracts[:15] },
 		"of itself":             func(_ *eventv1.VoteBatch, v *eventv1.VoteEvent) { v.Retracts = v.VoteId },
 		"that adds":             func(_ *eventv1.VoteBatch, v *eventv1.VoteEvent) { v.Deltas[0] = 1 },
+		"that gives in format 2": func(_ *eventv1.VoteBatch, v *eventv1.VoteEvent) {
+			v.Candidates, v.Deltas = append(v.Candidates, 1), append(v.Deltas, 1)
+		},
 	} {
 		b := retraction()
 		spoil(b, b.Votes[0])
@@ -103,6 +114,55 @@ func TestWhatIsNoRetraction(t *testing.T) {
 	b := retraction()
 	if _, err := events.Encode(b); err != nil {
 		t.Errorf("a retraction as it should be: %v", err)
+	}
+}
+
+func TestWhatIsNoChange(t *testing.T) {
+	t.Parallel()
+	deltas := func(deltas ...int64) func(v *eventv1.VoteEvent) {
+		return func(v *eventv1.VoteEvent) { v.Candidates, v.Deltas = make([]uint32, len(deltas)), deltas }
+	}
+	many := func(n int, delta int64) []int64 {
+		list := make([]int64, n)
+		for i := range list {
+			list[i] = delta
+		}
+		return list
+	}
+	for name, spoil := range map[string]func(v *eventv1.VoteEvent){
+		"that gives first":          deltas(1, -1),
+		"that takes back in turns":  deltas(-1, 1, -1),
+		"without a voter":           func(v *eventv1.VoteEvent) { v.VoterId = "" },
+		"of itself":                 func(v *eventv1.VoteEvent) { v.Retracts = v.VoteId },
+		"that gives 65 choices":     deltas(append(many(1, -1), many(65, 1)...)...),
+		"that takes back 65":        deltas(append(many(65, -1), 1)...),
+		"of nothing, and two signs": func(v *eventv1.VoteEvent) { v.Retracts = v.Retracts[:3] },
+	} {
+		b := change()
+		spoil(b.Votes[0])
+		if _, err := events.Encode(b); err == nil {
+			t.Errorf("a change %s is encoded", name)
+		}
+	}
+	b := change()
+	deltas(append(many(64, -1), many(64, 1)...)...)(b.Votes[0])
+	if _, err := events.Encode(b); err != nil {
+		t.Errorf("a change of 64 choices to 64 others: %v", err)
+	}
+}
+
+// A tenant's ballot has its name in front; no other dot is a name.
+func TestFullNames(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]bool{
+		"likes": true, "acme.likes": true, strings.Repeat("t", 32) + "." + strings.Repeat("b", 64): true,
+		".likes": false, "acme.": false, "a.b.c": false, strings.Repeat("t", 33) + ".b": false,
+	} {
+		b := validBatch()
+		b.Ballot = name
+		if _, err := events.Encode(b); (err == nil) != want {
+			t.Errorf("ballot %q: %v", name, err)
+		}
 	}
 }
 

@@ -27,8 +27,8 @@ const (
 // its batch id takes effect once. Candidate names are written once a batch and referred to by index.
 type VoteBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The version of this format: 1, or 2 if a vote has voter_id or retracts. A reader that does not know it must not
-	// apply the record.
+	// The version of this format: 1; 2 if a vote has voter_id or retracts; 3 if a vote is a change, or of a ballot without
+	// tickets. A reader that does not know it must not apply the record.
 	Format uint32 `protobuf:"varint,1,opt,name=format,proto3" json:"format,omitempty"`
 	// A UUIDv7, 16 bytes, made by the vote-service that admitted the batch.
 	BatchId []byte `protobuf:"bytes,2,opt,name=batch_id,json=batchId,proto3" json:"batch_id,omitempty"`
