@@ -51,12 +51,12 @@ func (l *Ledger) Tally(ctx context.Context, f Fence, ballot string, names []stri
 // ErrNotDrained says that a ballot is not closed, or that batches stand in its outbox.
 var ErrNotDrained = errors.New("redisledger: the ballot is not closed and drained")
 
-// SetCounts makes these the ballot's counts, all of them, once it is closed and its outbox is empty; else ErrNotDrained, and
-// nothing changed.
-func (l *Ledger) SetCounts(ctx context.Context, f Fence, ballot string, counts []Count) error {
+// SetCounts makes these the ballot's counts, all of them, as of an admission number, once it is closed and its outbox is
+// empty; else ErrNotDrained, and nothing changed. Counts of an earlier number than it has change nothing.
+func (l *Ledger) SetCounts(ctx context.Context, f Fence, ballot string, admissions int64, counts []Count) error {
 	k := f.Keys(ballot)
-	args := make([]any, 0, 1+3*len(counts))
-	args = append(args, f.Epoch)
+	args := make([]any, 0, 2+3*len(counts))
+	args = append(args, f.Epoch, admissions)
 	for _, c := range counts {
 		args = append(args, c.Name, c.Votes, c.UpdatedAt.UnixMilli())
 	}
