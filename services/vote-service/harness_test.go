@@ -140,7 +140,7 @@ func (w *world) mint(ballot string, limit int64, interval time.Duration) *votev1
 	claims := ticket.Claims{
 		Ballot: ballot, Epoch: f.Epoch, Number: state.LastNumber + 1, IssuedAt: state.Now, ExpiresAt: state.Now.Add(interval),
 	}
-	ref := &votev1.TicketRef{Value: w.keys.Mint(claims), Version: claims.Version()}
+	ref := &votev1.TicketRef{Value: w.keys.MintAs(form(ballot), claims), Version: claims.Version()}
 	done, _, _, err := w.ledger.Mint(w.t.Context(), f, ballot, redisledger.Mint{
 		Number: claims.Number, Version: ref.Version, Value: ref.Value, Cap: limit, Interval: interval,
 	})

@@ -115,6 +115,9 @@ func (v *vote) takeTicket(req *votev1.Vote, keys *ticket.Keys) *refusal {
 		}
 		return nil
 	case *votev1.Vote_Ticket:
+		if form := ticket.Form(v.ballot.rules.TicketForm); form.Plain() {
+			return v.takePlain(form, p.Ticket.GetValue())
+		}
 		claims, err := keys.Verify(p.Ticket.GetValue())
 		if err != nil || claims.Ballot != v.ballot.rules.Name {
 			return &refusedInvalid
@@ -127,6 +130,15 @@ func (v *vote) takeTicket(req *votev1.Vote, keys *ticket.Keys) *refusal {
 	default:
 		return invalid("permit: a ticket or newest_ticket")
 	}
+}
+
+// takePlain takes a ticket whose value says nothing. Whether it was ever minted the ledger decides: it is the newest, or not.
+func (v *vote) takePlain(form ticket.Form, value string) *refusal {
+	if !form.Fits(value) {
+		return &refusedInvalid
+	}
+	v.ticket = value
+	return nil
 }
 
 // IsName says whether an open ballot takes a name: text that people can tell apart from other text by looking at it.
