@@ -108,6 +108,8 @@ func (r bare) TicketAndVote(_ context.Context, usernames []string, _, _ *string)
 	return &model.VoteResponse{Success: true, Message: "投票成功", Usernames: usernames, Timestamp: decided}, nil
 }
 
+func (r bare) Subscription() exec.SubscriptionResolver { return nil } // nothing is measured of it
+
 type unobserved struct{}
 
 func (unobserved) Request(context.Context, string, int, time.Duration) {}

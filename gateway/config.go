@@ -64,6 +64,7 @@ type Settings struct {
 
 	Votes Votes `key:"votes"`
 	Reads Reads `key:"reads"`
+	Live  Live  `key:"live"`
 }
 
 // Votes is the group "gateway.votes": calls to the vote service.
@@ -105,6 +106,7 @@ func DefaultConfig() Config {
 				TicketWait: 2 * time.Second, Retries: 5000,
 			},
 			Reads: Reads{InFlight: 4, Batch: 1000, Queue: 20_000, MaxWait: time.Second, Timeout: 3 * time.Second},
+			Live:  defaultLive(),
 		},
 	}
 }
@@ -189,7 +191,7 @@ func (s Settings) engineConfig(language answer.Language) engine.Config {
 }
 
 func (s Settings) httpConfig() httpapi.Config {
-	cfg := httpapi.Config{MaxBody: s.MaxBody, MaxAtOnce: s.MaxRequests, Timeout: s.RequestTimeout}
+	cfg := httpapi.Config{MaxBody: s.MaxBody, MaxAtOnce: s.MaxRequests, Timeout: s.RequestTimeout, Streams: s.Live.streams()}
 	if s.Playground {
 		cfg.Playground = playground.Path
 	}

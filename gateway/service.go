@@ -16,6 +16,7 @@ import (
 	"github.com/littlevote/littlevote/gateway/internal/engine"
 	"github.com/littlevote/littlevote/gateway/internal/httpapi"
 	"github.com/littlevote/littlevote/gateway/internal/identity"
+	"github.com/littlevote/littlevote/gateway/internal/live"
 	"github.com/littlevote/littlevote/gateway/internal/overload"
 	"github.com/littlevote/littlevote/gateway/internal/reads"
 	"github.com/littlevote/littlevote/gateway/internal/resolver"
@@ -45,6 +46,8 @@ type Service struct {
 	tickets  *reads.Tickets
 	tallies  *reads.Tallies
 	voter    *votes.Voter
+	live     *live.Hub
+	graphql  *httpapi.Handler
 }
 
 // New sets a gateway up and listens. The other services may come later.
@@ -93,7 +96,7 @@ func (s *Service) connect(host service.Host) (http.Handler, error) {
 	}
 	texts := answer.NewTexts()
 	schema := exec.New(resolver.New(resolver.Config{
-		Tickets: s.tickets, Tallies: s.tallies, Statuses: statuses, Voter: s.voter,
+		Tickets: s.tickets, Tallies: s.tallies, Statuses: statuses, Voter: s.voter, Live: s.live,
 		Keys: keys, Texts: texts, Language: language, SDL: sdl, Now: time.Now,
 	}))
 	metrics, err := newRequestMetrics(host.Meter)
@@ -103,7 +106,11 @@ func (s *Service) connect(host service.Host) (http.Handler, error) {
 	running := engine.New(schema, s.cfg.Gateway.engineConfig(language), texts, host.Log)
 	serving := s.cfg.Gateway.httpConfig()
 	serving.Callers = s.identity
-	return s.routes(httpapi.New(running, serving, door, metrics, host.Log))
+	s.graphql = httpapi.New(running, serving, door, metrics, host.Log)
+	if err := watchStreams(host.Meter, s.live.Count, s.graphql.Open); err != nil {
+		return nil, err
+	}
+	return s.routes(s.graphql)
 }
 
 // gather makes what gathers votes and reads into calls, each behind a gate that tells the door.
@@ -119,6 +126,7 @@ func (s *Service) gather(host service.Host, door *overload.Door) (*reads.Statuse
 	reading, voting := s.cfg.Gateway.Reads.config(), votev1.NewVoteServiceClient(s.backends.vote)
 	s.tickets = reads.NewTickets(ticketv1.NewTicketServiceClient(s.backends.ticket), reading, observers["tickets"])
 	s.tallies = reads.NewTallies(queryv1.NewQueryServiceClient(s.backends.query), reading, observers["tallies"])
+	s.live = live.NewHub(queryv1.NewQueryServiceClient(s.backends.query), s.cfg.Gateway.Live.hub(s.cfg.Gateway.Reads.Timeout))
 	s.voter = votes.New(voting, s.cfg.Gateway.Votes.config(), observers["votes"], metrics, host.Log)
 	queues := map[string]func() int{"votes": s.voter.Waiting, "tallies": s.tallies.Waiting, "tickets": s.tickets.Waiting}
 	return reads.NewStatuses(voting, reading), watchQueues(host.Meter, queues)
@@ -205,11 +213,13 @@ func (s *Service) Run(ctx context.Context) error {
 	s.health.Drain()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
+	s.graphql.Drain()
 	s.linger()
 	if stopErr := s.server.Shutdown(drain); stopErr != nil {
 		s.log.WarnContext(ctx, "requests cut off", "error", stopErr)
 		_ = s.server.Close()
 	}
+	s.graphql.Wait(drain)
 	if err == nil {
 		err = <-served
 	}
@@ -224,6 +234,9 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) close(ctx context.Context) {
 	if s.listener != nil {
 		_ = s.listener.Close()
+	}
+	if s.live != nil {
+		s.live.Close()
 	}
 	if s.voter != nil {
 		s.voter.Close(ctx)

@@ -85,3 +85,16 @@ type VoteResponse struct {
 	Token        *string
 	Totals       []*UserVote
 }
+
+// TallyUpdate is how a ballot stands, or what of it has changed.
+type TallyUpdate struct {
+	Ballot   string
+	Number   int64
+	Snapshot bool
+	Counts   []*UserVote
+	AsOf     string
+	Stale    bool
+}
+
+// Seq is the number in decimal digits: it has more than a GraphQL Int can hold.
+func (u *TallyUpdate) Seq() string { return strconv.FormatInt(u.Number, 10) }

@@ -42,6 +42,8 @@ func weights() map[string]weight {
 		"usernames":       {own: 4, times: 1},
 		"choices":         {own: 1, times: 4},
 		"totals":          {own: 1, times: 4},
+		"tally":           {own: 10, times: 1},
+		"counts":          {own: 1, times: 500},
 		"_entities":       {own: 10, times: 100},
 		"_service":        {own: 100, times: 1},
 		// Introspection: about what this schema holds.

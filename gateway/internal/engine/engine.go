@@ -195,9 +195,18 @@ func (e *Engine) Refusal(why *answer.Refusal, header http.Header) *gqlerror.Erro
 	return shown
 }
 
-// Execute runs the operation. The answer's data is a JSON object or null.
+// Execute runs a query or a mutation. The answer's data is a JSON object or null.
 func (e *Engine) Execute(ctx context.Context, operation Operation, header http.Header) *graphql.Response {
-	op := &graphql.OperationContext{
+	ctx = graphql.WithOperationContext(ctx, e.contextOf(operation, header))
+	ctx = e.withErrors(ctx)
+	response := e.schema.Exec(ctx)(ctx)
+	response.Errors = append(response.Errors, graphql.GetErrors(ctx)...)
+	return response
+}
+
+// contextOf is what the executor needs to know of an operation.
+func (e *Engine) contextOf(operation Operation, header http.Header) *graphql.OperationContext {
+	return &graphql.OperationContext{
 		RawQuery:               operation.document.text,
 		OperationName:          operation.name,
 		Doc:                    operation.document.doc,
@@ -209,9 +218,4 @@ func (e *Engine) Execute(ctx context.Context, operation Operation, header http.H
 		ResolverMiddleware:     e.running.resolve,
 		RootResolverMiddleware: e.running.root,
 	}
-	ctx = graphql.WithOperationContext(ctx, op)
-	ctx = graphql.WithResponseContext(ctx, e.running.present, e.running.recover)
-	response := e.schema.Exec(ctx)(ctx)
-	response.Errors = append(response.Errors, graphql.GetErrors(ctx)...)
-	return response
 }

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -27,6 +26,7 @@ type Config struct {
 	Timeout    time.Duration // of one request
 	Playground string        // where a browser that opens the endpoint is sent; empty for nowhere
 	Callers    Identifier    // nil: they are all unknown, whatever they say
+	Streams    Streams
 }
 
 // Door turns requests away that would be read for nothing.
@@ -40,7 +40,7 @@ type Identifier interface {
 
 // Observer is told of every request.
 type Observer interface {
-	// Request: kind is "query", "mutation", or "none" where it did not come so far.
+	// Request: kind is "query", "mutation", "subscription", or "none" where it did not come so far.
 	Request(ctx context.Context, kind string, status int, took time.Duration)
 }
 
@@ -52,6 +52,7 @@ type Handler struct {
 	observer Observer
 	log      *slog.Logger
 	running  atomic.Int64
+	open     *open
 	memory   sync.Pool // of *scratch
 	headers  [formats][]string
 	nosniff  []string
@@ -61,7 +62,7 @@ type Handler struct {
 // New returns a handler over an engine.
 func New(e *engine.Engine, cfg Config, door Door, observer Observer, log *slog.Logger) *Handler {
 	return &Handler{
-		cfg: cfg, engine: e, door: door, observer: observer, log: log,
+		cfg: cfg, engine: e, door: door, observer: observer, log: log, open: newOpen(cfg.Streams.Most),
 		memory: sync.Pool{New: func() any { return new(scratch) }},
 		// Header values that every answer shares; net/http only reads them.
 		headers: [formats][]string{legacy: {typeLegacy + "; charset=utf-8"}, modern: {typeModern + "; charset=utf-8"}},
@@ -74,6 +75,8 @@ const (
 	kindNone     = "none"
 	kindQuery    = "query"
 	kindMutation = "mutation"
+
+	kindSubscription = "subscription"
 )
 
 // ServeHTTP answers one request.
@@ -89,6 +92,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		h.observer.Request(r.Context(), kind, status, time.Since(started))
 	}()
+	if upgrades(r) {
+		kind, status = kindSubscription, h.websocket(w, r, memory)
+		return
+	}
 	as, acceptable := negotiate(r.Header["Accept"])
 	defer h.running.Add(-1)
 	if h.running.Add(1) > int64(h.cfg.MaxAtOnce) || !h.door.Enter() {
@@ -106,13 +113,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	request, problem := h.read(w, r, memory)
-	if problem == nil && !acceptable {
+	if problem == nil && !acceptable && !wantsEvents(r.Header["Accept"]) {
 		problem = notAcceptable()
 	}
 	if problem != nil {
 		status = h.refuse(w, as, memory, problem)
 		return
 	}
+	request.eventsOnly = !acceptable
 	kind, status = h.serve(ctx, w, r, as, request, memory)
 }
 
@@ -180,15 +188,24 @@ func (h *Handler) serve(
 		return kindNone, h.write(w, as, documentStatus(as), &graphql.Response{Errors: errs}, memory)
 	}
 	kind := kindQuery
-	if operation.Mutation() {
+	switch {
+	case operation.Mutation():
 		kind = kindMutation
+	case operation.Subscription():
+		kind = kindSubscription
 	}
 	if kind == kindMutation && r.Method == http.MethodGet {
 		w.Header().Set("Allow", "POST")
 		return kind, h.refuse(w, as, memory, methodNotAllowed("mutations need POST"))
 	}
+	if request.eventsOnly && kind != kindSubscription {
+		return kind, h.refuse(w, as, memory, notAcceptable())
+	}
 	if errs := h.engine.Bind(&operation, request.variables); errs != nil {
 		return kind, h.write(w, as, documentStatus(as), &graphql.Response{Errors: errs}, memory)
+	}
+	if kind == kindSubscription {
+		return h.subscribe(ctx, w, r, as, operation, memory)
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
 	defer cancel()
@@ -227,25 +244,9 @@ func (h *Handler) refuse(w http.ResponseWriter, as format, memory *scratch, why 
 	return h.write(w, as, why.status, &graphql.Response{Errors: gqlerror.List{{Message: why.message, Extensions: extensions}}}, memory)
 }
 
-// write sends an answer in one piece. Without data there is no member "data": the operation was not executed.
+// write sends an answer in one piece.
 func (h *Handler) write(w http.ResponseWriter, as format, status int, response *graphql.Response, memory *scratch) int {
-	out := append(memory.out[:0], '{')
-	if len(response.Errors) > 0 {
-		errors, err := json.Marshal(response.Errors)
-		if err != nil { // the extensions are ours, and plain
-			errors = []byte(`[{"message":"internal error"}]`)
-		}
-		out = append(out, `"errors":`...)
-		out = append(out, errors...)
-	}
-	if response.Data != nil {
-		if len(out) > 1 {
-			out = append(out, ',')
-		}
-		out = append(out, `"data":`...)
-		out = append(out, response.Data...)
-	}
-	out = append(out, '}')
+	out := appendResponse(memory.out[:0], response)
 	memory.out = out
 	header := w.Header()
 	header["Content-Type"] = h.headers[as]

@@ -41,6 +41,12 @@ func notAcceptable() *problem {
 	}
 }
 
+func noStream() *problem {
+	return &problem{
+		status: http.StatusNotAcceptable, code: "NOT_ACCEPTABLE", message: "answers to a subscription are " + typeEvents + ", or messages of a WebSocket",
+	}
+}
+
 func overloaded() *problem {
 	return &problem{
 		status: http.StatusTooManyRequests, code: "OVERLOADED", message: "too many requests at once: try again later",

@@ -21,6 +21,7 @@ type request struct {
 	operationName string
 	variables     map[string]any
 	persisted     bool // the sender tries a persisted query, which we have none of
+	eventsOnly    bool // it takes nothing but an event stream
 }
 
 // scratch is memory that requests use one after the other.

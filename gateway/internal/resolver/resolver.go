@@ -45,6 +45,7 @@ type Config struct {
 	Tallies  TallyReader
 	Statuses StatusReader
 	Voter    Voter
+	Live     Live
 	Keys     *ticket.Keys
 	Texts    *answer.Texts
 	Language answer.Language // where Accept-Language names none of ours

@@ -47,6 +47,8 @@ func (r *resolver) Query() generated.QueryResolver       { return query{r} }
 func (r *resolver) Mutation() generated.MutationResolver { return r }
 func (r *resolver) Entity() generated.EntityResolver     { return r }
 
+func (r *resolver) Subscription() generated.SubscriptionResolver { return r }
+
 // query is apart, since both roots have a field named vote.
 type query struct{ *resolver }
 
@@ -72,6 +74,14 @@ func (r *resolver) Vote(context.Context, generated.VoteInput, *string) (*generat
 
 func (r *resolver) TicketAndVote(context.Context, []string, *string, *string) (*generated.VoteResponse, error) {
 	return r.voted, nil
+}
+
+// Tally ends with its first update: what never changes has no more.
+func (r *resolver) Tally(context.Context, *string) (<-chan *generated.TallyUpdate, error) {
+	updates := make(chan *generated.TallyUpdate, 1)
+	updates <- &generated.TallyUpdate{Ballot: "main", Seq: "1", Snapshot: true, Counts: r.counts, AsOf: r.count.AsOf}
+	close(updates)
+	return updates, nil
 }
 
 func (r *resolver) FindManyUserVoteByBallotAndUsernames(_ context.Context, keys []*generated.UserVoteByBallotAndUsernamesInput) ([]*generated.UserVote, error) {

@@ -31,6 +31,7 @@ type ResolverRoot interface {
 	Entity() EntityResolver
 	Mutation() MutationResolver
 	Query() QueryResolver
+	Subscription() SubscriptionResolver
 }
 
 type DirectiveRoot struct {
@@ -53,6 +54,19 @@ type ComplexityRoot struct {
 		Vote               func(childComplexity int, id string, ballot *string) int
 		__resolve__service func(childComplexity int) int
 		__resolve_entities func(childComplexity int, representations []map[string]any) int
+	}
+
+	Subscription struct {
+		Tally func(childComplexity int, ballot *string) int
+	}
+
+	TallyUpdate struct {
+		AsOf     func(childComplexity int) int
+		Ballot   func(childComplexity int) int
+		Counts   func(childComplexity int) int
+		Seq      func(childComplexity int) int
+		Snapshot func(childComplexity int) int
+		Stale    func(childComplexity int) int
 	}
 
 	Ticket struct {
@@ -122,6 +136,9 @@ type QueryResolver interface {
 	GetUserVotes(ctx context.Context, username string, ballot *string, atLeast *string) (*UserVote, error)
 	GetAllUserVotes(ctx context.Context, ballot *string, atLeast *string) ([]*UserVote, error)
 	Vote(ctx context.Context, id string, ballot *string) (*VoteStatus, error)
+}
+type SubscriptionResolver interface {
+	Tally(ctx context.Context, ballot *string) (<-chan *TallyUpdate, error)
 }
 
 // endregion ************************** generated!.gotpl **************************
@@ -239,6 +256,55 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.__resolve_entities(childComplexity, args["representations"].([]map[string]any)), true
+
+	case "Subscription.tally":
+		if e.ComplexityRoot.Subscription.Tally == nil {
+			break
+		}
+
+		args, err := ec.field_Subscription_tally_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Subscription.Tally(childComplexity, args["ballot"].(*string)), true
+
+	case "TallyUpdate.asOf":
+		if e.ComplexityRoot.TallyUpdate.AsOf == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TallyUpdate.AsOf(childComplexity), true
+	case "TallyUpdate.ballot":
+		if e.ComplexityRoot.TallyUpdate.Ballot == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TallyUpdate.Ballot(childComplexity), true
+	case "TallyUpdate.counts":
+		if e.ComplexityRoot.TallyUpdate.Counts == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TallyUpdate.Counts(childComplexity), true
+	case "TallyUpdate.seq":
+		if e.ComplexityRoot.TallyUpdate.Seq == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TallyUpdate.Seq(childComplexity), true
+	case "TallyUpdate.snapshot":
+		if e.ComplexityRoot.TallyUpdate.Snapshot == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TallyUpdate.Snapshot(childComplexity), true
+	case "TallyUpdate.stale":
+		if e.ComplexityRoot.TallyUpdate.Stale == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TallyUpdate.Stale(childComplexity), true
 
 	case "Ticket.createdAt":
 		if e.ComplexityRoot.Ticket.CreatedAt == nil {
@@ -492,6 +558,23 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			ctx = graphql.WithUnmarshalerMap(ctx, inputUnmarshalMap)
 			data := ec._Mutation(ctx, opCtx.Operation.SelectionSet)
 			var buf bytes.Buffer
+			data.MarshalGQL(&buf)
+
+			return &graphql.Response{
+				Data: buf.Bytes(),
+			}
+		}
+	case ast.Subscription:
+		next := ec._Subscription(ctx, opCtx.Operation.SelectionSet)
+
+		var buf bytes.Buffer
+		return func(ctx context.Context) *graphql.Response {
+			buf.Reset()
+			data := next(ctx)
+
+			if data == nil {
+				return nil
+			}
 			data.MarshalGQL(&buf)
 
 			return &graphql.Response{
@@ -778,6 +861,41 @@ type Ticket {
   createdAt: String!
 }
 `, BuiltIn: false},
+	{Name: "../../../../../gateway/graph/schema/subscription.graphqls", Input: `"""
+Counts as they change. Over WebSockets by the protocol ` + "`" + `graphql-transport-ws` + "`" + `, or as server-sent events: the same request as for a
+query with ` + "`" + `Accept: text/event-stream` + "`" + `. Queries and mutations are not served there.
+"""
+type Subscription {
+  """
+  How a ballot stands: a snapshot first, then changes, at most 10 a second. Who reads slowly misses what lies between and gets
+  the newest state only.
+
+  It ends with an error (extensions.code) where it can't go on: RESULTS_HIDDEN when the caller may not see the counts (any
+  more), BALLOT_NOT_FOUND, INVALID_ARGUMENT for a malformed ballot name, OVERLOADED, UNAVAILABLE. Where ` + "`" + `retryable` + "`" + ` is true, and after
+  a connection is lost, subscribe again: the snapshot then is newer than what was seen.
+  """
+  tally(
+    "The ballot's name, 1 to 64 of a-z, 0-9 and the hyphen."
+    ballot: ID = "main"
+  ): TallyUpdate!
+}
+
+"How a ballot stands, or what has changed of it since the update before."
+type TallyUpdate {
+  "The ballot."
+  ballot: ID!
+  "A number that rises with each update of a ballot, also after a reconnection, in at most 19 decimal digits: compare it as a number, not as text."
+  seq: String!
+  "True where ` + "`" + `counts` + "`" + ` holds all counts, as in the first update; what was known before is to be forgotten then."
+  snapshot: Boolean!
+  "The counts of a snapshot by name; else those that have changed, which may be none."
+  counts: [UserVote!]!
+  "When the counts were read, RFC 3339 in UTC, by the clock of the store that they come from."
+  asOf: String!
+  "True where counts may miss acknowledged votes: they come from a store that lags, or can't be read now."
+  stale: Boolean!
+}
+`, BuiltIn: false},
 	{Name: "../federation/directives.graphql", Input: `
 	directive @authenticated on FIELD_DEFINITION | OBJECT | INTERFACE | SCALAR | ENUM
 	directive @composeDirective(name: String!) repeatable on SCHEMA
@@ -859,6 +977,24 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // childFields_* functions provide shared child field context lookups.
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
+
+func (ec *executionContext) childFields_TallyUpdate(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "ballot":
+		return ec.fieldContext_TallyUpdate_ballot(ctx, field)
+	case "seq":
+		return ec.fieldContext_TallyUpdate_seq(ctx, field)
+	case "snapshot":
+		return ec.fieldContext_TallyUpdate_snapshot(ctx, field)
+	case "counts":
+		return ec.fieldContext_TallyUpdate_counts(ctx, field)
+	case "asOf":
+		return ec.fieldContext_TallyUpdate_asOf(ctx, field)
+	case "stale":
+		return ec.fieldContext_TallyUpdate_stale(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TallyUpdate", field.Name)
+}
 
 func (ec *executionContext) childFields_Ticket(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
@@ -1255,6 +1391,20 @@ func (ec *executionContext) field_Query_vote_args(ctx context.Context, rawArgs m
 		return nil, err
 	}
 	args["ballot"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Subscription_tally_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "ballot",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOID2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["ballot"] = arg0
 	return args, nil
 }
 
@@ -1776,6 +1926,197 @@ func (ec *executionContext) fieldContext_Query___schema(_ context.Context, field
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _Subscription_tally(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
+	return graphql.ResolveFieldStream(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Subscription_tally(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Subscription().Tally(ctx, fc.Args["ballot"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *TallyUpdate) graphql.Marshaler {
+			return ec.marshalNTallyUpdate2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐTallyUpdate(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Subscription_tally(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Subscription",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_TallyUpdate(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Subscription_tally_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _TallyUpdate_ballot(ctx context.Context, field graphql.CollectedField, obj *TallyUpdate) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TallyUpdate_ballot(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Ballot, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TallyUpdate_ballot(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TallyUpdate", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _TallyUpdate_seq(ctx context.Context, field graphql.CollectedField, obj *TallyUpdate) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TallyUpdate_seq(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Seq, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TallyUpdate_seq(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TallyUpdate", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _TallyUpdate_snapshot(ctx context.Context, field graphql.CollectedField, obj *TallyUpdate) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TallyUpdate_snapshot(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Snapshot, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TallyUpdate_snapshot(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TallyUpdate", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
+func (ec *executionContext) _TallyUpdate_counts(ctx context.Context, field graphql.CollectedField, obj *TallyUpdate) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TallyUpdate_counts(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Counts, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*UserVote) graphql.Marshaler {
+			return ec.marshalNUserVote2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐUserVoteᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TallyUpdate_counts(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "TallyUpdate",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UserVote(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _TallyUpdate_asOf(ctx context.Context, field graphql.CollectedField, obj *TallyUpdate) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TallyUpdate_asOf(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AsOf, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TallyUpdate_asOf(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TallyUpdate", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _TallyUpdate_stale(ctx context.Context, field graphql.CollectedField, obj *TallyUpdate) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_TallyUpdate_stale(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Stale, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_TallyUpdate_stale(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("TallyUpdate", field, false, false, errors.New("field of type Boolean does not have child fields"))
 }
 
 func (ec *executionContext) _Ticket_value(ctx context.Context, field graphql.CollectedField, obj *Ticket) (ret graphql.Marshaler) {
@@ -4070,6 +4411,89 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 	return out
 }
 
+var subscriptionImplementors = []string{"Subscription"}
+
+func (ec *executionContext) _Subscription(ctx context.Context, sel ast.SelectionSet) func(ctx context.Context) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, subscriptionImplementors)
+	ctx = graphql.WithFieldContext(ctx, &graphql.FieldContext{
+		Object: "Subscription",
+	})
+	if len(fields) != 1 {
+		graphql.AddErrorf(ctx, "must subscribe to exactly one stream")
+		return nil
+	}
+
+	switch fields[0].Name {
+	case "tally":
+		return ec._Subscription_tally(ctx, fields[0])
+	default:
+		panic("unknown field " + strconv.Quote(fields[0].Name))
+	}
+}
+
+var tallyUpdateImplementors = []string{"TallyUpdate"}
+
+func (ec *executionContext) _TallyUpdate(ctx context.Context, sel ast.SelectionSet, obj *TallyUpdate) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, tallyUpdateImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("TallyUpdate")
+		case "ballot":
+			out.Values[i] = ec._TallyUpdate_ballot(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "seq":
+			out.Values[i] = ec._TallyUpdate_seq(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "snapshot":
+			out.Values[i] = ec._TallyUpdate_snapshot(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "counts":
+			out.Values[i] = ec._TallyUpdate_counts(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "asOf":
+			out.Values[i] = ec._TallyUpdate_asOf(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "stale":
+			out.Values[i] = ec._TallyUpdate_stale(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var ticketImplementors = []string{"Ticket"}
 
 func (ec *executionContext) _Ticket(ctx context.Context, sel ast.SelectionSet, obj *Ticket) graphql.Marshaler {
@@ -4937,6 +5361,16 @@ func (ec *executionContext) marshalNString2ᚕstringᚄ(ctx context.Context, sel
 	}
 
 	return ret
+}
+
+func (ec *executionContext) marshalNTallyUpdate2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐTallyUpdate(ctx context.Context, sel ast.SelectionSet, v *TallyUpdate) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._TallyUpdate(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNTicket2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐTicket(ctx context.Context, sel ast.SelectionSet, v *Ticket) graphql.Marshaler {

@@ -18,6 +18,27 @@ type Mutation struct {
 type Query struct {
 }
 
+// Counts as they change. Over WebSockets by the protocol `graphql-transport-ws`, or as server-sent events: the same request as for a
+// query with `Accept: text/event-stream`. Queries and mutations are not served there.
+type Subscription struct {
+}
+
+// How a ballot stands, or what has changed of it since the update before.
+type TallyUpdate struct {
+	// The ballot.
+	Ballot string `json:"ballot"`
+	// A number that rises with each update of a ballot, also after a reconnection, in at most 19 decimal digits: compare it as a number, not as text.
+	Seq string `json:"seq"`
+	// True where `counts` holds all counts, as in the first update; what was known before is to be forgotten then.
+	Snapshot bool `json:"snapshot"`
+	// The counts of a snapshot by name; else those that have changed, which may be none.
+	Counts []*UserVote `json:"counts"`
+	// When the counts were read, RFC 3339 in UTC, by the clock of the store that they come from.
+	AsOf string `json:"asOf"`
+	// True where counts may miss acknowledged votes: they come from a store that lags, or can't be read now.
+	Stale bool `json:"stale"`
+}
+
 // A permit shared by all voters of a ballot. It is valid from `createdAt` until just before `expiresAt`, while it is the newest and has uses left.
 type Ticket struct {
 	// The secret value, at most 256 characters, URL-safe. It can't be guessed or made by a client.

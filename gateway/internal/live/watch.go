@@ -1,0 +1,199 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/littlevote/littlevote/gateway/graph/model"
+	"github.com/littlevote/littlevote/gateway/internal/answer"
+	queryv1 "github.com/littlevote/littlevote/proto/gen/littlevote/query/v1"
+	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
+)
+
+// watch reads one ballot for all who subscribe to it.
+type watch struct {
+	client queryv1.QueryServiceClient
+	cfg    Config
+	ballot Ballot
+	stop   context.CancelFunc
+
+	mu     sync.Mutex
+	board  board
+	rights rights
+	subs   map[*subscriber]struct{}
+	good   time.Time // when a read succeeded last
+}
+
+func newWatch(client queryv1.QueryServiceClient, cfg Config, ballot Ballot, stop context.CancelFunc) *watch {
+	return &watch{
+		client: client, cfg: cfg, ballot: ballot, stop: stop, board: board{ballot: ballot},
+		rights: rights{viewers: make(map[Viewer]*right)}, subs: make(map[*subscriber]struct{}),
+	}
+}
+
+func (w *watch) add(viewer Viewer) *subscriber {
+	s := &subscriber{watch: w, viewer: viewer, joined: time.Now(), news: make(chan struct{}, 1)}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.subs[s] = struct{}{}
+	w.rights.add(viewer)
+	return s
+}
+
+// remove returns how many stay.
+func (w *watch) remove(s *subscriber) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.subs, s)
+	w.rights.remove(s.viewer)
+	return len(w.subs)
+}
+
+// newest returns what the subscriber has not got yet: nil for nothing, or the error it ends with.
+func (w *watch) newest(s *subscriber) (*model.TallyUpdate, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s.ended != nil {
+		return nil, s.ended
+	}
+	if !s.begun || s.last >= w.board.differ && s.last > 0 {
+		return nil, nil //nolint:nilnil // nothing is an answer
+	}
+	return w.board.update(s.last), nil
+}
+
+func (w *watch) sent(s *subscriber, number int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s.last = number
+}
+
+// end ends everybody.
+func (w *watch) end(why error) { w.endThose(why, func(*subscriber) bool { return true }) }
+
+func (w *watch) endThose(why error, which func(*subscriber) bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for s := range w.subs {
+		if s.ended == nil && which(s) {
+			s.ended = why
+			s.wake()
+		}
+	}
+}
+
+// run reads until ctx ends.
+func (w *watch) run(ctx context.Context) {
+	for {
+		again := w.read(ctx)
+		if !again && !pause(ctx, w.cfg.Interval) {
+			return
+		}
+	}
+}
+
+// read reads once. It reports whether the next read shall follow at once, because this one has only told who may see.
+func (w *watch) read(ctx context.Context) (again bool) {
+	began := time.Now()
+	question := w.ask(began)
+	call, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
+	defer cancel()
+	response, err := w.client.GetTallies(call, question.request(w.ballot.Full))
+	if err == nil && len(response.GetTallies()) != question.reads() {
+		err = errors.New("live: wrong number of tallies")
+	}
+	if ctx.Err() != nil {
+		return false
+	}
+	if err != nil {
+		w.failed(err)
+		return false
+	}
+	return w.answered(began, question, response.GetTallies())
+}
+
+func (w *watch) ask(now time.Time) question {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.rights.question(now)
+}
+
+// answered brings a reading to those who came before it began, and may see it.
+func (w *watch) answered(began time.Time, asked question, tallies []*queryv1.Tally) (again bool) {
+	w.mu.Lock()
+	w.good = began
+	for i, viewer := range asked.about {
+		w.rights.learn(viewer, tallies[i].GetCode() == statusv1.Code_CODE_OK, began)
+	}
+	code := statusv1.Code_CODE_RESULTS_HIDDEN
+	if asked.counts {
+		tally := tallies[len(tallies)-1]
+		code = tally.GetCode()
+		w.took(asked.as, tally, began)
+	}
+	hidden := w.rights.closed
+	w.mu.Unlock()
+	switch code {
+	case statusv1.Code_CODE_OK, statusv1.Code_CODE_RESULTS_HIDDEN:
+	default:
+		w.end(&answer.Refusal{Code: code, Text: answer.ForCode(code)})
+		return false
+	}
+	if !hidden {
+		return false
+	}
+	refused := &answer.Refusal{Code: statusv1.Code_CODE_RESULTS_HIDDEN, Text: answer.ResultsHidden}
+	w.endThose(refused, func(s *subscriber) bool { return w.rights.refused(s.viewer) })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.rights.unsettled(asked)
+}
+
+// took is told of the counts that were read as a viewer.
+func (w *watch) took(as Viewer, tally *queryv1.Tally, began time.Time) {
+	switch tally.GetCode() {
+	case statusv1.Code_CODE_OK:
+	case statusv1.Code_CODE_RESULTS_HIDDEN:
+		w.rights.lose(as, began)
+		return
+	default:
+		return
+	}
+	changed, newcomer := w.board.take(tally), false
+	for s := range w.subs {
+		if !s.begun && !s.joined.After(began) && w.rights.may(s.viewer) {
+			s.begun, newcomer = true, true
+			s.wake()
+		}
+	}
+	if newcomer && !changed {
+		w.board.renumber()
+	}
+	if changed {
+		w.tell()
+	}
+}
+
+// failed marks the counts as stale, and ends those who have waited for longer than is good.
+func (w *watch) failed(cause error) {
+	now := time.Now()
+	w.mu.Lock()
+	if w.board.outdate() {
+		w.tell()
+	}
+	good := w.good
+	w.mu.Unlock()
+	w.endThose(away(fmt.Errorf("live: %w", cause)), func(s *subscriber) bool {
+		return now.Sub(s.joined) > w.cfg.Patience && now.Sub(good) > w.cfg.Patience
+	})
+}
+
+// tell wakes everybody.
+func (w *watch) tell() {
+	for s := range w.subs {
+		s.wake()
+	}
+}
