@@ -97,6 +97,8 @@ func (c *Changer) Run(ctx context.Context, interval time.Duration) error {
 	}
 }
 
+var errMoving = errors.New("epoch: this database is a copy that `littlevote dbmove` makes: it takes votes after the switch")
+
 // look does whatever the row and Redis ask for.
 func (c *Changer) look(ctx context.Context) error {
 	row, err := c.Store.Current(ctx)
@@ -110,6 +112,8 @@ func (c *Changer) look(ctx context.Context) error {
 		return err
 	}
 	switch {
+	case row.State == stateMoving:
+		return errMoving
 	case row.State == stateOpen && row.Mode == string(Postgres):
 		return c.back(ctx, row)
 	case row.State == stateOpen:

@@ -31,6 +31,7 @@ func (l Ledger) Fence() redisledger.Fence { return redisledger.Fence{Epoch: l.Ep
 const (
 	stateOpen   = "open"
 	stateEnding = "ending"
+	stateMoving = "moving" // the database is a copy on its way elsewhere: leave its row alone
 )
 
 func ledgerOf(e pgledger.Epoch) Ledger {

@@ -17,6 +17,7 @@ import (
 	"github.com/littlevote/littlevote/tools/internal/deps"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/ballot"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/client"
+	"github.com/littlevote/littlevote/tools/littlevote/internal/dbmove"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/dlq"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/epochs"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/offsets"
@@ -53,7 +54,7 @@ func run(ctx context.Context) int {
 	}
 	root.AddCommand(
 		up.Command(), client.TicketCommand(), client.VoteCommand(), client.ResultsCommand(), ballot.Command(),
-		ops.MigrateCommand(), ops.FsckCommand(), dlq.Command(), epochs.Command(), offsets.Command(), deps.Command(), versionCommand(),
+		ops.MigrateCommand(), ops.FsckCommand(), dlq.Command(), epochs.Command(), offsets.Command(), dbmove.Command(), deps.Command(), versionCommand(),
 	)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	err := root.ExecuteContext(ctx)
