@@ -4,8 +4,10 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 )
 
@@ -20,10 +22,11 @@ func names(ballots []Loadable) []string {
 	return list
 }
 
-// loadables reads every ballot with its counts.
+// loadables reads every ballot with its counts. Votes for hot items are read while they are loaded: there may be many.
 func loadables(ctx context.Context, tx pgx.Tx) ([]Loadable, error) {
 	rows, err := tx.Query(ctx, `
-		SELECT b.ballot, b.state, b.opens_at, b.closes_at, coalesce(b.votes_per_voter, 0), b.rules_version,
+		SELECT b.ballot, b.state, b.opens_at, b.closes_at, coalesce(b.votes_per_voter, 0), coalesce(b.voter_period_ms, 0),
+			b.limit_scope = 'candidate', b.ticketless, coalesce(b.hot_for_ms, 0), b.rules_version,
 			greatest(coalesce(max(v.version), 0), coalesce((SELECT max(admissions) FROM pg_ballots p WHERE p.ballot = b.ballot), 0))
 		FROM ballots b LEFT JOIN user_votes v USING (ballot) GROUP BY b.ballot ORDER BY b.ballot`)
 	if err != nil {
@@ -33,8 +36,11 @@ func loadables(ctx context.Context, tx pgx.Tx) ([]Loadable, error) {
 		var (
 			b             Loadable
 			opens, closes *time.Time
+			period, hot   int64
 		)
-		err := row.Scan(&b.Name, &b.State, &opens, &closes, &b.VotesPerVoter, &b.Rules, &b.Admissions)
+		err := row.Scan(&b.Name, &b.State, &opens, &closes, &b.VotesPerVoter, &period, &b.PerCandidate, &b.Ticketless, &hot,
+			&b.Rules, &b.Admissions)
+		b.VoterPeriod, b.HotFor = time.Duration(period)*time.Millisecond, time.Duration(hot)*time.Millisecond
 		if opens != nil {
 			b.OpensAt = *opens
 		}
@@ -50,8 +56,19 @@ func loadables(ctx context.Context, tx pgx.Tx) ([]Loadable, error) {
 		if list[i].Counts, err = counts(ctx, tx, list[i].Name); err != nil {
 			return nil, err
 		}
+		if list[i].HotFor > 0 {
+			list[i].HotVotes = hotVotes(tx, list[i].Name)
+		}
 	}
 	return list, nil
+}
+
+func hotVotes(tx pgx.Tx, ballot string) func(context.Context, string, func(string, string, uuid.UUID) error) error {
+	return func(ctx context.Context, fromID string, yield func(voter, candidate string, vote uuid.UUID) error) error {
+		return pgledger.HotVoters(ctx, tx, ballot, fromID, func(v pgledger.VoterVote) error {
+			return yield(v.Voter, v.Candidate, v.ID)
+		})
+	}
 }
 
 func counts(ctx context.Context, tx pgx.Tx, ballot string) ([]redisledger.Count, error) {

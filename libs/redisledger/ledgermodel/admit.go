@@ -3,6 +3,7 @@ package ledgermodel
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -39,9 +40,9 @@ type admission struct {
 	left     int64
 	taken    int64
 	accepted int64
-	fresh    map[string]bool  // new names
-	voters   map[string]voter // as this batch changes them
-	lookedUp map[string]voter // as some entry of this batch brings them
+	fresh    map[string]bool // new names
+	voters   map[field]voter // as this batch changes them
+	lookedUp map[field]voter // as some entry of this batch brings them
 	keys     []*redisledger.Entry
 }
 
@@ -57,10 +58,12 @@ func (l *Ledger) admit(f redisledger.Fence, batch *redisledger.Batch, outboxBoun
 	if how := b.how(batch.ID, now); how != redisledger.Unknown {
 		return redisledger.Verdict{}, fmt.Errorf("ledgermodel: batch is done already (%s)", how)
 	}
-	a := &admission{ballot: b, batch: batch, now: now, fresh: map[string]bool{}, voters: map[string]voter{}, lookedUp: map[string]voter{}}
+	a := &admission{ballot: b, batch: batch, now: now, fresh: map[string]bool{}, voters: map[field]voter{}, lookedUp: map[field]voter{}}
 	a.refused = a.closedBy(outboxBound)
 	v := redisledger.Verdict{At: time.UnixMilli(now)}
-	if len(batch.Tickets) > 0 {
+	if b.marker.ticketless {
+		a.left = redisledger.NoCap
+	} else if len(batch.Tickets) > 0 {
 		if a.ticket = b.current(now); a.ticket != nil {
 			a.left = a.ticket.left
 			v.TicketVersion = a.ticket.version
@@ -103,14 +106,16 @@ func madeAt(id []byte) int64 {
 
 // permit says what the ballot and a ticket have against a vote.
 func (a *admission) permit(index int) redisledger.Code {
-	if a.refused != "" {
+	switch t := a.ticket; {
+	case a.refused != "":
 		return a.refused
-	}
-	value, t := a.batch.Tickets[index], a.ticket
-	switch {
+	case a.marker.ticketless:
+		return redisledger.OK
+	case index >= len(a.batch.Tickets):
+		return redisledger.NoTicket
 	case t == nil:
 		return redisledger.Expired
-	case value != "" && value != t.value:
+	case a.batch.Tickets[index] != "" && a.batch.Tickets[index] != t.value:
 		return redisledger.Superseded
 	case a.now >= t.expires:
 		return redisledger.Expired
@@ -164,14 +169,14 @@ func (a *admission) entry(e *redisledger.Entry) redisledger.EntryVerdict {
 		}
 	}
 	a.accepted++
-	if e.Retracts == uuid.Nil {
+	if !retraction(e) {
 		a.take(1)
 	}
 	if len(e.Key) > 0 {
 		a.keys = append(a.keys, e)
 	}
 	if e.Voter != "" {
-		a.voters[e.Voter] = after
+		a.voters[a.field(e, a.now)] = after
 	}
 	return v
 }
@@ -203,7 +208,7 @@ func (a *admission) judge(e *redisledger.Entry) (redisledger.EntryVerdict, voter
 	no := func(code redisledger.Code) (redisledger.EntryVerdict, voter) {
 		return redisledger.EntryVerdict{Code: code}, voter{}
 	}
-	if e.Retracts == uuid.Nil {
+	if !retraction(e) {
 		if code := a.permit(e.Ticket); code != redisledger.OK {
 			return no(code)
 		}
@@ -220,7 +225,7 @@ func (a *admission) judge(e *redisledger.Entry) (redisledger.EntryVerdict, voter
 			return v, s
 		}
 		after = s
-	} else if a.marker.votesPerVoter > 0 {
+	} else if a.marker.votesPerVoter > 0 || e.Replaces {
 		return no(redisledger.NoVoter)
 	}
 	if a.full(e.NewNames) {
@@ -231,41 +236,50 @@ func (a *admission) judge(e *redisledger.Entry) (redisledger.EntryVerdict, voter
 
 // voter says what the voter's votes have against one more, or against retracting one.
 func (a *admission) voter(e *redisledger.Entry) (redisledger.EntryVerdict, voter) {
-	s, ok := a.voters[e.Voter]
-	if !ok {
-		s, ok = a.ballot.voters[e.Voter]
+	if a.marker.perCandidate && e.Candidate == "" {
+		return redisledger.EntryVerdict{Code: redisledger.NotOne}, voter{}
 	}
+	at := a.field(e, a.now)
+	s, ok := a.known(at, e)
 	if !ok {
-		s, ok = a.lookedUp[e.Voter]
-	}
-	if !ok {
-		if e.VoterState == nil && a.marker.loaded != 0 {
-			return redisledger.EntryVerdict{Code: redisledger.LookUpVoter}, s
-		}
-		s.votes = e.VoterState
-		a.lookedUp[e.Voter] = s
+		return redisledger.EntryVerdict{Code: redisledger.LookUpVoter, Period: at.period}, s
 	}
 	if _, waits := a.outbox[s.last]; waits {
 		return redisledger.EntryVerdict{Code: redisledger.Busy, Batch: s.last}, s
+	}
+	if e.Retracts != uuid.Nil && !slices.Contains(s.votes, e.Retracts) {
+		return redisledger.EntryVerdict{Code: redisledger.NoVote}, s
 	}
 	limit := a.marker.votesPerVoter
 	if limit == 0 {
 		limit = redisledger.MaxVoterVotes
 	}
+	if e.Retracts == uuid.Nil && int64(len(s.votes)) >= limit {
+		return redisledger.EntryVerdict{Code: redisledger.Limit}, s
+	}
 	s.last = a.batch.ID
-	if e.Retracts != uuid.Nil {
-		i := slices.Index(s.votes, e.Retracts)
-		if i < 0 {
-			return redisledger.EntryVerdict{Code: redisledger.NoVote}, s
-		}
-		s.votes = slices.Delete(slices.Clone(s.votes), i, i+1)
-	} else {
-		if int64(len(s.votes)) >= limit {
-			return redisledger.EntryVerdict{Code: redisledger.Limit}, s
-		}
-		s.votes = append(slices.Clone(s.votes), e.VoteID)
+	s.votes = without(s.votes, e.Retracts)
+	if !retraction(e) {
+		s.votes = append(s.votes, e.VoteID)
 	}
 	return redisledger.EntryVerdict{Code: redisledger.OK}, s
+}
+
+// known returns what Redis knows of a voter, or is told, or can conclude from knowing nothing.
+func (a *admission) known(at field, e *redisledger.Entry) (voter, bool) {
+	for _, m := range []map[field]voter{a.voters, a.ballot.voters, a.lookedUp} {
+		if s, ok := m[at]; ok {
+			return s, true
+		}
+	}
+	var s voter
+	if told := e.VoterState != nil && (a.marker.period == 0 || e.StatePeriod == at.period); told {
+		s.votes = e.VoterState
+	} else if !a.absentIsNone(at.candidate, a.now) {
+		return s, false
+	}
+	a.lookedUp[at] = s
+	return s, true
 }
 
 // full says that an open list has no room for the names that are new.
@@ -299,9 +313,7 @@ func (a *admission) write(v redisledger.Verdict) {
 	for n := range a.fresh {
 		a.names[n] = true
 	}
-	for name, s := range a.voters {
-		a.ballot.voters[name] = s
-	}
+	maps.Copy(a.ballot.voters, a.voters)
 }
 
 // Known finds out what an unanswered admission did.

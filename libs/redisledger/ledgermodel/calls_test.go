@@ -1,8 +1,10 @@
 package ledgermodel_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,6 +23,9 @@ func (p *play) change() {
 	for _, name := range ballots {
 		b := p.someRules(name)
 		b.State, b.OpensAt, b.ClosesAt = "open", time.Time{}, time.Time{}
+		if p.rng.IntN(3) > 0 {
+			b.HotVotes = p.hotVotes()
+		}
 		if !fresh {
 			b.Admissions = int64(p.rng.IntN(1000))
 			for i := range p.rng.IntN(4) {
@@ -50,8 +55,46 @@ func (p *play) someRules(name string) redisledger.Ballot {
 		b.OpensAt = now.Add(time.Duration(1-2*p.rng.IntN(2)) * time.Minute)
 	case 2:
 		b.ClosesAt = now.Add(time.Duration(1-2*p.rng.IntN(2)) * time.Minute)
+	case 3:
+		b.State = "closed"
 	}
+	p.shape(&b)
 	return b
+}
+
+// hotVotes is what Postgres would say of the votes for items.
+func (p *play) hotVotes() func(context.Context, string, func(string, string, uuid.UUID) error) error {
+	type vote struct {
+		voter, candidate string
+		id               uuid.UUID
+	}
+	var votes []vote
+	for range p.rng.IntN(8) {
+		v := vote{p.voter(), p.item(), p.newID(0)}
+		votes = append(votes, v)
+		p.votes = append(p.votes, v.id)
+	}
+	slices.SortFunc(votes, func(a, b vote) int {
+		return cmp.Or(cmp.Compare(a.candidate, b.candidate), cmp.Compare(a.voter, b.voter))
+	})
+	return func(_ context.Context, from string, yield func(voter, candidate string, vote uuid.UUID) error) error {
+		for _, v := range votes {
+			if len(v.candidate) == 16 && v.candidate >= from {
+				if err := yield(v.voter, v.candidate, v.id); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+}
+
+// item is a candidate: by an id that tells when it was made, hot or cold or long to be hot, or by another name.
+func (p *play) item() string {
+	if p.rng.IntN(4) == 0 {
+		return p.name()
+	}
+	return redisledger.ItemID(p.start.Add(time.Duration(p.rng.IntN(20)-5)*time.Minute + 30*time.Second))
 }
 
 func (p *play) putRules() {
@@ -100,10 +143,7 @@ func (p *play) someBatch() *redisledger.Batch {
 	if p.rng.IntN(4) == 0 {
 		for range 1 + p.rng.IntN(2) {
 			e := p.someEntry()
-			e.Voter, e.Retracts = p.voter(), p.newID(0)
-			if len(p.votes) > 0 {
-				e.Retracts = p.votes[p.rng.IntN(len(p.votes))]
-			}
+			e.Voter, e.Retracts = p.voter(), p.someVote()
 			b.Entries = append(b.Entries, e)
 		}
 		return b
@@ -111,19 +151,41 @@ func (p *play) someBatch() *redisledger.Batch {
 	state, _ := p.on[0].Ticket(p.t.Context(), p.fence, b.Ballot)
 	_, _ = p.on[1].Ticket(p.t.Context(), p.fence, b.Ballot)
 	b.Tickets = []string{"", fmt.Sprintf("t%d", state.LastNumber), fmt.Sprintf("t%d", state.LastNumber-1)}[p.rng.IntN(3):]
+	if p.rng.IntN(8) == 0 {
+		b.Tickets = nil
+	}
 	for range p.rng.IntN(3) {
+		if len(b.Tickets) == 0 {
+			break
+		}
 		b.Groups = append(b.Groups, redisledger.Group{Ticket: p.rng.IntN(len(b.Tickets)), Votes: 1 + p.rng.IntN(4)})
 	}
 	for range p.rng.IntN(5) {
 		e := p.someEntry()
-		e.Ticket = p.rng.IntN(len(b.Tickets))
-		if p.rng.IntN(2) == 0 {
+		e.Ticket = p.rng.IntN(max(1, len(b.Tickets)))
+		if p.rng.IntN(3) > 0 {
 			e.Voter = p.voter()
+			if p.rng.IntN(4) == 0 {
+				e.Retracts, e.Replaces = p.someVote(), true
+			}
 			p.votes = append(p.votes, e.VoteID)
 		}
 		b.Entries = append(b.Entries, e)
 	}
 	return b
+}
+
+// someVote is one that may count.
+func (p *play) someVote() uuid.UUID {
+	if len(p.votes) == 0 || p.rng.IntN(10) == 0 {
+		return p.newID(0)
+	}
+	return p.votes[max(0, len(p.votes)-1-p.rng.IntN(20))]
+}
+
+// somePeriod is the one of now, mostly.
+func (p *play) somePeriod() int64 {
+	return redisledger.PeriodOf(p.s.modelAt(), p.period) - max(0, p.rng.Int64N(5)-3)
 }
 
 func (p *play) voter() string { return fmt.Sprintf("voter %d", p.rng.IntN(5)) }
@@ -144,13 +206,18 @@ func (p *play) someEntry() redisledger.Entry {
 		hash[0] = byte(p.rng.IntN(6) / 5)
 		e.Key, e.BodyHash, e.LookedUp, e.VoteID = key[:], hash, p.rng.IntN(2) == 0, key
 	}
+	e.Candidate = p.item()
+	if p.rng.IntN(12) == 0 {
+		e.Candidate = ""
+	}
+	e.Period, e.StatePeriod = p.somePeriod(), p.somePeriod()
 	for range max(0, p.rng.IntN(5)-2) {
 		e.NewNames = append(e.NewNames, p.name())
 	}
 	if p.rng.IntN(2) == 0 {
 		e.VoterState = []uuid.UUID{}
-		if len(p.votes) > 0 && p.rng.IntN(3) == 0 {
-			e.VoterState = append(e.VoterState, p.votes[p.rng.IntN(len(p.votes))])
+		if p.rng.IntN(3) == 0 {
+			e.VoterState = append(e.VoterState, p.someVote())
 		}
 	}
 	return e
@@ -255,14 +322,72 @@ func (p *play) key() {
 	})
 }
 
+func (p *play) voters() {
+	f, name, voter := p.any(), p.ballot(), p.voter()
+	candidates := []string{p.item(), p.item(), p.item()}[p.rng.IntN(4):]
+	each(p, "voted "+name, func(l ledger) any {
+		v, err := l.Voted(p.t.Context(), f, name, voter, candidates)
+		return []any{v, err}
+	})
+	one := p.item()
+	each(p, fmt.Sprintf("state %s of %s for %s", name, voter, one), func(l ledger) any {
+		s, err := l.VoterState(p.t.Context(), f, name, voter, one)
+		return []any{s, err}
+	})
+}
+
+// evict drops what is cold, some of it as it was not seen.
+func (p *play) evict() {
+	f, name := p.any(), []string{"daily", "likes", "acme.each", "main"}[p.rng.IntN(4)]
+	found := each(p, "cold "+name, func(l ledger) any {
+		var all []redisledger.ColdVoter
+		for cursor := uint64(0); ; {
+			cold, next, err := l.ColdVoters(p.t.Context(), f, name, cursor, 100)
+			if err != nil {
+				return []any{all, err}
+			}
+			all = append(all, cold...)
+			if cursor = next; cursor == 0 {
+				return []any{sortCold(all), nil}
+			}
+		}
+	})
+	cold, _ := found[0].([]any)[0].([]redisledger.ColdVoter)
+	if len(cold) > 0 && p.rng.IntN(3) == 0 {
+		cold[0].Batch = p.newID(-2 * redisledger.ClockBound)
+	}
+	each(p, "evict "+name, func(l ledger) any {
+		n, err := l.EvictVoters(p.t.Context(), f, name, cold)
+		return []any{n, err}
+	})
+}
+
+func (p *play) setCounts() {
+	f, name := p.any(), p.ballot()
+	if p.rng.IntN(2) == 0 {
+		b := p.someRules(name)
+		b.State = "closed"
+		each(p, "close "+name, func(l ledger) error { return l.PutRules(p.t.Context(), f, b) })
+	}
+	counts := []redisledger.Count{{Name: "a", Votes: p.rng.Int64N(9), UpdatedAt: time.UnixMilli(7)}, {Name: "new", Votes: 1, UpdatedAt: time.UnixMilli(8)}}
+	counts = counts[p.rng.IntN(3):]
+	cut, _ := p.on[1].Cut(p.t.Context(), f, name)
+	admissions := cut.Admissions + p.rng.Int64N(4) - 1
+	each(p, "set counts "+name, func(l ledger) error { return l.SetCounts(p.t.Context(), f, name, admissions, counts) })
+	p.look(name)
+}
+
 // pass lets time pass, where the test has it in hand.
 func (p *play) pass() {
 	if p.s.mini == nil {
 		return
 	}
 	d := time.Duration(p.rng.Int64N(int64(20 * time.Second)))
-	if p.rng.IntN(5) == 0 {
+	switch p.rng.IntN(20) {
+	case 0, 1, 2, 3:
 		d = time.Duration(p.rng.Int64N(int64(5 * time.Minute)))
+	case 4, 5:
+		d = redisledger.ClockBound + time.Duration(p.rng.Int64N(int64(10*time.Minute)))
 	}
 	d = d.Truncate(time.Millisecond)
 	p.s.advance(d)

@@ -61,7 +61,7 @@ type ballot struct {
 	claims  map[uuid.UUID]bool
 	done    map[int64]*expiring[uuid.UUID, redisledger.How]
 	seen    map[bucket]*expiring[string, seen]
-	voters  map[string]voter
+	voters  map[field]voter
 	tally   map[string]int64
 	updated map[string]int64
 	names   map[string]bool
@@ -78,6 +78,12 @@ type marker struct {
 	loaded        int64 // ms, 0: from an empty ledger
 	admissions    int64
 	votesPerVoter int64
+	period        int64 // ms, 0: none
+	perCandidate  bool
+	ticketless    bool
+	hotFor        int64  // ms, 0: nothing is hot
+	hotFrom       *int64 // ms; nil: nothing that was made before the load is known to be complete
+	evicted       bool
 }
 
 type entry struct {
@@ -112,7 +118,7 @@ func newBallot() *ballot {
 	return &ballot{
 		outbox: map[uuid.UUID]entry{}, claims: map[uuid.UUID]bool{},
 		done: map[int64]*expiring[uuid.UUID, redisledger.How]{}, seen: map[bucket]*expiring[string, seen]{},
-		voters: map[string]voter{}, tally: map[string]int64{}, updated: map[string]int64{}, names: map[string]bool{},
+		voters: map[field]voter{}, tally: map[string]int64{}, updated: map[string]int64{}, names: map[string]bool{},
 	}
 }
 
@@ -147,7 +153,7 @@ func (l *Ledger) fenced(f redisledger.Fence, name string) (*ballot, error) {
 }
 
 // Load begins, fills and finishes a ballot.
-func (l *Ledger) Load(_ context.Context, f redisledger.Fence, b redisledger.Ballot, fresh bool) error {
+func (l *Ledger) Load(ctx context.Context, f redisledger.Fence, b redisledger.Ballot, fresh bool) error {
 	n, err := l.begin(f, b, fresh)
 	if err != nil {
 		return err
@@ -156,6 +162,9 @@ func (l *Ledger) Load(_ context.Context, f redisledger.Fence, b redisledger.Ball
 		if err := l.Loading(); err != nil {
 			return err
 		}
+	}
+	if err := n.loadVoters(ctx, b); err != nil {
+		return err
 	}
 	for _, c := range b.Counts {
 		n.tally[c.Name], n.updated[c.Name], n.names[c.Name] = c.Votes, c.UpdatedAt.UnixMilli(), true
@@ -174,6 +183,12 @@ func (l *Ledger) begin(f redisledger.Fence, b redisledger.Ballot, fresh bool) (*
 		n.marker.loaded = 0
 	}
 	n.rules(b)
+	if m := &n.marker; fresh || b.Admissions == 0 {
+		m.hotFrom = new(int64)
+	} else if m.hotFor > 0 && b.HotVotes != nil {
+		from := max(0, l.ms()-m.hotFor)
+		m.hotFrom = &from
+	}
 	l.ballots[p] = n
 	return n, nil
 }
@@ -189,6 +204,11 @@ func (l *Ledger) finish(f redisledger.Fence, b redisledger.Ballot, n *ballot) er
 func (b *ballot) rules(r redisledger.Ballot) {
 	m := &b.marker
 	m.rules, m.state, m.votesPerVoter = r.Rules, r.State, max(0, r.VotesPerVoter)
+	m.period, m.perCandidate, m.ticketless = r.VoterPeriod.Milliseconds(), r.PerCandidate, r.Ticketless
+	m.hotFor = 0
+	if m.perCandidate && m.period == 0 {
+		m.hotFor = r.HotFor.Milliseconds()
+	}
 	m.opens, m.closes = bound(r.OpensAt), bound(r.ClosesAt)
 }
 

@@ -139,7 +139,10 @@ func (l *Ledger) Refund(
 	uses := int64(v.Accepted())
 	for i := range batch.Entries {
 		if e := &batch.Entries[i]; v.Entries[i].Code == redisledger.OK {
-			uses -= b.giveBack(e, v.At.UnixMilli())
+			b.giveBack(e, v.At.UnixMilli())
+			if retraction(e) {
+				uses--
+			}
 		}
 	}
 	if t := b.ticket; t != nil && t.version == v.TicketVersion && t.left != redisledger.NoCap {
@@ -148,27 +151,22 @@ func (l *Ledger) Refund(
 	return true, nil
 }
 
-// giveBack forgets a vote, and returns how many uses it did not take.
-func (b *ballot) giveBack(e *redisledger.Entry, admitted int64) int64 {
+// giveBack forgets a vote.
+func (b *ballot) giveBack(e *redisledger.Entry, admitted int64) {
 	if len(e.Key) > 0 {
 		if bucket := b.seen[keyBucket(string(e.Key), admitted/redisledger.KeySlice.Milliseconds())]; bucket != nil {
 			delete(bucket.m, string(e.Key))
 		}
 	}
 	if e.Voter != "" {
-		s := b.voters[e.Voter]
-		s.votes = slices.Clone(s.votes)
+		at := b.field(e, admitted)
+		s := b.voters[at]
+		s.votes = without(s.votes, e.VoteID)
 		if e.Retracts != uuid.Nil {
 			s.votes = append(s.votes, e.Retracts)
-		} else if i := slices.Index(s.votes, e.VoteID); i >= 0 {
-			s.votes = slices.Delete(s.votes, i, i+1)
 		}
-		b.voters[e.Voter] = s
+		b.voters[at] = s
 	}
-	if e.Retracts != uuid.Nil {
-		return 1
-	}
-	return 0
 }
 
 // Due lists batches that stand in the outbox for longer than lease, and the age of the oldest.

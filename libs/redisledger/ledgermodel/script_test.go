@@ -46,6 +46,12 @@ type ledger interface {
 	Tally(ctx context.Context, f redisledger.Fence, ballot string, names []string) ([]redisledger.Count, time.Time, error)
 	Cut(ctx context.Context, f redisledger.Fence, ballot string) (redisledger.Cut, error)
 	KeyStatus(ctx context.Context, f redisledger.Fence, ballot string, key uuid.UUID) (redisledger.KeyState, uuid.UUID, error)
+	SetCounts(ctx context.Context, f redisledger.Fence, ballot string, admissions int64, counts []redisledger.Count) error
+	Voted(ctx context.Context, f redisledger.Fence, ballot, voter string, candidates []string) ([]redisledger.Voted, error)
+	VoterState(ctx context.Context, f redisledger.Fence, ballot, voter, candidate string) (redisledger.VoterState, error)
+	ColdVoters(ctx context.Context, f redisledger.Fence, ballot string, cursor uint64, limit int) (
+		[]redisledger.ColdVoter, uint64, error)
+	EvictVoters(ctx context.Context, f redisledger.Fence, ballot string, cold []redisledger.ColdVoter) (int64, error)
 }
 
 var (
@@ -147,13 +153,38 @@ type play struct {
 	keys  []uuid.UUID
 	votes []uuid.UUID
 	rules int64
+
+	start  time.Time
+	period time.Duration // of limits
 }
 
-var ballots = []string{"main", "other"}
+// ballots are of each kind that voters' states have; which one that is stays as it is.
+var ballots = []string{"main", "other", "tickets.none", "daily", "likes", "acme.each"}
+
+// hotFor is how long the play's items are hot.
+const hotFor = 4 * time.Minute
+
+// shape gives a ballot the rules that never change once it has votes.
+func (p *play) shape(b *redisledger.Ballot) {
+	switch b.Name {
+	case "tickets.none":
+		b.Ticketless, b.VotesPerVoter = true, max(1, b.VotesPerVoter)
+	case "daily":
+		b.VoterPeriod, b.VotesPerVoter = p.period, max(1, b.VotesPerVoter)
+	case "likes":
+		b.PerCandidate, b.Ticketless, b.HotFor, b.VotesPerVoter = true, true, hotFor, 1
+	case "acme.each":
+		b.PerCandidate, b.VoterPeriod, b.VotesPerVoter = true, p.period, 2
+	}
+}
 
 func newPlay(t *testing.T, s *server, seed uint64) *play {
 	t.Helper()
 	p := &play{t: t, seed: seed, s: s, rng: rand.New(rand.NewPCG(seed, 7)), epoch: 6}
+	p.start, p.period = s.modelAt(), 90*time.Second
+	if s.mini == nil {
+		p.period = 1000 * time.Hour // the two look at the time one after the other
+	}
 	p.model = ledgermodel.New(s.modelAt)
 	p.on = [2]ledger{redisledger.New(s.rdb), p.model}
 	for range 8 {
@@ -192,12 +223,18 @@ func (p *play) step() {
 		p.claim()
 	case n < 82:
 		p.mint()
-	case n < 86:
+	case n < 83:
 		p.key()
+	case n < 86:
+		p.voters()
 	case n < 90:
 		p.putRules()
-	case n < 97:
+	case n < 93:
 		p.pass()
+	case n < 95:
+		p.evict()
+	case n < 97:
+		p.setCounts()
 	case n < 98:
 		p.spoil()
 	default:
@@ -278,6 +315,12 @@ func (p *play) look(ballot string) {
 	})
 	each(p, "alive "+ballot, func(l ledger) error { return l.Alive(ctx, f, ballot) })
 	each(p, "role", func(l ledger) bool { r, err := l.Replication(ctx); return r.Master && err == nil })
+}
+
+// settled in time: a model knows no listpack, so the order is not compared.
+func sortCold(cold []redisledger.ColdVoter) []redisledger.ColdVoter {
+	slices.SortFunc(cold, func(a, b redisledger.ColdVoter) int { return strings.Compare(a.Field, b.Field) })
+	return append([]redisledger.ColdVoter{}, slices.Compact(cold)...)
 }
 
 func (p *play) name() string { return fmt.Sprintf("%c", 'a'+rune(p.rng.IntN(7))) }

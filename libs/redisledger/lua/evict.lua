@@ -10,7 +10,7 @@ if not m then
   return { 'WRONG_EPOCH' }
 end
 local rules, now = voter_rules(m[1]), now_ms()
-local fields = {}
+local fields, evicted = {}, 0
 for i = 3, #ARGV, 2 do
   local field, last = ARGV[i], ARGV[i + 1]
   local v = redis.call('HGET', KEYS[2], field)
@@ -26,7 +26,7 @@ if #fields > 0 then
     redis.call('HSET', KEYS[1], 'hot_from', string.format('%.0f', math.max(tonumber(m[2]), now - rules.hot_for + 1)))
   end
   for _, field in ipairs(fields) do
-    redis.call('HDEL', KEYS[2], field)
+    evicted = evicted + redis.call('HDEL', KEYS[2], field)
   end
 end
-return { 'EVICTED', #fields }
+return { 'EVICTED', evicted }

@@ -13,8 +13,8 @@ end
 if tonumber(ARGV[2]) < tonumber(m[2]) then
   return { 'COUNTS' }
 end
+redis.call('DEL', KEYS[3], KEYS[4]) -- what was closed stays within the memory that it had: see settle
 redis.call('HSET', KEYS[1], 'admissions', ARGV[2])
-redis.call('DEL', KEYS[3], KEYS[4])
 for i = 3, #ARGV, 3 do
   redis.call('HSET', KEYS[3], ARGV[i], ARGV[i + 1])
   redis.call('HSET', KEYS[4], ARGV[i], ARGV[i + 2])
