@@ -28,6 +28,7 @@ const (
 	CastNames      CastCode = "names"   // the open list has no room for the vote's new names
 	CastLimit      CastCode = "limit"   // the voter has as many votes that count as the ballot allows
 	CastNoVoter    CastCode = "novoter" // the ballot limits votes per voter, and the vote has none
+	CastNotOne     CastCode = "notone"  // the ballot limits votes per candidate, and the vote is not for one
 	CastNoVote     CastCode = "novote"  // the voter has no such vote, or has taken it back
 	// CastForgotten: the batch was decided before and this vote refused; nobody knows any more why.
 	CastForgotten CastCode = "forgotten"
@@ -37,20 +38,40 @@ const (
 // its epoch, or after; half of that is left for the difference of the clocks.
 const keyAhead = 30 * time.Second
 
-// CastVote is a vote or, with Retracts, a retraction.
+// CastVote is a vote; or, with Retracts, a retraction; or, with Replaces too, a change: the vote with the id Retracts must be
+// of the period of now and, where the limit is per candidate, for the same candidate.
 type CastVote struct {
 	ID         uuid.UUID // the key where there is one
 	Keyed      bool
 	BodyHash   [16]byte // with a key
-	Ticket     string   // a ticket's value; empty stands for the newest
+	Ticket     string   // a ticket's value; empty stands for the newest. Of no meaning on a ballot without tickets
 	Voter      string   // as authenticated, may be empty
 	Label      string   // as claimed
 	Candidates []string // one a choice; the same one may stand here twice
-	Counts     []int64  // as long; negative in a retraction
+	Counts     []int64  // as long; negative in a retraction. In a change what it takes back, which is negative, stands first
 	Retracts   uuid.UUID
+	Replaces   bool
 }
 
-// CastBatch is the votes of one transaction. They are all votes or all retractions, and no key is in it twice.
+// retraction says that a vote takes back, and gives nothing.
+func (v *CastVote) retraction() bool { return v.Retracts != uuid.Nil && !v.Replaces }
+
+// candidate is the one that a vote is for; empty if it is for several.
+func (v *CastVote) candidate() string {
+	var one string
+	for i, name := range v.Candidates {
+		if v.Counts[i] < 0 && v.Replaces {
+			continue
+		}
+		if one != "" && one != name {
+			return ""
+		}
+		one = name
+	}
+	return one
+}
+
+// CastBatch is the votes of one transaction. They are all votes and changes or all retractions, and no key is in it twice.
 type CastBatch struct {
 	Epoch    int64
 	ID       uuid.UUID // a UUIDv7
@@ -86,7 +107,7 @@ func Cast(ctx context.Context, pool *pgxpool.Pool, b CastBatch) (CastResult, err
 		if len(v.Candidates) == 0 || len(v.Candidates) != len(v.Counts) {
 			return CastResult{}, fmt.Errorf("pgledger: %d choices with %d counts", len(v.Candidates), len(v.Counts))
 		}
-		if v.Retracts != uuid.Nil {
+		if v.retraction() {
 			retractions++
 		}
 	}

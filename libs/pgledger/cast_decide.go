@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/littlevote/littlevote/libs/faultpoint"
 	"github.com/littlevote/littlevote/libs/redisledger"
 )
@@ -66,43 +68,65 @@ func (c *cast) judge(v *CastVote) CastCode {
 		}
 		return CastOK
 	}
-	if code := c.seen.ticket.admits(v.Ticket, c.held.clock); code != CastOK {
+	if code := c.admits(v.Ticket); code != CastOK {
+		return code
+	}
+	if code := c.admitsVoter(v); code != CastOK {
 		return code
 	}
 	if c.MaxNames > 0 && c.newNames(v) > c.seen.room {
 		return CastNames
 	}
-	if faultpoint.Mutant("no-voter-limit") {
-		return CastOK
-	}
-	return c.admitsVoter(v.Voter)
+	return CastOK
 }
 
-// admitsVoter says whether a voter may vote once more. A ballot without a limit has one too: in Redis, a voter's votes are
-// one value, and what was taken here is to fit there.
-func (c *cast) admitsVoter(voter string) CastCode {
-	limit := c.held.votesPerVoter
+// admitsVoter says whether a voter may cast a vote. A ballot without a limit has one too: in Redis, a voter's votes are one
+// value, and what was taken here is to fit there.
+func (c *cast) admitsVoter(v *CastVote) CastCode {
+	limit := c.held.rules.VotesPerVoter
 	switch {
-	case voter == "" && limit == 0:
+	case v.Voter == "" && limit == 0 && !v.Replaces:
 		return CastOK
-	case voter == "":
+	case v.Voter == "":
 		return CastNoVoter
+	case c.held.rules.PerCandidate && v.candidate() == "":
+		return CastNotOne
 	case limit == 0:
 		limit = redisledger.MaxVoterVotes
 	}
-	if c.seen.counts[voter] >= limit {
+	votes := c.seen.voters[c.key(v)]
+	if v.Replaces {
+		if !slices.Contains(votes, v.Retracts) {
+			return CastNoVote
+		}
+		return CastOK
+	}
+	if len(votes) >= limit && !faultpoint.Mutant("no-voter-limit") {
 		return CastLimit
 	}
 	return CastOK
 }
 
-func (t *castTicket) admits(value string, clock time.Time) CastCode {
+// key is what a vote counts under.
+func (c *cast) key(v *CastVote) VoterKey {
+	key := VoterKey{Voter: v.Voter, Period: c.held.rules.Period(c.held.now)}
+	if c.held.rules.PerCandidate {
+		key.Candidate = v.candidate()
+	}
+	return key
+}
+
+// admits says what the newest ticket has against a vote.
+func (c *cast) admits(value string) CastCode {
+	t := c.seen.ticket
 	switch {
+	case c.held.rules.Ticketless:
+		return CastOK
 	case t == nil:
 		return CastExpired
 	case value != "" && value != t.value:
 		return CastSuperseded
-	case !clock.Before(t.expires):
+	case !c.held.clock.Before(t.expires):
 		return CastExpired
 	case t.left == 0 && !faultpoint.Mutant("no-cap"):
 		return CastExhausted
@@ -127,8 +151,8 @@ func (c *cast) take(v *CastVote) {
 		delete(c.seen.votes, v.Retracts)
 		return
 	}
-	if c.seen.ticket.left > 0 {
-		c.seen.ticket.left--
+	if t := c.seen.ticket; t != nil && t.left > 0 {
+		t.left--
 	}
 	if c.MaxNames > 0 {
 		c.seen.room -= c.newNames(v)
@@ -137,6 +161,8 @@ func (c *cast) take(v *CastVote) {
 		}
 	}
 	if v.Voter != "" {
-		c.seen.counts[v.Voter]++
+		key := c.key(v)
+		votes := slices.DeleteFunc(c.seen.voters[key], func(id uuid.UUID) bool { return id == v.Retracts })
+		c.seen.voters[key] = append(votes, v.ID)
 	}
 }

@@ -17,9 +17,9 @@ type seen struct {
 	keys   map[uuid.UUID]Key
 	ticket *castTicket // nil if there is none
 	names  map[string]bool
-	room   int64          // how many more names the open list takes
-	counts map[string]int // per voter the votes that count
-	votes  map[uuid.UUID]string
+	room   int64                    // how many more names the open list takes
+	voters map[VoterKey][]uuid.UUID // the votes that count
+	votes  map[uuid.UUID]string     // that are to be taken back and count: whose they are
 }
 
 // castTicket is the newest ticket.
@@ -79,7 +79,7 @@ func (c *cast) queueKeys(batch *pgx.Batch) {
 }
 
 func (c *cast) queueTicket(batch *pgx.Batch) {
-	if c.held.lastNumber == 0 {
+	if c.held.lastNumber == 0 || c.held.rules.Ticketless {
 		return // without this, all tickets of earlier epochs would be looked through
 	}
 	batch.Queue(newestTicket, c.Ballot, ticketsOf(c.Epoch), c.held.now).Query(func(rows pgx.Rows) error {
@@ -126,30 +126,20 @@ func (c *cast) queueNames(batch *pgx.Batch) {
 }
 
 func (c *cast) queueVoters(batch *pgx.Batch) {
-	var voters []string
-	for _, v := range c.Votes {
-		if v.Voter != "" {
-			voters = append(voters, v.Voter)
+	var keys []VoterKey
+	for i := range c.Votes {
+		if c.Votes[i].Voter != "" {
+			keys = append(keys, c.key(&c.Votes[i]))
 		}
 	}
-	if len(voters) == 0 {
+	if len(keys) == 0 {
 		return
 	}
-	c.seen.counts = map[string]int{}
-	batch.Queue(`
-		SELECT voter, count(*) FROM voter_votes
-		WHERE ballot = $1 AND voter = ANY ($2::text[]) AND NOT retracted GROUP BY voter`, c.Ballot, voters).
-		Query(func(rows pgx.Rows) error {
-			var (
-				voter string
-				votes int
-			)
-			_, err := pgx.ForEachRow(rows, []any{&voter, &votes}, func() error {
-				c.seen.counts[voter] = votes
-				return nil
-			})
-			return err
-		})
+	c.seen.voters = map[VoterKey][]uuid.UUID{}
+	statement, args := votersOf(c.Ballot, limits{c.held.rules.PerCandidate, c.held.rules.VoterPeriod}, keys)
+	batch.Queue(statement, args...).Query(func(rows pgx.Rows) error {
+		return eachVoterVote(rows, func(key VoterKey, vote uuid.UUID) { c.seen.voters[key] = append(c.seen.voters[key], vote) })
+	})
 }
 
 // queueRetracted asks which of the votes that are to be taken back count, and whose they are.

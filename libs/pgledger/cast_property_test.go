@@ -3,6 +3,7 @@ package pgledger_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -13,15 +14,34 @@ import (
 
 // oracle is what a ballot's decisions must be, in memory and vote by vote.
 type oracle struct {
-	limit     int   // votes a voter
-	maxNames  int64 // of the open list
-	left      int64 // uses of the newest ticket
-	ticket    string
-	admission int64
-	tally     map[string]int64
-	keys      map[uuid.UUID]pgledger.CastVerdict // of keyed votes that count
-	hashes    map[uuid.UUID][16]byte
-	voters    map[string]map[uuid.UUID]bool
+	limit        int // votes a voter
+	perCandidate bool
+	ticketless   bool
+	maxNames     int64 // of the open list
+	left         int64 // uses of the newest ticket
+	ticket       string
+	admission    int64
+	tally        map[string]int64
+	keys         map[uuid.UUID]pgledger.CastVerdict // of keyed votes that count
+	hashes       map[uuid.UUID][16]byte
+	voters       map[string]map[uuid.UUID]bool // by voter, and by candidate where the limit is so
+}
+
+// key is where the votes of a vote's voter stand; ok is false where the vote is not for one candidate and must be.
+func (o *oracle) key(v pgledger.CastVote) (key string, ok bool) {
+	given := v.Candidates
+	if v.Replaces {
+		given = nil
+		for i, n := range v.Counts {
+			if n > 0 {
+				given = append(given, v.Candidates[i])
+			}
+		}
+	}
+	if !o.perCandidate {
+		return v.Voter, true
+	}
+	return v.Voter + "/" + given[0], len(slices.Compact(slices.Clone(given))) == 1
 }
 
 func (o *oracle) cast(b pgledger.CastBatch) []pgledger.CastVerdict {
@@ -45,33 +65,42 @@ func (o *oracle) decide(batch uuid.UUID, v pgledger.CastVote) pgledger.CastVerdi
 			fresh[name] = true
 		}
 	}
+	key, one := o.key(v)
 	switch {
-	case v.Retracts != uuid.Nil && !o.voters[v.Voter][v.Retracts]:
-		return pgledger.CastVerdict{Code: pgledger.CastNoVote}
-	case v.Retracts != uuid.Nil:
+	case v.Retracts != uuid.Nil && !v.Replaces:
+		if !o.voters[key][v.Retracts] {
+			return pgledger.CastVerdict{Code: pgledger.CastNoVote}
+		}
+		return o.accept(batch, v, key)
+	case o.ticketless:
 	case o.ticket == "":
 		return pgledger.CastVerdict{Code: pgledger.CastExpired}
 	case v.Ticket != "" && v.Ticket != o.ticket:
 		return pgledger.CastVerdict{Code: pgledger.CastSuperseded}
 	case o.left == 0:
 		return pgledger.CastVerdict{Code: pgledger.CastExhausted}
+	}
+	switch {
+	case !one:
+		return pgledger.CastVerdict{Code: pgledger.CastNotOne}
+	case v.Replaces && !o.voters[key][v.Retracts]:
+		return pgledger.CastVerdict{Code: pgledger.CastNoVote}
+	case !v.Replaces && len(o.voters[key]) >= o.limit:
+		return pgledger.CastVerdict{Code: pgledger.CastLimit}
 	case int64(len(o.tally)+len(fresh)) > o.maxNames:
 		return pgledger.CastVerdict{Code: pgledger.CastNames}
-	case len(o.voters[v.Voter]) >= o.limit:
-		return pgledger.CastVerdict{Code: pgledger.CastLimit}
 	}
-	return o.accept(batch, v)
+	return o.accept(batch, v, key)
 }
 
-func (o *oracle) accept(batch uuid.UUID, v pgledger.CastVote) pgledger.CastVerdict {
-	if o.voters[v.Voter] == nil {
-		o.voters[v.Voter] = map[uuid.UUID]bool{}
+func (o *oracle) accept(batch uuid.UUID, v pgledger.CastVote, key string) pgledger.CastVerdict {
+	if o.voters[key] == nil {
+		o.voters[key] = map[uuid.UUID]bool{}
 	}
-	if v.Retracts != uuid.Nil {
-		delete(o.voters[v.Voter], v.Retracts)
-	} else {
+	delete(o.voters[key], v.Retracts)
+	if v.Retracts == uuid.Nil || v.Replaces {
 		o.left--
-		o.voters[v.Voter][v.ID] = true
+		o.voters[key][v.ID] = true
 	}
 	o.admission++
 	verdict := pgledger.CastVerdict{Code: pgledger.CastOK, Admission: o.admission}
@@ -89,16 +118,17 @@ func (o *oracle) accept(batch uuid.UUID, v pgledger.CastVote) pgledger.CastVerdi
 // Any sequence of batches and tickets is decided as vote by vote, whatever stands together in a batch.
 func TestCastAsVoteByVote(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(3) {
+	for seed := range uint64(4) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			r := rand.New(rand.NewPCG(seed, 7))
 			pool := newPgLedger(t)
-			run(t, pool, "UPDATE ballots SET votes_per_voter = 3 WHERE ballot = 'cast'")
 			o := &oracle{
-				limit: 3, maxNames: 6, tally: map[string]int64{}, keys: map[uuid.UUID]pgledger.CastVerdict{},
+				limit: []int{3, 1}[seed%2], perCandidate: seed%2 == 1, ticketless: seed == 3, maxNames: 6, tally: map[string]int64{}, keys: map[uuid.UUID]pgledger.CastVerdict{},
 				hashes: map[uuid.UUID][16]byte{}, voters: map[string]map[uuid.UUID]bool{},
 			}
+			run(t, pool, "UPDATE ballots SET votes_per_voter = $1, limit_scope = $2, ticketless = $3 WHERE ballot = 'cast'",
+				o.limit, map[bool]string{false: "ballot", true: "candidate"}[o.perCandidate], o.ticketless)
 			var cast []pgledger.CastVote
 			for round := range 40 {
 				if round == 3 || r.IntN(6) == 0 {
@@ -108,7 +138,9 @@ func TestCastAsVoteByVote(t *testing.T) {
 				}
 				b := randomCast(r, cast)
 				b.MaxNames = o.maxNames
-				cast = append(cast, b.Votes...)
+				cast = append(cast, slices.DeleteFunc(slices.Clone(b.Votes), func(v pgledger.CastVote) bool {
+					return v.Retracts != uuid.Nil && !v.Replaces
+				})...)
 				if diff := cmp.Diff(o.cast(b), mustCast(t, pool, b).Verdicts); diff != "" {
 					t.Fatalf("verdicts (-want +got):\n%s", diff)
 				}
@@ -121,7 +153,7 @@ func TestCastAsVoteByVote(t *testing.T) {
 	}
 }
 
-// randomCast is a batch of votes or of retractions; some of its keys and votes have come before.
+// randomCast is a batch of votes and changes or of retractions; some of its keys and votes have come before.
 func randomCast(r *rand.Rand, before []pgledger.CastVote) pgledger.CastBatch {
 	b := castBatch("cast")
 	keys := map[uuid.UUID]bool{}
@@ -138,6 +170,9 @@ func randomCast(r *rand.Rand, before []pgledger.CastVote) pgledger.CastBatch {
 		}
 		if retract {
 			v = retraction(before[r.IntN(len(before))])
+		}
+		if !retract && len(before) > 0 && r.IntN(4) == 0 {
+			v = change(before[r.IntN(len(before))], v)
 		}
 		if r.IntN(2) == 0 {
 			v = keyed(v)
@@ -158,7 +193,7 @@ func randomCast(r *rand.Rand, before []pgledger.CastVote) pgledger.CastBatch {
 func keyedOf(votes []pgledger.CastVote) []pgledger.CastVote {
 	var out []pgledger.CastVote
 	for _, v := range votes {
-		if v.Keyed && v.Retracts == uuid.Nil {
+		if v.Keyed {
 			out = append(out, v)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
+	eventv1 "github.com/littlevote/littlevote/proto/gen/littlevote/event/v1"
 )
 
 func TestCastTickets(t *testing.T) {
@@ -250,4 +251,110 @@ func TestCastRefusesKeysFromAhead(t *testing.T) {
 		return v
 	}
 	expectCodes(t, mustCast(t, pool, castBatch("main", ahead(2*time.Minute), ahead(5*time.Second))), pgledger.CastAhead, pgledger.CastOK)
+}
+
+// A limit per candidate counts each by itself, on a ballot without tickets; a vote for several has no place there.
+func TestS61CastLimitsEachCandidate(t *testing.T) {
+	t.Parallel()
+	pool := newPgLedger(t)
+	run(t, pool, "UPDATE ballots SET ticketless = true, votes_per_voter = 1, limit_scope = 'candidate' WHERE ballot = 'main'")
+	like := by("u", vote("A"))
+	result := mustCast(t, pool, castBatch("main", like, by("u", vote("B")), by("u", vote("A")), by("v", vote("A")), by("u", vote("C", "D")), vote("A")))
+	expectCodes(t, result, pgledger.CastOK, pgledger.CastOK, pgledger.CastLimit, pgledger.CastOK, pgledger.CastNotOne, pgledger.CastNoVoter)
+	expectCodes(t, mustCast(t, pool, castBatch("main", by("u", vote("A")))), pgledger.CastLimit)
+	expectCodes(t, mustCast(t, pool, castBatch("main", change(like, vote("B")))), pgledger.CastNoVote)
+	expectCodes(t, mustCast(t, pool, castBatch("main", retraction(like))), pgledger.CastOK)
+	expectCodes(t, mustCast(t, pool, castBatch("main", retraction(like))), pgledger.CastNoVote)
+	expectCodes(t, mustCast(t, pool, castBatch("main", by("u", vote("A")))), pgledger.CastOK)
+	if n := count(t, pool, "tickets"); n != 0 {
+		t.Errorf("%d tickets, want none", n)
+	}
+	if diff := cmp.Diff(map[string]int64{"A": 2, "B": 1}, votesOf(t, pool, "main")); diff != "" {
+		t.Errorf("votes (-want +got):\n%s", diff)
+	}
+	expectRecount(t, pool)
+}
+
+// A limit per period begins anew with each, by the clock of Postgres; what was cast in an earlier one can't be changed.
+func TestCastLimitsEachPeriod(t *testing.T) {
+	t.Parallel()
+	pool := newLedger(t)
+	const period = 1000 * time.Hour // longer than any test
+	run(t, pool, "UPDATE ballots SET votes_per_voter = 1, voter_period_ms = $1 WHERE ballot = 'main'", period.Milliseconds())
+	ballot := &pgledger.Ballot{VoterPeriod: period}
+	begin := time.UnixMilli(ballot.Period(time.Now()) * period.Milliseconds())
+	before, within := likeAt(1, "u", "A", begin.Add(-time.Millisecond)), likeAt(2, "v", "A", begin)
+	mustApply(t, pool, before, within)
+	openPg(t, pool, 2)
+	cast := func(v pgledger.CastVote) pgledger.CastCode {
+		t.Helper()
+		b := castBatch("main", v)
+		b.Epoch = 2
+		return codes(mustCast(t, pool, b))[0]
+	}
+	if done, _, _, err := pgledger.MintTicket(t.Context(), pool, 2, "main", pgledger.Mint{
+		Number: 1, Version: "2.1.0", Value: "value", Cap: 100, Interval: time.Minute,
+	}); err != nil || done != pgledger.MintDone {
+		t.Fatalf("a ticket: %v, %v", done, err)
+	}
+	again := by("u", vote("B"))
+	change := func(of *eventv1.VoteBatch, voter string) pgledger.CastVote {
+		v := by(voter, vote("A", "C"))
+		v.Retracts, v.Replaces, v.Counts[0] = voteID(of), true, -1
+		return v
+	}
+	for i, c := range []struct {
+		vote pgledger.CastVote
+		want pgledger.CastCode
+	}{
+		{change(before, "u"), pgledger.CastNoVote},
+		{again, pgledger.CastOK},
+		{by("u", vote("C")), pgledger.CastLimit},
+		{by("v", vote("C")), pgledger.CastLimit},
+		{change(within, "u"), pgledger.CastNoVote}, // another's
+		{change(within, "v"), pgledger.CastOK},
+	} {
+		if got := cast(c.vote); got != c.want {
+			t.Errorf("vote %d: %s, want %s", i, got, c.want)
+		}
+	}
+	if diff := cmp.Diff(map[string]int64{"A": 1, "B": 1, "C": 1}, votesOf(t, pool, "main")); diff != "" {
+		t.Errorf("votes (-want +got):\n%s", diff)
+	}
+	expectRecount(t, pool)
+}
+
+// A change is one act: the old choices go, the new ones come, also where they are the same; and it can be changed again.
+func TestCastChanges(t *testing.T) {
+	t.Parallel()
+	pool := newPgLedger(t)
+	run(t, pool, "UPDATE ballots SET votes_per_voter = 1 WHERE ballot = 'main'")
+	mintTicket(t, pool, "main", 3)
+	first := by("u", vote("A", "B"))
+	second := change(first, vote("B", "C"))
+	third := keyed(change(second, vote("A")))
+	expectCodes(t, mustCast(t, pool, castBatch("main", first)), pgledger.CastOK)
+	result := mustCast(t, pool, castBatch("main", second))
+	want := []pgledger.CastVerdict{{Code: pgledger.CastOK, Admission: 2, Totals: []int64{0, 0, 1, 1}}}
+	if diff := cmp.Diff(want, result.Verdicts); diff != "" {
+		t.Errorf("verdicts (-want +got):\n%s", diff)
+	}
+	expectCodes(t, mustCast(t, pool, castBatch("main", change(first, vote("A")))), pgledger.CastNoVote)
+	expectCodes(t, mustCast(t, pool, castBatch("main", third, by("v", vote("A")))), pgledger.CastOK, pgledger.CastExhausted)
+	expectCodes(t, mustCast(t, pool, castBatch("main", third)), pgledger.CastSame)
+	v, err := pgledger.VoteOf(t.Context(), pool, "main", second.ID)
+	if err != nil || v == nil || !v.Change || !v.Retracted || v.Retracts != first.ID {
+		t.Errorf("the second vote is %+v, %v", v, err)
+	} else if diff := cmp.Diff([]pgledger.Choice{{"B", 1}, {"C", 1}}, v.Choices); diff != "" {
+		t.Errorf("the second vote gave (-want +got):\n%s", diff)
+	}
+	voters, err := votersOf(t, pool, "u")
+	if diff := cmp.Diff(map[string][]uuid.UUID{"u": {third.ID}}, voters); err != nil || diff != "" {
+		t.Errorf("votes that count (-want +got), %v:\n%s", err, diff)
+	}
+	expectCodes(t, mustCast(t, pool, castBatch("main", retraction(third))), pgledger.CastOK)
+	if diff := cmp.Diff(map[string]int64{"A": 0, "B": 0, "C": 0}, votesOf(t, pool, "main")); diff != "" {
+		t.Errorf("votes (-want +got):\n%s", diff)
+	}
+	expectRecount(t, pool)
 }

@@ -91,11 +91,21 @@ func by(voter string, v pgledger.CastVote) pgledger.CastVote {
 
 // retraction takes back a vote for one candidate.
 func retraction(of pgledger.CastVote) pgledger.CastVote {
-	v := vote(of.Candidates...)
+	v := vote()
 	v.Voter, v.Retracts = of.Voter, of.ID
 	for i, n := range of.Counts {
-		v.Counts[i] = -n
+		if n > 0 { // of a change what it gave
+			v.Candidates, v.Counts = append(v.Candidates, of.Candidates[i]), append(v.Counts, -n)
+		}
 	}
+	return v
+}
+
+// change takes back what a vote gave, and gives what another one does.
+func change(of, v pgledger.CastVote) pgledger.CastVote {
+	back := retraction(of)
+	v.Voter, v.Retracts, v.Replaces = of.Voter, of.ID, true
+	v.Candidates, v.Counts = append(back.Candidates, v.Candidates...), append(back.Counts, v.Counts...)
 	return v
 }
 

@@ -52,7 +52,7 @@ func (c *cast) record() Event {
 		FirstAdmissionNumber: c.held.admissions + 1,
 		Votes:                make([]*eventv1.VoteEvent, len(c.accepted)),
 	}
-	if !c.retractions {
+	if !c.retractions && !c.held.rules.Ticketless {
 		b.TicketVersion = c.seen.ticket.version
 	}
 	index := map[string]uint32{}
@@ -64,7 +64,7 @@ func (c *cast) record() Event {
 		if v.Keyed {
 			e.BodyHash = v.BodyHash[:]
 		}
-		if c.retractions {
+		if v.Retracts != uuid.Nil {
 			e.Retracts = v.Retracts[:]
 		}
 		for j, candidate := range v.Candidates {

@@ -19,19 +19,21 @@ const (
 		SELECT $1, b.ballot, coalesce((SELECT max(version) FROM user_votes u WHERE u.ballot = b.ballot), 0), 0, 0
 		FROM ballots b WHERE b.ballot = $2
 		ON CONFLICT DO NOTHING`
+
+	heldRules = `
+		SELECT state, opens_at, closes_at, coalesce(votes_per_voter, 0), coalesce(voter_period_ms, 0), limit_scope = 'candidate', ticketless
+		FROM ballots WHERE ballot = $1 FOR SHARE`
 )
 
 // pgHeld is a ballot in an epoch in Postgres, locked: nobody else decides votes or mints tickets there until COMMIT,
 // and neither the epoch nor the ballot's rules change.
 type pgHeld struct {
-	clock         time.Time // read with all locks held
-	now           time.Time // the same in whole milliseconds, as it is recorded; whatever ends, ends by clock
-	admissions    int64
-	lastNumber    int64
-	fence         int64
-	state         string
-	opens, closes *time.Time
-	votesPerVoter int // 0: no limit
+	clock      time.Time // read with all locks held
+	now        time.Time // the same in whole milliseconds, as it is recorded; whatever ends, ends by clock
+	admissions int64
+	lastNumber int64
+	fence      int64
+	rules      Ballot // what decides about votes
 }
 
 // take begins the transaction and locks, in one round trip.
@@ -78,11 +80,17 @@ func (h *pgHeld) queue(batch *pgx.Batch, epoch int64, ballot string) (found *boo
 			})
 			return err
 		})
-	batch.Queue("SELECT state, opens_at, closes_at, coalesce(votes_per_voter, 0) FROM ballots WHERE ballot = $1 FOR SHARE", ballot).
-		Query(func(rows pgx.Rows) error {
-			_, err := pgx.ForEachRow(rows, []any{&h.state, &h.opens, &h.closes, &h.votesPerVoter}, func() error { return nil })
-			return err
-		})
+	batch.Queue(heldRules, ballot).Query(func(rows pgx.Rows) error {
+		var period int64
+		r := &h.rules
+		_, err := pgx.ForEachRow(rows,
+			[]any{&r.State, &r.OpensAt, &r.ClosesAt, &r.VotesPerVoter, &period, &r.PerCandidate, &r.Ticketless},
+			func() error {
+				r.VoterPeriod = time.Duration(period) * time.Millisecond
+				return nil
+			})
+		return err
+	})
 	batch.Queue("SELECT clock_timestamp()").QueryRow(func(row pgx.Row) error {
 		err := row.Scan(&h.clock)
 		h.now = h.clock.Truncate(time.Millisecond)
@@ -93,5 +101,6 @@ func (h *pgHeld) queue(batch *pgx.Batch, epoch int64, ballot string) (found *boo
 
 // open says whether the ballot takes votes.
 func (h *pgHeld) open() bool {
-	return h.state == stateOpen && (h.opens == nil || !h.now.Before(*h.opens)) && (h.closes == nil || h.clock.Before(*h.closes))
+	opens, closes := h.rules.OpensAt, h.rules.ClosesAt
+	return h.rules.State == stateOpen && (opens == nil || !h.now.Before(*opens)) && (closes == nil || h.clock.Before(*closes))
 }

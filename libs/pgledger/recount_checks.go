@@ -67,11 +67,22 @@ var checks = []check{
 			USING (ballot, voter, vote_id)
 		WHERE l.state IS DISTINCT FROM v.state
 		ORDER BY ballot, voter, vote_id`},
-	{"limit", "%[2]d votes of the voter count, the ballot allows %[1]d", `
-		SELECT ballot, voter, votes_per_voter, count(*), ''
-		FROM (` + votersByLedger + `) l JOIN ballots USING (ballot)
-		WHERE NOT retracted GROUP BY ballot, voter, votes_per_voter HAVING count(*) > votes_per_voter
-		ORDER BY ballot, voter`},
+	{"voter", "voter_votes has this vote of %[3]s", `
+		SELECT ballot, vote_id::text, 1, 0, format('%s for %s at %s, the ledger for %s at %s', voter,
+			quote_literal(v.candidate), v.voted_at, quote_literal(l.candidate), l.voted_at)
+		FROM voter_votes v JOIN (` + votersByLedger + `) l USING (ballot, voter, vote_id)
+		WHERE v.voted_at IS NOT NULL AND (v.candidate <> l.candidate OR v.voted_at <> l.voted_at)
+		ORDER BY ballot, voter, vote_id`},
+	{"limit", "%[2]d votes of the voter count, the ballot allows %[1]d%[3]s", `
+		SELECT ballot, voter, votes_per_voter, count(*),
+			concat(' for ' || candidate, ' in period ' || period)
+		FROM (
+			SELECT ballot, voter, votes_per_voter, CASE WHEN limit_scope = 'candidate' THEN candidate END AS candidate,
+				(extract(epoch FROM voted_at) * 1000)::bigint / voter_period_ms AS period
+			FROM (` + votersByLedger + `) l JOIN ballots USING (ballot) WHERE NOT retracted
+		) l
+		GROUP BY ballot, voter, votes_per_voter, candidate, period HAVING count(*) > votes_per_voter
+		ORDER BY ballot, voter, candidate, period`},
 	{"base", "the ledger before epoch %[3]s adds up to %[1]d, epoch_base says %[2]d", `
 		SELECT ballot, username, coalesce(l.votes, 0)::bigint, coalesce(b.votes, 0), epoch::text
 		FROM (
@@ -113,6 +124,9 @@ const (
 
 	// votersByLedger is what voter_votes must be.
 	votersByLedger = `
-		SELECT ballot, voter_id AS voter, coalesce(retracts, vote_id) AS vote_id, bool_or(retracts IS NOT NULL) AS retracted
+		SELECT ballot, voter_id AS voter, coalesce(retracts, vote_id) AS vote_id, bool_or(retracts IS NOT NULL) AS retracted,
+			CASE WHEN count(DISTINCT username) FILTER (WHERE retracts IS NULL) = 1
+				THEN min(username) FILTER (WHERE retracts IS NULL) ELSE '' END AS candidate,
+			min(voted_at) FILTER (WHERE retracts IS NULL) AS voted_at
 		FROM vote_logs WHERE voter_id IS NOT NULL GROUP BY ballot, voter_id, coalesce(retracts, vote_id)`
 )

@@ -82,18 +82,16 @@ func (s sums) addVoters(b Event) {
 // given returns the one candidate that a vote is for, or none if it is for several. gives is false for a retraction, which
 // only takes back; what a change takes back is left out.
 func given(b Event, v *eventv1.VoteEvent) (candidate string, gives bool) {
-	choices := 0
 	for i, c := range v.GetCandidates() {
 		if takesBack(v, i) {
 			continue
 		}
-		choices++
-		candidate = b.GetCandidates()[c]
+		if gives && candidate != b.GetCandidates()[c] {
+			return "", true
+		}
+		candidate, gives = b.GetCandidates()[c], true
 	}
-	if choices != 1 {
-		candidate = ""
-	}
-	return candidate, choices > 0
+	return candidate, gives
 }
 
 // takesBack says that a choice is one of the vote that this retraction or change is of.

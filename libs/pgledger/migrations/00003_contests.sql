@@ -23,6 +23,13 @@ UPDATE ballots SET ticket_form = 'uuid' WHERE ballot = 'tiny';
 ALTER TABLE voter_votes
     ADD COLUMN candidate text NOT NULL DEFAULT '',
     ADD COLUMN voted_at  timestamptz;
+UPDATE voter_votes v SET candidate = l.candidate, voted_at = l.voted_at
+FROM (
+    SELECT ballot, voter_id, vote_id, CASE WHEN count(DISTINCT username) = 1 THEN min(username) ELSE '' END AS candidate,
+        min(voted_at) AS voted_at
+    FROM vote_logs WHERE voter_id IS NOT NULL AND retracts IS NULL GROUP BY ballot, voter_id, vote_id
+) l
+WHERE v.ballot = l.ballot AND v.voter = l.voter_id AND v.vote_id = l.vote_id;
 CREATE INDEX voter_votes_candidate ON voter_votes (ballot, candidate COLLATE "C", voted_at) WHERE candidate <> '' AND NOT retracted;
 CREATE INDEX voter_votes_time ON voter_votes (ballot, voter, voted_at);
 CREATE INDEX voter_votes_item ON voter_votes (ballot, voter, candidate) WHERE candidate <> '';
