@@ -17,6 +17,7 @@ import (
 	"github.com/littlevote/littlevote/gateway/graph/model"
 	"github.com/littlevote/littlevote/gateway/internal/answer"
 	"github.com/littlevote/littlevote/gateway/internal/engine"
+	"github.com/littlevote/littlevote/gateway/internal/overload"
 )
 
 // Config bounds a Handler.
@@ -26,6 +27,7 @@ type Config struct {
 	Timeout    time.Duration // of one request
 	Playground string        // where a browser that opens the endpoint is sent; empty for nowhere
 	Callers    Identifier    // nil: they are all unknown, whatever they say
+	ShedInside bool          // what is too much is no 429: it is executed in the context of overload.Shed, whose resolvers refuse it
 	Streams    Streams
 }
 
@@ -98,7 +100,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	as, acceptable := negotiate(r.Header["Accept"])
 	defer h.running.Add(-1)
-	if h.running.Add(1) > int64(h.cfg.MaxAtOnce) || !h.door.Enter() {
+	shed := h.running.Add(1) > int64(h.cfg.MaxAtOnce) || !h.door.Enter()
+	if shed && !h.cfg.ShedInside {
 		status = h.refuse(w, as, memory, overloaded())
 		return
 	}
@@ -111,6 +114,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if refusal != nil {
 		status = h.unidentified(w, r, as, memory, refusal)
 		return
+	}
+	if shed {
+		ctx = overload.Shed(ctx)
 	}
 	request, problem := h.read(w, r, memory)
 	if problem == nil && !acceptable && !wantsEvents(r.Header["Accept"]) {
