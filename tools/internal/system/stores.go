@@ -46,11 +46,7 @@ type View struct {
 func Look(t scope.Scope, programs string, s Stores) *View {
 	t.Helper()
 	v := &View{Stores: s, Topics: events.NewTopics(s.TopicPrefix), programs: programs}
-	var err error
-	if v.Pool, err = pgledger.Open(t.Context(), config.Postgres{URL: s.Postgres, PoolSize: 4}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(v.Pool.Close)
+	v.MovePostgres(t, s.Postgres)
 	v.MoveRedis(t, s.Redis)
 	client, err := kgo.NewClient(events.ClientOptions(config.Kafka{Brokers: s.Kafka}, slog.New(slog.DiscardHandler))...)
 	if err != nil {
@@ -59,6 +55,17 @@ func Look(t scope.Scope, programs string, s Stores) *View {
 	t.Cleanup(client.Close)
 	v.Kafka = kadm.NewClient(client)
 	return v
+}
+
+// MovePostgres makes it look into another Postgres, and services that are started from now on use it.
+func (v *View) MovePostgres(t scope.Scope, url string) {
+	t.Helper()
+	pool, err := pgledger.Open(t.Context(), config.Postgres{URL: url, PoolSize: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	v.Postgres, v.Pool = url, pool
 }
 
 // MoveRedis makes it look into another Redis.

@@ -90,7 +90,7 @@ func (r Row) server(name string) string {
 func All() []Row {
 	var all []Row
 	for _, some := range [][]Row{
-		voteServiceRows(), persisterRows(), redisRows(), kafkaRows(), postgresRows(), wholeRows(), epochRows(), topologyRows(), failpointRows(),
+		voteServiceRows(), persisterRows(), redisRows(), kafkaRows(), postgresRows(), wholeRows(), epochRows(), topologyRows(), moveRows(), failpointRows(),
 	} {
 		all = append(all, some...)
 	}
