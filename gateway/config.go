@@ -47,6 +47,8 @@ type Blog struct {
 // Settings is the group "gateway".
 type Settings struct {
 	Path          string `key:"path" help:"path of the GraphQL endpoint"`
+	CastListen    string `key:"cast-listen" help:"host:port of its own for clients of CAST, whose GraphQL answers there at /graphql as it does at /cast/graphql of the gateway, such as 127.0.0.1:30000; empty: none"`
+	TinyListen    string `key:"tiny-listen" help:"host:port of its own for clients of Tiny Vote, whose GraphQL answers there at /graphql as it does at /tiny/graphql of the gateway; empty: none"`
 	Language      string `key:"language" help:"language of messages where Accept-Language asks for none of ours: zh or en"`
 	Introspection bool   `key:"introspection" help:"answer __schema and __type; a federation router's _service is answered either way"`
 	Playground    bool   `key:"playground" help:"serve / and /playground, pages to try the API with"`
@@ -124,6 +126,8 @@ func (t Target) Validate() error { return config.Required("target", t.Target) }
 func (s Settings) Validate() error {
 	return errors.Join(
 		s.validPath(),
+		validListen("cast-listen", s.CastListen),
+		validListen("tiny-listen", s.TinyListen),
 		config.OneOf("language", s.Language, "zh", "en"),
 		config.Between("request-timeout", s.RequestTimeout, 100*time.Millisecond, 5*time.Minute),
 		config.Between("drain-wait", s.DrainWait, 0, 5*time.Second),
@@ -138,10 +142,21 @@ func (s Settings) Validate() error {
 	)
 }
 
+// validListen takes an address or none.
+func validListen(key, address string) error {
+	if address == "" {
+		return nil
+	}
+	return config.Address(key, address)
+}
+
 // validPath keeps the endpoint off the addresses that have another meaning, and free of what ServeMux reads as a pattern.
 func (s Settings) validPath() error {
-	const expected = "expected a path such as /graphql, of letters, digits and /-_., other than /, /playground, /livez, /readyz, /healthz and /health"
-	reserved := map[string]bool{"/": true, "/playground": true, "/livez": true, "/readyz": true, "/healthz": true, "/health": true}
+	const expected = "expected a path such as /graphql, of letters, digits and /-_., other than /, /playground, /livez, /readyz, /healthz, /health, /cast/graphql and /tiny/graphql"
+	reserved := map[string]bool{
+		"/": true, "/playground": true, "/livez": true, "/readyz": true, "/healthz": true, "/health": true,
+		"/cast/graphql": true, "/tiny/graphql": true,
+	}
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/-_.", r)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/littlevote/littlevote/gateway/graph"
 	"github.com/littlevote/littlevote/gateway/graph/exec"
 	"github.com/littlevote/littlevote/gateway/internal/answer"
+	"github.com/littlevote/littlevote/gateway/internal/dialect"
 	"github.com/littlevote/littlevote/gateway/internal/engine"
 	"github.com/littlevote/littlevote/gateway/internal/httpapi"
 	"github.com/littlevote/littlevote/gateway/internal/identity"
@@ -24,9 +25,6 @@ import (
 	"github.com/littlevote/littlevote/gateway/playground"
 	"github.com/littlevote/littlevote/libs/service"
 	"github.com/littlevote/littlevote/libs/ticket"
-	queryv1 "github.com/littlevote/littlevote/proto/gen/littlevote/query/v1"
-	ticketv1 "github.com/littlevote/littlevote/proto/gen/littlevote/ticket/v1"
-	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
 )
 
 // drainTimeout is how long requests that were taken may go on once the gateway is told to stop.
@@ -44,10 +42,15 @@ type Service struct {
 	backends *backends
 	identity *identity.Authenticator
 	tickets  *reads.Tickets
-	tallies  *reads.Tallies
-	voter    *votes.Voter
-	live     *live.Hub
-	graphql  *httpapi.Handler
+	dialects []*spoken
+
+	anyTickets *reads.Tickets // tickets that are used up too
+	tallies    *reads.Tallies
+	ballots    *reads.Ballots
+	rankings   *reads.Rankings
+	voter      *votes.Voter
+	live       *live.Hub
+	graphql    *httpapi.Handler
 }
 
 // New sets a gateway up and listens. The other services may come later.
@@ -64,6 +67,10 @@ func New(ctx context.Context, cfg Config, host service.Host) (*Service, error) {
 	}
 	s.server = newServer(cfg.Gateway, handler, host.Log)
 	s.server.ConnState = s.connections
+	if err := s.listenToDialects(ctx); err != nil {
+		s.close(ctx)
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -86,7 +93,7 @@ func (s *Service) connect(host service.Host) (http.Handler, error) {
 	host.Health.Check("services", s.backends.check)
 	host.Health.Degraded(s.backends.degraded)
 	door := overload.NewDoor()
-	statuses, err := s.gather(host, door)
+	root, err := s.gather(host, door)
 	if err != nil {
 		return nil, err
 	}
@@ -95,10 +102,8 @@ func (s *Service) connect(host service.Host) (http.Handler, error) {
 		return nil, err
 	}
 	texts := answer.NewTexts()
-	schema := exec.New(resolver.New(resolver.Config{
-		Tickets: s.tickets, Tallies: s.tallies, Statuses: statuses, Voter: s.voter, Live: s.live,
-		Keys: keys, Texts: texts, Language: language, SDL: sdl, Now: time.Now,
-	}))
+	root.Keys, root.Texts, root.Language, root.SDL, root.Now = keys, texts, language, sdl, time.Now
+	schema := exec.New(resolver.New(root))
 	metrics, err := newRequestMetrics(host.Meter)
 	if err != nil {
 		return nil, err
@@ -110,42 +115,32 @@ func (s *Service) connect(host service.Host) (http.Handler, error) {
 	if err := watchStreams(host.Meter, s.live.Count, s.graphql.Open); err != nil {
 		return nil, err
 	}
+	s.speak(host, door, metrics, texts, language)
 	return s.routes(s.graphql)
-}
-
-// gather makes what gathers votes and reads into calls, each behind a gate that tells the door.
-func (s *Service) gather(host service.Host, door *overload.Door) (*reads.Statuses, error) {
-	observers, err := newShedding(host.Meter, door, "votes", "tallies", "tickets")
-	if err != nil {
-		return nil, err
-	}
-	metrics, err := votes.NewMetrics(host.Meter)
-	if err != nil {
-		return nil, err
-	}
-	reading, voting := s.cfg.Gateway.Reads.config(), votev1.NewVoteServiceClient(s.backends.vote)
-	s.tickets = reads.NewTickets(ticketv1.NewTicketServiceClient(s.backends.ticket), reading, observers["tickets"])
-	s.tallies = reads.NewTallies(queryv1.NewQueryServiceClient(s.backends.query), reading, observers["tallies"])
-	s.live = live.NewHub(queryv1.NewQueryServiceClient(s.backends.query), s.cfg.Gateway.Live.hub(s.cfg.Gateway.Reads.Timeout))
-	s.voter = votes.New(voting, s.cfg.Gateway.Votes.config(), observers["votes"], metrics, host.Log)
-	queues := map[string]func() int{"votes": s.voter.Waiting, "tallies": s.tallies.Waiting, "tickets": s.tickets.Waiting}
-	return reads.NewStatuses(voting, reading), watchQueues(host.Meter, queues)
 }
 
 // routes puts the endpoint, the probes and the pages on one port.
 func (s *Service) routes(graphql http.Handler) (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle(s.cfg.Gateway.Path, graphql)
-	probes := s.health.Probes()
-	for _, path := range []string{"/livez", "/readyz", "/healthz", "/health"} {
-		mux.Handle(path, probes)
+	for _, d := range s.dialects {
+		mux.Handle(d.path(), d.handler)
 	}
+	s.probes(mux)
 	if s.cfg.Gateway.Playground {
 		if err := playground.Mount(mux, s.cfg.Gateway.Path); err != nil {
 			return nil, err
 		}
 	}
 	return s.leaving(mux), nil
+}
+
+// probes answers those who watch over the process.
+func (s *Service) probes(mux *http.ServeMux) {
+	probes := s.health.Probes()
+	for _, path := range []string{"/livez", "/readyz", "/healthz", "/health"} {
+		mux.Handle(path, probes)
+	}
 }
 
 // newServer bounds what a slow or a greedy client can hold.
@@ -203,8 +198,7 @@ func (s *Service) Path() string { return s.cfg.Gateway.Path }
 // once.
 func (s *Service) Run(ctx context.Context) error {
 	s.log.InfoContext(ctx, "listening", "address", s.Addr(), "path", s.Path())
-	served := make(chan error, 1)
-	go func() { served <- s.server.Serve(s.listener) }()
+	served := s.serve(ctx)
 	var err error
 	select {
 	case err = <-served:
@@ -215,10 +209,7 @@ func (s *Service) Run(ctx context.Context) error {
 	defer cancel()
 	s.graphql.Drain()
 	s.linger()
-	if stopErr := s.server.Shutdown(drain); stopErr != nil {
-		s.log.WarnContext(ctx, "requests cut off", "error", stopErr)
-		_ = s.server.Close()
-	}
+	s.shutdown(drain)
 	s.graphql.Wait(drain)
 	if err == nil {
 		err = <-served
@@ -235,17 +226,22 @@ func (s *Service) close(ctx context.Context) {
 	if s.listener != nil {
 		_ = s.listener.Close()
 	}
+	for _, d := range s.dialects {
+		if d.listener != nil {
+			_ = d.listener.Close()
+		}
+	}
 	if s.live != nil {
 		s.live.Close()
 	}
 	if s.voter != nil {
 		s.voter.Close(ctx)
 	}
-	if s.tallies != nil {
+	if s.tickets != nil { // made together
 		s.tallies.Close(ctx)
-	}
-	if s.tickets != nil {
 		s.tickets.Close(ctx)
+		s.rankings.Close(ctx)
+		s.ballots.Close(ctx)
 	}
 	if s.backends != nil {
 		s.backends.close()

@@ -13,6 +13,7 @@ type Refusal struct {
 	Text       Text
 	Retryable  bool
 	RetryAfter time.Duration // 0: at once
+	Detail     string        // more, in English; shown beside the text
 	Cause      error         // for the log; never shown
 }
 

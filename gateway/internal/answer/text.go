@@ -46,11 +46,15 @@ const (
 	FailedPrecondition
 	TenantFormat
 	OtherTenant
+	Retracted
+	PageSize
+	CursorFormat
 	DateFormat
 	EntityFormat
 	EntityType
 	EntitiesTooMany
 	CountOverflow
+	LockFailed
 	texts // how many there are
 )
 
@@ -94,11 +98,15 @@ func table() [texts][languages]string {
 		FailedPrecondition:    {"当前状态不允许此操作", "Its state does not allow this now"},
 		TenantFormat:          {"租户名称格式不正确", "Littlevote-Tenant must be one name of 1 to 32 of a-z, 0-9 and the hyphen"},
 		OtherTenant:           {"令牌不属于该租户", "The token is of another tenant"},
+		Retracted:             {"投票已撤回", "Vote retracted"},
+		PageSize:              {"每页数量超出范围", "first is out of its bounds"},
+		CursorFormat:          {"分页游标格式不正确", "The cursor is not valid"},
 		DateFormat:            {"票据日期格式不正确（必须为RFC 3339）", "A date of the ticket does not parse as RFC 3339"},
 		EntityFormat:          {"实体表示缺少键字段", "The representation lacks a key field"},
 		EntityType:            {"未知的实体类型", "There is no entity of this type"},
 		EntitiesTooMany:       {"实体数量超过上限", "There are too many representations"},
 		CountOverflow:         {"票数超出Int范围，请改用votesExact", "The count is over 2147483647: ask for votesExact"},
+		LockFailed:            {"尝试获取锁时发生错误", "尝试获取锁时发生错误"}, // of Tiny Vote, in its only words
 	}
 }
 

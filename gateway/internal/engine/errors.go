@@ -118,7 +118,8 @@ func (p *presenter) refuse(ctx context.Context, shown *gqlerror.Error, refusal *
 		p.log.ErrorContext(ctx, "internal error", "error", refusal, "path", shown.Path.String())
 	}
 	p.say(shown, refusal, language)
-	if refusal.Code == statusv1.Code_CODE_INTERNAL && mutates(ctx) { // nobody knows how far it came
+	unknown := refusal.Code == statusv1.Code_CODE_INTERNAL || refusal.Code == statusv1.Code_CODE_OUTCOME_UNKNOWN
+	if unknown && mutates(ctx) { // nobody knows how far it came
 		shown.Extensions["outcome"] = model.OutcomeUnknown.String()
 	}
 }
@@ -128,6 +129,9 @@ func (p *presenter) say(shown *gqlerror.Error, refusal *answer.Refusal, language
 	shown.Message = p.texts.Say(refusal.Text, language)
 	setCode(shown, p.texts.Name(refusal.Code))
 	shown.Extensions["retryable"] = refusal.Retryable
+	if refusal.Detail != "" {
+		shown.Extensions["detail"] = shortenText(refusal.Detail)
+	}
 	if refusal.RetryAfter > 0 {
 		shown.Extensions["retryAfterMs"] = int64((refusal.RetryAfter + time.Millisecond - 1) / time.Millisecond)
 	}
