@@ -20,7 +20,7 @@ func (p *play) change() {
 	p.epoch++
 	p.fence = redisledger.Fence{Epoch: p.epoch, NS: redisledger.NewNS()}
 	fresh := p.rng.IntN(3) == 0
-	for _, name := range ballots {
+	for _, name := range p.ballots {
 		b := p.someRules(name)
 		b.State, b.OpensAt, b.ClosesAt = "open", time.Time{}, time.Time{}
 		if p.rng.IntN(3) > 0 {
@@ -94,7 +94,7 @@ func (p *play) item() string {
 	if p.rng.IntN(4) == 0 {
 		return p.name()
 	}
-	return redisledger.ItemID(p.start.Add(time.Duration(p.rng.IntN(20)-5)*time.Minute + 30*time.Second))
+	return redisledger.ItemID(p.start.Add(time.Duration(p.rng.IntN(8)-5)*time.Minute + 30*time.Second))
 }
 
 func (p *play) putRules() {
@@ -106,8 +106,8 @@ func (p *play) putRules() {
 	each(p, "rules", func(l ledger) error { return l.PutRules(p.t.Context(), f, b) })
 }
 
-func (p *play) mint() {
-	f, name := p.any(), p.ballot()
+func (p *play) mint(name string) {
+	f := p.any()
 	state, _ := p.on[0].Ticket(p.t.Context(), f, name)
 	_, _ = p.on[1].Ticket(p.t.Context(), f, name)
 	m := redisledger.Mint{
@@ -143,10 +143,13 @@ func (p *play) someBatch() *redisledger.Batch {
 	if p.rng.IntN(4) == 0 {
 		for range 1 + p.rng.IntN(2) {
 			e := p.someEntry()
-			e.Voter, e.Retracts = p.voter(), p.someVote()
+			p.target(&e, b)
 			b.Entries = append(b.Entries, e)
 		}
 		return b
+	}
+	if p.rng.IntN(2) == 0 {
+		p.mint(b.Ballot)
 	}
 	state, _ := p.on[0].Ticket(p.t.Context(), p.fence, b.Ballot)
 	_, _ = p.on[1].Ticket(p.t.Context(), p.fence, b.Ballot)
@@ -165,14 +168,30 @@ func (p *play) someBatch() *redisledger.Batch {
 		e.Ticket = p.rng.IntN(max(1, len(b.Tickets)))
 		if p.rng.IntN(3) > 0 {
 			e.Voter = p.voter()
-			if p.rng.IntN(4) == 0 {
-				e.Retracts, e.Replaces = p.someVote(), true
+			if p.rng.IntN(3) == 0 {
+				p.target(&e, b)
+				e.Replaces = true
 			}
 			p.votes = append(p.votes, e.VoteID)
 		}
 		b.Entries = append(b.Entries, e)
 	}
 	return b
+}
+
+// target makes an entry one that takes back what an earlier one cast, mostly.
+func (p *play) target(e *redisledger.Entry, b *redisledger.Batch) {
+	e.Voter, e.Retracts = p.voter(), p.someVote()
+	if len(p.cast) == 0 || p.rng.IntN(6) == 0 {
+		return
+	}
+	c := p.cast[max(0, len(p.cast)-1-p.rng.IntN(8))]
+	if len(b.Entries) > 0 && b.Ballot != c.ballot {
+		return
+	}
+	b.Ballot = c.ballot
+	e.Voter, e.Candidate, e.Retracts = c.entry.Voter, c.entry.Candidate, c.entry.VoteID
+	e.Period = redisledger.PeriodOf(c.at, p.period)
 }
 
 // someVote is one that may count.
@@ -188,7 +207,7 @@ func (p *play) somePeriod() int64 {
 	return redisledger.PeriodOf(p.s.modelAt(), p.period) - max(0, p.rng.Int64N(5)-3)
 }
 
-func (p *play) voter() string { return fmt.Sprintf("voter %d", p.rng.IntN(5)) }
+func (p *play) voter() string { return fmt.Sprintf("voter %d", p.rng.IntN(4)) }
 
 func (p *play) someEntry() redisledger.Entry {
 	e := redisledger.Entry{VoteID: p.newID(0)}
@@ -245,6 +264,11 @@ func (p *play) admit() {
 		[]any{verdicts[0], errs[0], replies[0]}, []any{verdicts[1], errs[1], replies[1]})
 	if errs[0] == nil && verdicts[0].Accepted() > 0 {
 		p.held = append(p.held, &held{fence: f, batch: b, verdict: verdicts})
+		for i, e := range b.Entries {
+			if verdicts[0].Entries[i].Code == redisledger.OK && e.Voter != "" && (e.Retracts == uuid.Nil || e.Replaces) {
+				p.cast = append(p.cast, castVote{b.Ballot, e, verdicts[0].At})
+			}
+		}
 	}
 	each(p, "known", func(l ledger) any { v, ok := l.Known(p.t.Context(), f, b.Ballot, b.ID); return []any{v, ok} })
 }
@@ -323,13 +347,16 @@ func (p *play) key() {
 }
 
 func (p *play) voters() {
-	f, name, voter := p.any(), p.ballot(), p.voter()
-	candidates := []string{p.item(), p.item(), p.item()}[p.rng.IntN(4):]
-	each(p, "voted "+name, func(l ledger) any {
+	f, name, voter, one := p.any(), p.ballot(), p.voter(), p.item()
+	if len(p.cast) > 0 && p.rng.IntN(2) == 0 {
+		c := p.cast[max(0, len(p.cast)-1-p.rng.IntN(8))]
+		name, voter, one = c.ballot, c.entry.Voter, c.entry.Candidate
+	}
+	candidates := []string{p.item(), p.item(), one}[p.rng.IntN(4):]
+	each(p, fmt.Sprintf("voted %s by %s for %q", name, voter, candidates), func(l ledger) any {
 		v, err := l.Voted(p.t.Context(), f, name, voter, candidates)
 		return []any{v, err}
 	})
-	one := p.item()
 	each(p, fmt.Sprintf("state %s of %s for %s", name, voter, one), func(l ledger) any {
 		s, err := l.VoterState(p.t.Context(), f, name, voter, one)
 		return []any{s, err}
@@ -338,7 +365,7 @@ func (p *play) voters() {
 
 // evict drops what is cold, some of it as it was not seen.
 func (p *play) evict() {
-	f, name := p.any(), []string{"daily", "likes", "acme.each", "main"}[p.rng.IntN(4)]
+	f, name := p.any(), p.ballot()
 	found := each(p, "cold "+name, func(l ledger) any {
 		var all []redisledger.ColdVoter
 		for cursor := uint64(0); ; {
@@ -399,16 +426,16 @@ func (p *play) spoil() {
 	ctx := p.t.Context()
 	switch p.rng.IntN(3) {
 	case 0:
-		each(p, "seal", func(l ledger) error { return l.Seal(ctx, p.fence, ballots[0]) })
+		each(p, "seal", func(l ledger) error { return l.Seal(ctx, p.fence, p.ballots[0]) })
 	case 1:
 		each(p, "lose", func(l ledger) error { return l.Unlink(ctx, p.fence.NS) })
-		each(p, "seal what is lost", func(l ledger) error { return l.Seal(ctx, p.fence, ballots[1]) })
+		each(p, "seal what is lost", func(l ledger) error { return l.Seal(ctx, p.fence, p.ballots[1]) })
 	default:
 		p.unlikeAll()
 		p.model.Promote(int(p.epoch))
 		p.log = append(p.log, "promote")
 	}
-	for _, name := range ballots {
+	for _, name := range p.ballots {
 		p.look(name)
 		b := p.someRules(name)
 		each(p, "load over it", func(l ledger) error { return l.Load(ctx, p.fence, b, false) })
@@ -423,7 +450,7 @@ func (p *play) spoil() {
 func (p *play) unlikeAll() {
 	ctx := p.t.Context()
 	for _, f := range append(p.old, p.fence) {
-		for _, name := range append(ballots, "late") {
+		for _, name := range append(p.ballots, "late") {
 			marker := "{" + name + "}:" + f.NS + ":marker"
 			n, err := p.s.rdb.Exists(ctx, marker).Result()
 			if err == nil && n > 0 {
@@ -442,13 +469,13 @@ func (p *play) afterwards() {
 	p.settle()
 	p.refund()
 	p.claim()
-	p.mint()
+	p.mint(p.ballot())
 	p.putRules()
 }
 
 // strange makes a ballot that is new in the epoch, or was there all along.
 func (p *play) strange() {
-	name := []string{"main", "late"}[p.rng.IntN(2)]
+	name := []string{p.ballots[0], "late"}[p.rng.IntN(2)]
 	b := p.someRules(name)
 	b.State = "open"
 	f := p.fence

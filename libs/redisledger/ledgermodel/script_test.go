@@ -136,6 +136,13 @@ type held struct {
 	verdict [2]redisledger.Verdict // of the scripts, of the model
 }
 
+// castVote is a voter's vote that was admitted.
+type castVote struct {
+	ballot string
+	entry  redisledger.Entry
+	at     time.Time
+}
+
 // play is one random sequence of calls.
 type play struct {
 	t     *testing.T
@@ -152,14 +159,17 @@ type play struct {
 	held  []*held
 	keys  []uuid.UUID
 	votes []uuid.UUID
+	cast  []castVote
 	rules int64
+
+	ballots []string
 
 	start  time.Time
 	period time.Duration // of limits
 }
 
-// ballots are of each kind that voters' states have; which one that is stays as it is.
-var ballots = []string{"main", "other", "tickets.none", "daily", "likes", "acme.each"}
+// kinds are ballots of every kind that voters' states have; which one that is stays as it is.
+var kinds = []string{"main", "tickets.none", "daily", "likes", "acme.each"}
 
 // hotFor is how long the play's items are hot.
 const hotFor = 4 * time.Minute
@@ -181,6 +191,7 @@ func (p *play) shape(b *redisledger.Ballot) {
 func newPlay(t *testing.T, s *server, seed uint64) *play {
 	t.Helper()
 	p := &play{t: t, seed: seed, s: s, rng: rand.New(rand.NewPCG(seed, 7)), epoch: 6}
+	p.ballots = []string{kinds[seed%uint64(len(kinds))], kinds[(seed+1+seed/5)%uint64(len(kinds))]}
 	p.start, p.period = s.modelAt(), 90*time.Second
 	if s.mini == nil {
 		p.period = 1000 * time.Hour // the two look at the time one after the other
@@ -202,7 +213,7 @@ func (p *play) run(steps int) {
 	p.t.Helper()
 	p.change()
 	// A script that a Redis does not know yet is sent again, behind the rest of its pipeline.
-	_ = p.on[0].Settle(p.t.Context(), &redisledger.Settlement{Fence: p.fence, Ballot: "main", ID: p.newID(0)})
+	_ = p.on[0].Settle(p.t.Context(), &redisledger.Settlement{Fence: p.fence, Ballot: p.ballots[0], ID: p.newID(0)})
 	for range steps {
 		p.step()
 		if p.rng.IntN(8) == 0 {
@@ -213,16 +224,16 @@ func (p *play) run(steps int) {
 
 func (p *play) step() {
 	switch n := p.rng.IntN(100); {
-	case n < 40:
+	case n < 42:
 		p.admit()
-	case n < 58:
+	case n < 62:
 		p.settle()
-	case n < 66:
+	case n < 67:
 		p.refund()
 	case n < 71:
 		p.claim()
 	case n < 82:
-		p.mint()
+		p.mint(p.ballot())
 	case n < 83:
 		p.key()
 	case n < 86:
@@ -269,7 +280,7 @@ func each[T any](p *play, what string, f func(l ledger) T) [2]T {
 	return r
 }
 
-func (p *play) ballot() string { return ballots[p.rng.IntN(len(ballots))] }
+func (p *play) ballot() string { return p.ballots[p.rng.IntN(len(p.ballots))] }
 
 // any returns the fence of now, and rarely an old one.
 func (p *play) any() redisledger.Fence {
@@ -317,7 +328,7 @@ func (p *play) look(ballot string) {
 	each(p, "role", func(l ledger) bool { r, err := l.Replication(ctx); return r.Master && err == nil })
 }
 
-// settled in time: a model knows no listpack, so the order is not compared.
+// sortCold puts states in an order: a model knows nothing of hash tables.
 func sortCold(cold []redisledger.ColdVoter) []redisledger.ColdVoter {
 	slices.SortFunc(cold, func(a, b redisledger.ColdVoter) int { return strings.Compare(a.Field, b.Field) })
 	return append([]redisledger.ColdVoter{}, slices.Compact(cold)...)
