@@ -159,7 +159,7 @@ func TestApplyToACertifiedBallot(t *testing.T) {
 	t.Parallel()
 	pool := newLedger(t)
 	run(t, pool, "UPDATE ballots SET state = 'closed' WHERE ballot = 'cast'")
-	if _, err := pgledger.Certify(t.Context(), pool, 1, "cast"); err != nil {
+	if _, err := certify(t, pool, 1, "cast"); err != nil {
 		t.Fatal(err)
 	}
 	events := eventsOf(newBatch("cast", 1, "alice"), newBatch("main", 1, "A"))

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -24,54 +23,27 @@ var (
 // BallotResult is a result that never changes.
 type BallotResult struct {
 	Ballot string
+	Title  string
 	Counts map[string]int64 // by candidate, from a recount of the ledger
-	Votes  int64            // votes that count, retracted ones left out
+	Votes  int64            // votes that count, retracted and voided ones left out
+	Voided int64            // votes that voids took out of the count
+	Voids  []Void           // those that were approved, oldest first
 	At     time.Time
+	Signed string // as a JWS; empty for what was certified before results were signed
 }
 
-// certifyLock bounds the wait for the table of ballots: whoever waits for it queues up everybody behind.
-const certifyLock = 2 * time.Second
-
-// ChangeBallots runs a change of rows in ballots, with the epoch held as it is. It takes the table lock, since a lock on a row
-// alone starves behind those who share it: it waits for the votes that are being decided or applied, and keeps others waiting
-// until f is done. Whoever changes what a ballot admits adds one to rules_version.
-func ChangeBallots(ctx context.Context, pool *pgxpool.Pool, f func(tx pgx.Tx, epoch Epoch) error) error {
-	for {
-		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-			if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", certifyLock.Milliseconds())); err != nil {
-				return err
-			}
-			// The epoch comes first, as everywhere.
-			var epoch Epoch
-			err := tx.QueryRow(ctx, "SELECT "+epochColumns+" FROM ledger_epoch e FOR SHARE").Scan(epoch.targets()...)
-			if errors.Is(err, pgx.ErrNoRows) {
-				return ErrNoEpoch
-			}
-			if err != nil {
-				return err
-			}
-			if _, err := tx.Exec(ctx, "LOCK TABLE ballots IN EXCLUSIVE MODE"); err != nil {
-				return err
-			}
-			return f(tx, epoch)
-		})
-		var pg *pgconn.PgError
-		if !errors.As(err, &pg) || pg.Code != "55P03" { // lock_not_available
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%w after: %w", ctx.Err(), err)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
+// Certifier is who certifies. Sign writes the result down so that anybody can tell that it is ours; it is called in the
+// transaction that fixes the result, and asks nobody.
+type Certifier struct {
+	Actor string
+	Sign  func(result *BallotResult) (string, error)
 }
 
 // Certify recounts a closed ballot and fixes its result; later records for it have no effect. It may be called only when, in
 // the given epoch, nothing admitted is left that is not applied: the outbox was empty, and the persister has passed the end
 // offsets read after that. ErrNotOpen says that the epoch is over: all that has to be done again. A ballot that is
 // certified already answers with its result.
-func Certify(ctx context.Context, pool *pgxpool.Pool, epoch int64, ballot string) (BallotResult, error) {
+func Certify(ctx context.Context, pool *pgxpool.Pool, epoch int64, ballot string, by Certifier) (BallotResult, error) {
 	if result, err := ResultOf(ctx, pool, ballot); err == nil || !errors.Is(err, ErrNotCertified) {
 		return result, err
 	}
@@ -80,7 +52,7 @@ func Certify(ctx context.Context, pool *pgxpool.Pool, epoch int64, ballot string
 		if err != nil {
 			return BallotResult{}, fmt.Errorf("certify %s: %w", ballot, err)
 		}
-		result, err := count.fix(ctx, pool, epoch)
+		result, err := count.fix(ctx, pool, epoch, by)
 		if errors.Is(err, errMoved) {
 			continue
 		}
@@ -143,11 +115,11 @@ func recountBallot(ctx context.Context, pool *pgxpool.Pool, ballot string) (ball
 }
 
 // fix writes the result down, if nothing was applied since the recount.
-func (c ballotCount) fix(ctx context.Context, pool *pgxpool.Pool, epoch int64) (BallotResult, error) {
+func (c ballotCount) fix(ctx context.Context, pool *pgxpool.Pool, epoch int64, by Certifier) (BallotResult, error) {
 	var result BallotResult
 	err := ChangeBallots(ctx, pool, func(tx pgx.Tx, now Epoch) error {
-		var state string
-		err := tx.QueryRow(ctx, "SELECT state FROM ballots WHERE ballot = $1 FOR UPDATE", c.ballot).Scan(&state)
+		var state, title string
+		err := tx.QueryRow(ctx, "SELECT state, title FROM ballots WHERE ballot = $1 FOR UPDATE", c.ballot).Scan(&state, &title)
 		switch {
 		case errors.Is(err, pgx.ErrNoRows):
 			return ErrUnknownBallot
@@ -171,16 +143,47 @@ func (c ballotCount) fix(ctx context.Context, pool *pgxpool.Pool, epoch int64) (
 		}) {
 			return errMoved
 		}
-		result = BallotResult{Ballot: c.ballot, Counts: maps.Clone(c.counts), Votes: c.votes}
-		if err := tx.QueryRow(ctx, `
-			INSERT INTO results (ballot, counts, votes, certified_at) VALUES ($1, $2, $3, clock_timestamp())
-			RETURNING certified_at`, c.ballot, c.counts, c.votes).Scan(&result.At); err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, "UPDATE ballots SET state = 'certified', rules_version = rules_version + 1 WHERE ballot = $1", c.ballot)
-		return err
+		result = BallotResult{Ballot: c.ballot, Title: title, Counts: maps.Clone(c.counts), Votes: c.votes}
+		return result.write(ctx, tx, by)
 	})
 	return result, err
+}
+
+// write completes a result and makes it the ballot's for good.
+func (r *BallotResult) write(ctx context.Context, tx pgx.Tx, by Certifier) error {
+	if err := tx.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&r.At); err != nil {
+		return err
+	}
+	if err := r.readVoids(ctx, tx); err != nil {
+		return err
+	}
+	var err error
+	if r.Signed, err = by.Sign(r); err != nil {
+		return fmt.Errorf("sign: %w", err)
+	}
+	if _, err = tx.Exec(ctx, "INSERT INTO results (ballot, counts, votes, voided, certified_at, signed) VALUES ($1, $2, $3, $4, $5, $6)",
+		r.Ballot, r.Counts, r.Votes, r.Voided, r.At, r.Signed); err != nil {
+		return err
+	}
+	if _, err = tx.Exec(ctx, "UPDATE ballots SET state = 'certified', rules_version = rules_version + 1 WHERE ballot = $1", r.Ballot); err != nil {
+		return err
+	}
+	deed := Deed{Actor: by.Actor, Action: ActionCertify}
+	return deed.record(ctx, tx, r.Ballot, map[string]any{"votes": r.Votes, "voided": r.Voided})
+}
+
+func (r *BallotResult) readVoids(ctx context.Context, db DB) error {
+	all, err := Voids(ctx, db, r.Ballot)
+	if err != nil {
+		return err
+	}
+	for _, v := range all {
+		if v.ApprovedBy != "" {
+			r.Voids = append(r.Voids, v)
+			r.Voided += v.Votes
+		}
+	}
+	return nil
 }
 
 // ErrNotCertified says that a ballot has no result yet.
@@ -188,13 +191,18 @@ var ErrNotCertified = errors.New("pgledger: the ballot is not certified")
 
 // ResultOf reads the result of a certified ballot.
 func ResultOf(ctx context.Context, db DB, ballot string) (BallotResult, error) {
-	c := BallotResult{Ballot: ballot}
-	err := db.QueryRow(ctx, "SELECT counts, votes, certified_at FROM results WHERE ballot = $1", ballot).Scan(&c.Counts, &c.Votes, &c.At)
+	r := BallotResult{Ballot: ballot}
+	err := db.QueryRow(ctx, `
+		SELECT title, counts, votes, certified_at, signed FROM results JOIN ballots USING (ballot) WHERE ballot = $1`, ballot).
+		Scan(&r.Title, &r.Counts, &r.Votes, &r.At, &r.Signed)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return BallotResult{}, ErrNotCertified
+	}
+	if err == nil {
+		err = r.readVoids(ctx, db)
 	}
 	if err != nil {
 		return BallotResult{}, fmt.Errorf("read the result: %w", err)
 	}
-	return c, nil
+	return r, nil
 }

@@ -2,11 +2,13 @@ package pgledger_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/littlevote/littlevote/libs/pgledger"
 	eventv1 "github.com/littlevote/littlevote/proto/gen/littlevote/event/v1"
@@ -19,6 +21,15 @@ func retractionBatch(of *eventv1.VoteBatch, first int64) *eventv1.VoteBatch {
 	b.Format, b.TicketVersion = 2, ""
 	b.Votes[0].VoterId, b.Votes[0].Retracts, b.Votes[0].Deltas[0] = vote.GetVoterId(), vote.GetVoteId(), -1
 	return b
+}
+
+// certify certifies without a key.
+func certify(t testing.TB, pool *pgxpool.Pool, epoch int64, ballot string) (pgledger.BallotResult, error) {
+	t.Helper()
+	return pgledger.Certify(t.Context(), pool, epoch, ballot, pgledger.Certifier{
+		Actor: "cli:test",
+		Sign:  func(r *pgledger.BallotResult) (string, error) { return fmt.Sprintf("signed: %d", r.Votes), nil },
+	})
 }
 
 func voterBatch(first int64, voter string) *eventv1.VoteBatch {
@@ -35,7 +46,7 @@ func TestCertify(t *testing.T) {
 	retracted := voterBatch(3, "user-1")
 	mustApply(t, pool, newBatch("main", 1, "A", "B"), retracted, retractionBatch(retracted, 4), newBatch("cast", 1, "A"))
 
-	if _, err := pgledger.Certify(t.Context(), pool, 1, "main"); !errors.Is(err, pgledger.ErrNotClosed) {
+	if _, err := certify(t, pool, 1, "main"); !errors.Is(err, pgledger.ErrNotClosed) {
 		t.Errorf("an open ballot: error is %v, want ErrNotClosed", err)
 	}
 	if _, err := pgledger.ResultOf(t.Context(), pool, "main"); !errors.Is(err, pgledger.ErrNotCertified) {
@@ -43,17 +54,19 @@ func TestCertify(t *testing.T) {
 	}
 	run(t, pool, "UPDATE ballots SET state = 'closed' WHERE ballot = 'main'")
 	for _, epoch := range []int64{2, 0} {
-		if _, err := pgledger.Certify(t.Context(), pool, epoch, "main"); !errors.Is(err, pgledger.ErrNotOpen) {
+		if _, err := certify(t, pool, epoch, "main"); !errors.Is(err, pgledger.ErrNotOpen) {
 			t.Errorf("epoch %d: error is %v, want ErrNotOpen", epoch, err)
 		}
 	}
 	setEpoch(t, pool, 1, "ending")
-	if _, err := pgledger.Certify(t.Context(), pool, 1, "main"); !errors.Is(err, pgledger.ErrNotOpen) {
+	if _, err := certify(t, pool, 1, "main"); !errors.Is(err, pgledger.ErrNotOpen) {
 		t.Errorf("an ending epoch: error is %v, want ErrNotOpen", err)
 	}
 	setEpoch(t, pool, 1, "open")
-	got, err := pgledger.Certify(t.Context(), pool, 1, "main")
-	want := pgledger.BallotResult{Ballot: "main", Counts: map[string]int64{"A": 1, "B": 1}, Votes: 2, At: got.At}
+	got, err := certify(t, pool, 1, "main")
+	want := pgledger.BallotResult{
+		Ballot: "main", Counts: map[string]int64{"A": 1, "B": 1}, Votes: 2, At: got.At, Signed: "signed: 2",
+	}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Fatalf("result (-want +got), %v:\n%s", err, diff)
 	}
@@ -62,14 +75,14 @@ func TestCertify(t *testing.T) {
 	}
 	// Again, in whatever epoch: the same answer.
 	setEpoch(t, pool, 7, "ending")
-	again, err := pgledger.Certify(t.Context(), pool, 1, "main")
+	again, err := certify(t, pool, 1, "main")
 	if diff := cmp.Diff(got, again); err != nil || diff != "" {
 		t.Errorf("again (-want +got), %v:\n%s", err, diff)
 	}
 	if version := query[int64](t, pool, "SELECT rules_version FROM ballots WHERE ballot = 'main'"); version != 2 {
 		t.Errorf("rules version is %d: nobody hears of the change", version)
 	}
-	if _, err := pgledger.Certify(t.Context(), pool, 7, "nowhere"); !errors.Is(err, pgledger.ErrUnknownBallot) {
+	if _, err := certify(t, pool, 7, "nowhere"); !errors.Is(err, pgledger.ErrUnknownBallot) {
 		t.Errorf("error is %v, want ErrUnknownBallot", err)
 	}
 }
@@ -88,7 +101,7 @@ func TestCertifyRefusesDrift(t *testing.T) {
 			mustApply(t, pool, newBatch("main", 1, "A", "B"))
 			run(t, pool, "UPDATE ballots SET state = 'closed' WHERE ballot = 'main'")
 			run(t, pool, spoil)
-			if got, err := pgledger.Certify(t.Context(), pool, 1, "main"); !errors.Is(err, pgledger.ErrDrift) {
+			if got, err := certify(t, pool, 1, "main"); !errors.Is(err, pgledger.ErrDrift) {
 				t.Errorf("certified %+v, %v", got, err)
 			}
 			if n := count(t, pool, "results"); n != 0 {
@@ -124,7 +137,7 @@ func TestCertifyWaitsForApply(t *testing.T) {
 	}
 	answered := make(chan answer, 1)
 	go func() {
-		result, err := pgledger.Certify(t.Context(), pool, 1, "main")
+		result, err := certify(t, pool, 1, "main")
 		answered <- answer{result, err}
 	}()
 	awaitBlocked(t, pool)
@@ -132,7 +145,7 @@ func TestCertifyWaitsForApply(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := <-answered
-	want := pgledger.BallotResult{Ballot: "main", Counts: map[string]int64{"A": 2}, Votes: 2, At: got.result.At}
+	want := pgledger.BallotResult{Ballot: "main", Counts: map[string]int64{"A": 2}, Votes: 2, At: got.result.At, Signed: "signed: 2"}
 	if diff := cmp.Diff(want, got.result); got.err != nil || diff != "" {
 		t.Errorf("result (-want +got), %v:\n%s", got.err, diff)
 	}

@@ -29,7 +29,7 @@ func newSample(t *testing.T) sample {
 	back := retractionBatch(s.withdrawn, 4)
 	mustApply(t, s.pool, s.plain, s.withdrawn, back, newBatch("tiny", 1, "X"))
 	run(t, s.pool, "UPDATE ballots SET state = 'closed' WHERE ballot = 'tiny'")
-	if _, err := pgledger.Certify(t.Context(), s.pool, 1, "tiny"); err != nil {
+	if _, err := certify(t, s.pool, 1, "tiny"); err != nil {
 		t.Fatal(err)
 	}
 	openRedis(t, s.pool, 2)

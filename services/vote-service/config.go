@@ -12,6 +12,7 @@ type Config struct {
 	config.Dev
 	Vote        Vote               `key:"vote"`
 	Ticket      config.TicketKeys  `key:"ticket"`
+	Ballot      Ballot             `key:"ballot"`
 	Admin       config.Admin       `key:"admin"`
 	Redis       config.Redis       `key:"redis"`
 	Kafka       config.Kafka       `key:"kafka"`
@@ -19,6 +20,11 @@ type Config struct {
 	Participant config.Participant `key:"participant"`
 	Reconcile   Reconcile          `key:"reconcile"`
 	TLS         config.TLS         `key:"tls"`
+}
+
+// Ballot is the group "ballot".
+type Ballot struct {
+	SignKeyFile string `key:"sign-key-file" help:"PEM file with the Ed25519 private key (PKCS#8) that certified results are signed with; may be missing in development mode only"`
 }
 
 // Reconcile is the group "reconcile".

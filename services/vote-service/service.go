@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/littlevote/littlevote/libs/certified"
 	"github.com/littlevote/littlevote/libs/epoch"
 	"github.com/littlevote/littlevote/libs/events"
 	"github.com/littlevote/littlevote/libs/pgledger"
@@ -61,6 +62,10 @@ func New(ctx context.Context, cfg Config, host service.Host) (*Service, error) {
 
 func (s *Service) connect(ctx context.Context, host service.Host) error {
 	keys, err := ticket.Open(s.cfg.Ticket.KeyFile, s.cfg.Dev.Dev)
+	if err != nil {
+		return err
+	}
+	signer, err := certified.OpenSigner(s.cfg.Ballot.SignKeyFile, s.cfg.Dev.Dev)
 	if err != nil {
 		return err
 	}
@@ -116,7 +121,7 @@ func (s *Service) connect(ctx context.Context, host service.Host) error {
 	}
 	s.checks()
 	organiser := ballots.New(ballots.Config{
-		Pool: s.pool, Redis: ledger, Topic: votes, Progress: epochs, Epochs: s.epochs, IsName: voting.IsName, Log: s.log,
+		Pool: s.pool, Redis: ledger, Topic: votes, Progress: epochs, Epochs: s.epochs, IsName: voting.IsName, Signer: signer, Log: s.log,
 	})
 	path, handler := votev1connect.NewVoteServiceHandler(s.engine, service.HandlerOptions(s.log)...)
 	ballotPath, ballotHandler := ballotv1connect.NewBallotServiceHandler(organiser, service.HandlerOptions(s.log)...)

@@ -13,8 +13,10 @@ import (
 	"connectrpc.com/connect"
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/littlevote/littlevote/libs/certified"
 	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/service"
 	ballotv1 "github.com/littlevote/littlevote/proto/gen/littlevote/ballot/v1"
@@ -33,11 +35,15 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	signer, err := certified.OpenSigner("", true)
+	if err != nil {
+		t.Fatal(err)
+	}
 	w := &world{Town: town.New(t), t: t}
 	w.redis = &wire{Redis: w.Redis}
 	w.Service = ballots.New(ballots.Config{
 		Pool: w.Pool, Redis: w.redis, Topic: w.Topic, Progress: w.Store, Epochs: w.Town,
-		IsName: func(s string) bool { return s != "" && s == strings.TrimSpace(s) }, Log: slog.New(slog.DiscardHandler),
+		IsName: func(s string) bool { return s != "" && s == strings.TrimSpace(s) }, Signer: signer, Log: slog.New(slog.DiscardHandler),
 	})
 	return w
 }
@@ -86,9 +92,19 @@ func (w *wire) Cut(ctx context.Context, f redisledger.Fence, ballot string) (red
 	return w.Redis.Cut(ctx, f, ballot)
 }
 
+func (w *wire) SetCounts(ctx context.Context, f redisledger.Fence, ballot string, admissions int64, counts []redisledger.Count) error {
+	if err := w.err(); err != nil {
+		return err
+	}
+	return w.Redis.SetCounts(ctx, f, ballot, admissions, counts)
+}
+
+// me is who acts where it does not matter.
+const me = "cli:test"
+
 func (w *world) create(b *ballotv1.Ballot) *ballotv1.Ballot {
 	w.t.Helper()
-	made, err := w.CreateBallot(w.t.Context(), &ballotv1.CreateBallotRequest{Ballot: b})
+	made, err := w.CreateBallot(w.t.Context(), &ballotv1.CreateBallotRequest{Ballot: b, Actor: me})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -106,7 +122,10 @@ func (w *world) get(name string) *ballotv1.Ballot {
 
 func equal(t *testing.T, got, want *ballotv1.Ballot) {
 	t.Helper()
-	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
+	if got.GetCreatedAt() == nil {
+		t.Error("it was made at no time")
+	}
+	if diff := cmp.Diff(want, got, protocmp.Transform(), protocmp.IgnoreFields(want, "created_at")); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -138,6 +157,9 @@ func final() *ballotv1.Ballot {
 	return &ballotv1.Ballot{
 		Name: "final", State: ballotv1.BallotState_BALLOT_STATE_OPEN, Candidates: []string{"Anna", "Bob"}, VotesPerVoter: 3,
 		TicketCap: 500, OpensAt: timestamppb.New(time.UnixMilli(1_795_000_000_123)), ClosesAt: timestamppb.New(time.UnixMilli(1_795_000_100_456)),
+		Title: "Grand final", TicketInterval: durationpb.New(1500 * time.Millisecond), VoterPeriod: durationpb.New(24 * time.Hour),
+		LimitScope: ballotv1.LimitScope_LIMIT_SCOPE_CANDIDATE, Visibility: ballotv1.Visibility_VISIBILITY_AFTER_VOTE,
+		HotFor: durationpb.New(720 * time.Hour), Ticketless: true,
 	}
 }
 
@@ -146,12 +168,22 @@ func TestCreateIsTheSameHoweverOften(t *testing.T) {
 	equal(t, w.create(final()), final())
 	equal(t, w.get("final"), final())
 	again := final()
-	again.State = ballotv1.BallotState_BALLOT_STATE_CLOSED // of no meaning here
+	again.State = ballotv1.BallotState_BALLOT_STATE_DRAFT // it has left that state since
 	equal(t, w.create(again), final())
 	for name, change := range map[string]func(*ballotv1.Ballot){
 		"candidates": func(b *ballotv1.Ballot) { b.Candidates = []string{"Anna"} },
 		"any name":   func(b *ballotv1.Ballot) { b.Candidates = nil },
-		"limit":      func(b *ballotv1.Ballot) { b.VotesPerVoter = 0 },
+		"limit":      func(b *ballotv1.Ballot) { b.VotesPerVoter = 2 },
+		"title":      func(b *ballotv1.Ballot) { b.Title = "" },
+		"pattern":    func(b *ballotv1.Ballot) { b.Candidates, b.CandidatePattern = nil, "a+" },
+		"ticketless": func(b *ballotv1.Ballot) { b.Ticketless = false },
+		"period":     func(b *ballotv1.Ballot) { b.VoterPeriod = nil },
+		"scope": func(b *ballotv1.Ballot) {
+			b.LimitScope, b.HotFor = ballotv1.LimitScope_LIMIT_SCOPE_BALLOT, nil
+		},
+		"visibility": func(b *ballotv1.Ballot) { b.Visibility = ballotv1.Visibility_VISIBILITY_NEVER },
+		"hot":        func(b *ballotv1.Ballot) { b.HotFor = nil },
+		"interval":   func(b *ballotv1.Ballot) { b.TicketInterval = nil },
 		"cap":        func(b *ballotv1.Ballot) { b.TicketCap = 501 },
 		"default":    func(b *ballotv1.Ballot) { b.TicketCap = 0 },
 		"opens":      func(b *ballotv1.Ballot) { b.OpensAt = nil },
@@ -159,14 +191,16 @@ func TestCreateIsTheSameHoweverOften(t *testing.T) {
 	} {
 		other := final()
 		change(other)
-		_, err := w.CreateBallot(t.Context(), &ballotv1.CreateBallotRequest{Ballot: other})
+		_, err := w.CreateBallot(t.Context(), &ballotv1.CreateBallotRequest{Ballot: other, Actor: me})
 		if connect.CodeOf(err) != connect.CodeAlreadyExists {
 			t.Errorf("%s: %v", name, err)
+			continue
 		}
+		refused(t, err, connect.CodeAlreadyExists, none(statusv1.Code_CODE_ALREADY_EXISTS))
 	}
 	equal(t, w.get("final"), final())
 	// Made once more after it was closed, it stays closed.
-	if _, err := w.CloseBallot(t.Context(), &ballotv1.CloseBallotRequest{Name: "final"}); err != nil {
+	if _, err := w.CloseBallot(t.Context(), &ballotv1.CloseBallotRequest{Name: "final", Actor: me}); err != nil {
 		t.Fatal(err)
 	}
 	closed := final()
@@ -177,18 +211,20 @@ func TestCreateIsTheSameHoweverOften(t *testing.T) {
 // A ballot without settings of its own has those of main, which follow the configuration.
 func TestS19NewBallotsTakeTheSettings(t *testing.T) {
 	w := newWorld(t)
-	plain := &ballotv1.Ballot{Name: "plain", State: ballotv1.BallotState_BALLOT_STATE_OPEN, TicketCap: 1000}
+	plain := &ballotv1.Ballot{
+		Name: "plain", State: ballotv1.BallotState_BALLOT_STATE_OPEN, TicketCap: 1000, TicketInterval: durationpb.New(2 * time.Second),
+		LimitScope: ballotv1.LimitScope_LIMIT_SCOPE_BALLOT, Visibility: ballotv1.Visibility_VISIBILITY_ALWAYS,
+	}
 	equal(t, w.create(&ballotv1.Ballot{Name: "plain"}), plain)
 	equal(t, w.create(&ballotv1.Ballot{Name: "plain"}), plain)
 	w.Exec("UPDATE ballots SET ticket_cap = NULL, ticket_interval_ms = 700 WHERE ballot = 'main'")
-	unlimited := &ballotv1.Ballot{Name: "unlimited", State: ballotv1.BallotState_BALLOT_STATE_OPEN, TicketCap: math.MaxInt32}
+	unlimited := &ballotv1.Ballot{
+		Name: "unlimited", State: ballotv1.BallotState_BALLOT_STATE_OPEN, TicketCap: math.MaxInt32,
+		TicketInterval: durationpb.New(700 * time.Millisecond),
+		LimitScope:     ballotv1.LimitScope_LIMIT_SCOPE_BALLOT, Visibility: ballotv1.Visibility_VISIBILITY_ALWAYS,
+	}
 	equal(t, w.create(&ballotv1.Ballot{Name: "unlimited"}), unlimited)
 	equal(t, w.create(unlimited), unlimited)
-	var interval int64
-	err := w.Pool.QueryRow(t.Context(), "SELECT ticket_interval_ms FROM ballots WHERE ballot = 'unlimited'").Scan(&interval)
-	if err != nil || interval != 700 {
-		t.Errorf("a ticket lasts %d ms, %v", interval, err)
-	}
 }
 
 func TestCreateSaysWhichFieldIsWrong(t *testing.T) {
@@ -210,16 +246,16 @@ func TestCreateSaysWhichFieldIsWrong(t *testing.T) {
 			Name: "x", OpensAt: &timestamppb.Timestamp{Seconds: 10}, ClosesAt: &timestamppb.Timestamp{Seconds: 10, Nanos: 999_999},
 		},
 	} {
-		_, err := w.CreateBallot(t.Context(), &ballotv1.CreateBallotRequest{Ballot: b})
+		_, err := w.CreateBallot(t.Context(), &ballotv1.CreateBallotRequest{Ballot: b, Actor: me})
 		refused(t, err, connect.CodeInvalidArgument, none(statusv1.Code_CODE_INVALID_ARGUMENT))
 		if !strings.Contains(err.Error(), field+":") {
 			t.Errorf("%s: %v", field, err)
 		}
 	}
-	for _, name := range []string{"", "a_b", "main\n", strings.Repeat("a", 65)} {
+	for _, name := range []string{"", "a_b", "main\n", strings.Repeat("a", 65), ".a", "a.", "a.b.c", strings.Repeat("a", 33) + ".b"} {
 		_, err1 := w.GetBallot(t.Context(), &ballotv1.GetBallotRequest{Name: name})
-		_, err2 := w.CloseBallot(t.Context(), &ballotv1.CloseBallotRequest{Name: name})
-		_, err3 := w.CertifyBallot(t.Context(), &ballotv1.CertifyBallotRequest{Name: name})
+		_, err2 := w.CloseBallot(t.Context(), &ballotv1.CloseBallotRequest{Name: name, Actor: me})
+		_, err3 := w.CertifyBallot(t.Context(), &ballotv1.CertifyBallotRequest{Name: name, Actor: me})
 		for _, err := range []error{err1, err2, err3} {
 			refused(t, err, connect.CodeInvalidArgument, none(statusv1.Code_CODE_INVALID_ARGUMENT))
 		}
@@ -229,8 +265,8 @@ func TestCreateSaysWhichFieldIsWrong(t *testing.T) {
 func TestUnknownBallot(t *testing.T) {
 	w := newWorld(t)
 	_, err1 := w.GetBallot(t.Context(), &ballotv1.GetBallotRequest{Name: "none"})
-	_, err2 := w.CloseBallot(t.Context(), &ballotv1.CloseBallotRequest{Name: "none"})
-	_, err3 := w.CertifyBallot(t.Context(), &ballotv1.CertifyBallotRequest{Name: "none"})
+	_, err2 := w.CloseBallot(t.Context(), &ballotv1.CloseBallotRequest{Name: "none", Actor: me})
+	_, err3 := w.CertifyBallot(t.Context(), &ballotv1.CertifyBallotRequest{Name: "none", Actor: me})
 	for _, err := range []error{err1, err2, err3} {
 		refused(t, err, connect.CodeNotFound, none(statusv1.Code_CODE_BALLOT_NOT_FOUND))
 	}
@@ -239,8 +275,8 @@ func TestUnknownBallot(t *testing.T) {
 func TestPostgresAway(t *testing.T) {
 	w := newWorld(t)
 	w.Pool.Close()
-	_, err := w.CreateBallot(t.Context(), &ballotv1.CreateBallotRequest{Ballot: final()})
+	_, err := w.CreateBallot(t.Context(), &ballotv1.CreateBallotRequest{Ballot: final(), Actor: me})
 	refused(t, err, connect.CodeUnavailable, again)
-	_, err = w.CloseBallot(t.Context(), &ballotv1.CloseBallotRequest{Name: "main"})
+	_, err = w.CloseBallot(t.Context(), &ballotv1.CloseBallotRequest{Name: "main", Actor: me})
 	refused(t, err, connect.CodeUnavailable, again)
 }

@@ -13,37 +13,73 @@ import (
 
 // certify closes a ballot whose time is over, waits until everything that was admitted is in the ledger, and fixes the
 // result.
-func (s *Service) certify(ctx context.Context, name string) (pgledger.BallotResult, error) {
-	b, err := s.find(ctx, name)
+func (s *Service) certify(ctx context.Context, name, actor string) (pgledger.BallotResult, error) {
+	b, err := pgledger.BallotNamed(ctx, s.Pool, name)
 	if err != nil {
 		return pgledger.BallotResult{}, err
 	}
-	if b.State == "certified" {
+	if b.State == stateCertified {
 		return pgledger.ResultOf(ctx, s.Pool, name)
 	}
+	var result pgledger.BallotResult
+	err = s.drained(ctx, &b, actor, func(l epoch.Ledger, _ redisledger.Cut) (err error) {
+		result, err = pgledger.Certify(ctx, s.Pool, l.Epoch, name, pgledger.Certifier{
+			Actor: actor,
+			Sign:  func(r *pgledger.BallotResult) (string, error) { return s.Signer.Sign(document(r)) },
+		})
+		return err
+	})
+	return result, err
+}
+
+// drained calls f once nothing more is admitted to a ballot, and all that was is in the ledger; again in the next epoch, if
+// this one ends meanwhile. It goes on until f has succeeded or failed, or until the call's deadline, and says then what it
+// was waiting for.
+func (s *Service) drained(
+	ctx context.Context, b *pgledger.Ballot, actor string, f func(l epoch.Ledger, last redisledger.Cut) error,
+) error {
 	for isShut := false; ; {
-		result, err := s.attempt(ctx, b, &isShut)
+		err := s.attempt(ctx, b, actor, &isShut, f)
 		var waits *waitingError
 		if !errors.As(err, &waits) || pause(ctx) != nil {
-			return result, err
+			return err
 		}
 	}
 }
 
 // attempt goes as far as it can: a waitingError says what it has to wait for.
-func (s *Service) attempt(ctx context.Context, b pgledger.Ballot, isShut *bool) (pgledger.BallotResult, error) {
+func (s *Service) attempt(
+	ctx context.Context, b *pgledger.Ballot, actor string, isShut *bool, f func(l epoch.Ledger, last redisledger.Cut) error,
+) error {
 	if !*isShut {
-		if err := s.shut(ctx, b); err != nil {
-			return pgledger.BallotResult{}, err
+		if err := s.shut(ctx, b, actor); err != nil {
+			return err
 		}
 		*isShut = true
 	}
-	return s.fix(ctx, b.Name)
+	l, open := s.Epochs.Current()
+	if !open {
+		return waiting("an epoch to open")
+	}
+	// In Postgres a vote is in the ledger once it is admitted, and whatever still stands in the log is of epochs that are over.
+	var last redisledger.Cut
+	if l.Mode == epoch.Redis {
+		var err error
+		if last, err = s.settled(ctx, l, b.Name); err != nil {
+			return err
+		}
+	}
+	err := f(l, last)
+	if errors.Is(err, pgledger.ErrNotOpen) {
+		s.Epochs.Suspect()
+		return waiting("the next epoch")
+	}
+	return err
 }
 
 // shut makes sure that nothing more is admitted to a ballot that is closed, or whose time is over.
-func (s *Service) shut(ctx context.Context, b pgledger.Ballot) error {
-	if b.State != "closed" {
+func (s *Service) shut(ctx context.Context, b *pgledger.Ballot, actor string) error {
+	if b.State != stateClosed {
 		if b.ClosesAt == nil {
 			return errOpen
 		}
@@ -55,7 +91,7 @@ func (s *Service) shut(ctx context.Context, b pgledger.Ballot) error {
 			return errOpen
 		}
 	}
-	_, err := s.close(ctx, b.Name)
+	_, err := s.close(ctx, b.Name, actor)
 	return err
 }
 
@@ -74,50 +110,30 @@ func (s *Service) now(ctx context.Context, ballot string) (time.Time, error) {
 	return now, err
 }
 
-// fix certifies a ballot to which nothing more is admitted, or says what has to be waited for.
-func (s *Service) fix(ctx context.Context, name string) (pgledger.BallotResult, error) {
-	l, open := s.Epochs.Current()
-	if !open {
-		return pgledger.BallotResult{}, waiting("an epoch to open")
-	}
-	// In Postgres a vote is in the ledger once it is admitted, and whatever still stands in the log is of epochs that are over.
-	if l.Mode == epoch.Redis {
-		if err := s.settled(ctx, l, name); err != nil {
-			return pgledger.BallotResult{}, err
-		}
-	}
-	result, err := pgledger.Certify(ctx, s.Pool, l.Epoch, name)
-	if errors.Is(err, pgledger.ErrNotOpen) {
-		s.Epochs.Suspect()
-		return result, waiting("the next epoch")
-	}
-	return result, err
-}
-
 // settled waits until Postgres holds all that an epoch in Redis has admitted to a ballot, given that it admits no more.
-func (s *Service) settled(ctx context.Context, l epoch.Ledger, name string) error {
+func (s *Service) settled(ctx context.Context, l epoch.Ledger, name string) (redisledger.Cut, error) {
 	cut, err := s.cut(ctx, l, name)
 	if err != nil {
-		return err
+		return cut, err
 	}
 	if n := len(cut.Waiting); n > 0 && !faultpoint.Mutant("certify-ignores-outbox") {
-		return waiting("%d batches in the outbox", n)
+		return cut, waiting("%d batches in the outbox", n)
 	}
 	topic, ends, err := s.Topic.EndOffsets(ctx)
 	if err != nil {
 		s.Log.DebugContext(ctx, "no end offsets", "error", err)
-		return waiting("Kafka")
+		return cut, waiting("Kafka")
 	}
 	for {
 		behind, err := s.Progress.Behind(ctx, topic, ends)
 		if err != nil {
-			return err
+			return cut, err
 		}
 		if behind == 0 {
-			return nil
+			return cut, nil
 		}
 		if pause(ctx) != nil {
-			return waiting("the persister, which is %d records behind", behind)
+			return cut, waiting("the persister, which is %d records behind", behind)
 		}
 	}
 }

@@ -22,7 +22,7 @@ import (
 func (w *world) certify(within time.Duration) (*ballotv1.Result, error) {
 	ctx, cancel := context.WithTimeout(w.t.Context(), within)
 	defer cancel()
-	answer, err := w.CertifyBallot(ctx, &ballotv1.CertifyBallotRequest{Name: town.Ballot})
+	answer, err := w.CertifyBallot(ctx, &ballotv1.CertifyBallotRequest{Name: town.Ballot, Actor: me})
 	if ctx.Err() != nil {
 		w.t.Error("answered after the deadline")
 	}
@@ -108,7 +108,7 @@ func TestG6CertifiedOnce(t *testing.T) {
 	if err != nil || !same.GetCertifiedAt().AsTime().Equal(result.GetCertifiedAt().AsTime()) {
 		t.Errorf("%v, %v", same, err)
 	}
-	if answer, err := w.CloseBallot(t.Context(), &ballotv1.CloseBallotRequest{Name: town.Ballot}); err == nil {
+	if answer, err := w.CloseBallot(t.Context(), &ballotv1.CloseBallotRequest{Name: town.Ballot, Actor: me}); err == nil {
 		if state := answer.GetBallot().GetState(); state != ballotv1.BallotState_BALLOT_STATE_CERTIFIED {
 			t.Errorf("a certified ballot was closed: %v", state)
 		}
@@ -204,7 +204,7 @@ func TestCertifyNeedsAClosedBallot(t *testing.T) {
 		if _, err := w.certify(20 * time.Second); err == nil {
 			t.Errorf("%s: certified", name)
 		} else {
-			refused(t, err, connect.CodeFailedPrecondition, none(statusv1.Code_CODE_INVALID_ARGUMENT))
+			refused(t, err, connect.CodeFailedPrecondition, none(statusv1.Code_CODE_FAILED_PRECONDITION))
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 )
 
 func (w *world) close(ctx context.Context, name string) error {
-	answer, err := w.CloseBallot(ctx, &ballotv1.CloseBallotRequest{Name: name})
+	answer, err := w.CloseBallot(ctx, &ballotv1.CloseBallotRequest{Name: name, Actor: me})
 	if err == nil && answer.GetBallot().GetState() != ballotv1.BallotState_BALLOT_STATE_CLOSED {
 		w.t.Errorf("closed, it says %v", answer.GetBallot())
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/littlevote/littlevote/libs/certified"
 	"github.com/littlevote/littlevote/libs/epoch"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
@@ -20,6 +21,12 @@ const (
 	changeTimeout  = 10 * time.Second
 	certifyTimeout = 30 * time.Second
 	answerMargin   = 100 * time.Millisecond
+)
+
+// How many entries a page of a list has.
+const (
+	defaultPage = 100
+	largestPage = 1000
 )
 
 // pauseBetween is the pause between two looks at what is waited for.
@@ -36,6 +43,7 @@ type Redis interface {
 	LoadNew(ctx context.Context, f redisledger.Fence, b redisledger.Ballot, open func(context.Context) error) error
 	PutRules(ctx context.Context, f redisledger.Fence, b redisledger.Ballot) error
 	Cut(ctx context.Context, f redisledger.Fence, ballot string) (redisledger.Cut, error)
+	SetCounts(ctx context.Context, f redisledger.Fence, ballot string, admissions int64, counts []redisledger.Count) error
 }
 
 // Topic is the log of the votes.
@@ -58,6 +66,7 @@ type Config struct {
 	Progress Progress
 	Epochs   Epochs
 	IsName   func(string) bool // whether a text may be a candidate's name
+	Signer   *certified.Signer // of results
 	Log      *slog.Logger
 }
 
@@ -71,57 +80,168 @@ func New(cfg Config) *Service { return &Service{cfg} }
 func (s *Service) CreateBallot(ctx context.Context, req *ballotv1.CreateBallotRequest) (*ballotv1.CreateBallotResponse, error) {
 	ctx, cancel := bound(ctx, changeTimeout)
 	defer cancel()
-	want, err := s.rulesOf(req.GetBallot())
+	want, ofMain, err := s.ballotOf(req.GetBallot())
+	if err == nil {
+		err = checkActor(req.GetActor())
+	}
 	if err != nil {
 		return nil, err
 	}
-	row, err := s.create(ctx, want)
+	made, err := s.create(ctx, want, ofMain, req.GetActor())
 	if err != nil {
-		return nil, s.failed(ctx, "create", want.name, err)
+		return nil, s.failed(ctx, "create", want.Name, err)
 	}
-	return &ballotv1.CreateBallotResponse{Ballot: message(row)}, nil
+	return &ballotv1.CreateBallotResponse{Ballot: message(&made)}, nil
 }
 
 // GetBallot implements the RPC as ballot.proto documents it.
 func (s *Service) GetBallot(ctx context.Context, req *ballotv1.GetBallotRequest) (*ballotv1.GetBallotResponse, error) {
 	ctx, cancel := bound(ctx, readTimeout)
 	defer cancel()
-	if err := checkName(req.GetName()); err != nil {
+	if err := checkName("name", req.GetName()); err != nil {
 		return nil, err
 	}
-	row, err := s.find(ctx, req.GetName())
+	found, err := pgledger.BallotNamed(ctx, s.Pool, req.GetName())
 	if err != nil {
 		return nil, s.failed(ctx, "get", req.GetName(), err)
 	}
-	return &ballotv1.GetBallotResponse{Ballot: message(row)}, nil
+	return &ballotv1.GetBallotResponse{Ballot: message(&found)}, nil
+}
+
+// ListBallots implements the RPC as ballot.proto documents it.
+func (s *Service) ListBallots(ctx context.Context, req *ballotv1.ListBallotsRequest) (*ballotv1.ListBallotsResponse, error) {
+	ctx, cancel := bound(ctx, readTimeout)
+	defer cancel()
+	size, err := pageSize(req.GetPageSize())
+	if err == nil {
+		err = checkTenant(req.GetTenant())
+	}
+	if err == nil && req.GetAfter() != "" {
+		err = checkName("after", req.GetAfter())
+	}
+	if err != nil {
+		return nil, err
+	}
+	list, err := pgledger.TenantBallots(ctx, s.Pool, req.GetTenant(), req.GetAfter(), size+1)
+	if err != nil {
+		return nil, s.failed(ctx, "list", "", err)
+	}
+	answer := &ballotv1.ListBallotsResponse{More: len(list) > size}
+	for i := range list[:min(size, len(list))] {
+		answer.Ballots = append(answer.Ballots, message(&list[i]))
+	}
+	return answer, nil
+}
+
+// UpdateBallot implements the RPC as ballot.proto documents it.
+func (s *Service) UpdateBallot(ctx context.Context, req *ballotv1.UpdateBallotRequest) (*ballotv1.UpdateBallotResponse, error) {
+	ctx, cancel := bound(ctx, changeTimeout)
+	defer cancel()
+	wanted, err := s.changesOf(req)
+	if err != nil {
+		return nil, err
+	}
+	changed, err := s.update(ctx, wanted)
+	if err != nil {
+		return nil, s.failed(ctx, "update", req.GetName(), err)
+	}
+	return &ballotv1.UpdateBallotResponse{Ballot: message(&changed)}, nil
 }
 
 // CloseBallot implements the RPC as ballot.proto documents it.
 func (s *Service) CloseBallot(ctx context.Context, req *ballotv1.CloseBallotRequest) (*ballotv1.CloseBallotResponse, error) {
 	ctx, cancel := bound(ctx, changeTimeout)
 	defer cancel()
-	if err := checkName(req.GetName()); err != nil {
+	if err := checkDeed(req); err != nil {
 		return nil, err
 	}
-	row, err := s.close(ctx, req.GetName())
+	closed, err := s.close(ctx, req.GetName(), req.GetActor())
 	if err != nil {
 		return nil, s.failed(ctx, "close", req.GetName(), err)
 	}
-	return &ballotv1.CloseBallotResponse{Ballot: message(row)}, nil
+	return &ballotv1.CloseBallotResponse{Ballot: message(&closed)}, nil
 }
 
 // CertifyBallot implements the RPC as ballot.proto documents it.
 func (s *Service) CertifyBallot(ctx context.Context, req *ballotv1.CertifyBallotRequest) (*ballotv1.CertifyBallotResponse, error) {
 	ctx, cancel := bound(ctx, certifyTimeout)
 	defer cancel()
-	if err := checkName(req.GetName()); err != nil {
+	if err := checkDeed(req); err != nil {
 		return nil, err
 	}
-	result, err := s.certify(ctx, req.GetName())
+	result, err := s.certify(ctx, req.GetName(), req.GetActor())
 	if err != nil {
 		return nil, s.failed(ctx, "certify", req.GetName(), err)
 	}
-	return &ballotv1.CertifyBallotResponse{Result: resultMessage(result)}, nil
+	return &ballotv1.CertifyBallotResponse{Result: resultMessage(&result)}, nil
+}
+
+// GetResult implements the RPC as ballot.proto documents it.
+func (s *Service) GetResult(ctx context.Context, req *ballotv1.GetResultRequest) (*ballotv1.GetResultResponse, error) {
+	ctx, cancel := bound(ctx, readTimeout)
+	defer cancel()
+	if err := checkName("name", req.GetName()); err != nil {
+		return nil, err
+	}
+	_, err := pgledger.BallotNamed(ctx, s.Pool, req.GetName())
+	var result pgledger.BallotResult
+	if err == nil {
+		result, err = pgledger.ResultOf(ctx, s.Pool, req.GetName())
+	}
+	if err != nil {
+		return nil, s.failed(ctx, "get the result", req.GetName(), err)
+	}
+	return &ballotv1.GetResultResponse{Result: resultMessage(&result)}, nil
+}
+
+// ListAudit implements the RPC as ballot.proto documents it.
+func (s *Service) ListAudit(ctx context.Context, req *ballotv1.ListAuditRequest) (*ballotv1.ListAuditResponse, error) {
+	ctx, cancel := bound(ctx, readTimeout)
+	defer cancel()
+	size, err := pageSize(req.GetPageSize())
+	if err == nil {
+		err = checkTenant(req.GetTenant())
+	}
+	if err == nil && req.GetBallot() != "" {
+		err = checkName("ballot", req.GetBallot())
+	}
+	if err == nil && req.GetBefore() < 0 {
+		err = invalid("before: expected an entry's id, or 0")
+	}
+	if err != nil {
+		return nil, err
+	}
+	entries, err := pgledger.ListAudit(ctx, s.Pool, req.GetTenant(), req.GetBallot(), req.GetBefore(), size+1)
+	if err != nil {
+		return nil, s.failed(ctx, "list the audit", req.GetBallot(), err)
+	}
+	answer := &ballotv1.ListAuditResponse{More: len(entries) > size}
+	for i := range entries[:min(size, len(entries))] {
+		answer.Entries = append(answer.Entries, auditMessage(&entries[i]))
+	}
+	return answer, nil
+}
+
+// checkDeed checks what every request has that changes a ballot.
+func checkDeed(req interface {
+	GetName() string
+	GetActor() string
+},
+) error {
+	if err := checkName("name", req.GetName()); err != nil {
+		return err
+	}
+	return checkActor(req.GetActor())
+}
+
+func pageSize(asked int32) (int, error) {
+	switch {
+	case asked == 0:
+		return defaultPage, nil
+	case asked < 0 || asked > largestPage:
+		return 0, invalid("page_size: expected 1 to %d, or 0 for %d", largestPage, defaultPage)
+	}
+	return int(asked), nil
 }
 
 // bound gives a call a deadline that leaves time for the answer.
@@ -142,16 +262,4 @@ func pause(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// marker is what Redis needs to know of a ballot.
-func marker(b pgledger.Ballot) redisledger.Ballot {
-	m := redisledger.Ballot{Name: b.Name, State: b.State, VotesPerVoter: int64(b.VotesPerVoter), Rules: b.RulesVersion}
-	if b.OpensAt != nil {
-		m.OpensAt = *b.OpensAt
-	}
-	if b.ClosesAt != nil {
-		m.ClosesAt = *b.ClosesAt
-	}
-	return m
 }
