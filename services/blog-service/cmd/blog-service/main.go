@@ -1,0 +1,21 @@
+// Command blog-service has people, what they write, and what they like.
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/littlevote/littlevote/libs/config"
+	"github.com/littlevote/littlevote/libs/service"
+
+	blogservice "github.com/littlevote/littlevote/services/blog-service"
+)
+
+func main() {
+	cfg := blogservice.DefaultConfig()
+	config.Main("blog-service", []any{&cfg}, func(ctx context.Context, log *slog.Logger) error {
+		return service.Process(ctx, "blog-service", cfg.Admin.Listen, log, func(host service.Host) (service.Runner, error) {
+			return blogservice.New(ctx, cfg, host)
+		})
+	})
+}
