@@ -15,7 +15,9 @@ import (
 	"github.com/littlevote/littlevote/gateway/internal/engine"
 	"github.com/littlevote/littlevote/gateway/internal/httpapi"
 	"github.com/littlevote/littlevote/gateway/internal/overload"
+	"github.com/littlevote/littlevote/gateway/internal/reads"
 	"github.com/littlevote/littlevote/libs/service"
+	ticketv1 "github.com/littlevote/littlevote/proto/gen/littlevote/ticket/v1"
 )
 
 // spoken is the schema of another voting system, served on a ballot of its own: at a path of the gateway's port, and where the
@@ -31,7 +33,15 @@ type spoken struct {
 func (s spoken) path() string { return "/" + s.ballot + "/graphql" }
 
 // speak makes the handlers of the dialects. Their clients understand no status but 200, so what is too much is refused inside.
-func (s *Service) speak(host service.Host, door *overload.Door, metrics *requestMetrics, texts *answer.Texts, language answer.Language) {
+func (s *Service) speak(
+	host service.Host, door *overload.Door, metrics *requestMetrics, texts *answer.Texts, language answer.Language,
+) error {
+	observers, err := newShedding(host.Meter, door, "dialect tickets")
+	if err != nil {
+		return err
+	}
+	s.anyTickets = reads.NewTickets(dialect.ExhaustedToo{TicketServiceClient: ticketv1.NewTicketServiceClient(s.backends.ticket)},
+		s.cfg.Gateway.Reads.config(), observers["dialect tickets"])
 	add := func(ballot, listen string, language answer.Language, schema func(dialect.Services) graphql.ExecutableSchema) {
 		services := dialect.Services{Ballot: ballot, Tickets: s.anyTickets, Tallies: s.tallies, Voter: s.voter}
 		running := engine.New(schema(services), s.cfg.Gateway.engineConfig(language), texts, host.Log)
@@ -46,6 +56,7 @@ func (s *Service) speak(host service.Host, door *overload.Door, metrics *request
 		return cast.New(services, texts)
 	})
 	add("tiny", s.cfg.Gateway.TinyListen, language, tiny.New)
+	return nil
 }
 
 // listenToDialects opens the ports that the dialects have of their own.

@@ -13,7 +13,6 @@ import (
 	"github.com/littlevote/littlevote/gateway/graph"
 	"github.com/littlevote/littlevote/gateway/graph/exec"
 	"github.com/littlevote/littlevote/gateway/internal/answer"
-	"github.com/littlevote/littlevote/gateway/internal/dialect"
 	"github.com/littlevote/littlevote/gateway/internal/engine"
 	"github.com/littlevote/littlevote/gateway/internal/httpapi"
 	"github.com/littlevote/littlevote/gateway/internal/identity"
@@ -115,7 +114,9 @@ func (s *Service) connect(host service.Host) (http.Handler, error) {
 	if err := watchStreams(host.Meter, s.live.Count, s.graphql.Open); err != nil {
 		return nil, err
 	}
-	s.speak(host, door, metrics, texts, language)
+	if err := s.speak(host, door, metrics, texts, language); err != nil {
+		return nil, err
+	}
 	return s.routes(s.graphql)
 }
 
