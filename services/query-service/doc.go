@@ -10,6 +10,10 @@
 // A count is said to be exact only if the store said so with it: a script that found its epoch, and a lease that ran
 // afterwards, or a row that names Postgres. What this process believes beside that only decides whom it asks first.
 //
+// Whether a viewer may see counts is decided for every read, by the ballot's row and the clock of the store that was read:
+// see internal/reading/visible.go. Whether a voter has voted is asked of the store that decides votes; for candidates
+// that are hot that is Redis alone.
+//
 // A read with a consistency token is answered by a store that has seen the token's vote, stale or not, or waits for one
 // until its deadline; nobody without that token waits with it.
 package queryservice

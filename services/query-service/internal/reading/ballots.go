@@ -9,23 +9,151 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/littlevote/littlevote/libs/groupcommit"
 	"github.com/littlevote/littlevote/libs/pgledger"
 )
 
-// ballots is the directory of ballots, each with the reads that wait for it.
-type ballots struct {
-	pool *pgxpool.Pool
-	open func(pgledger.Ballot) *shelf
-	log  *slog.Logger
+const (
+	// lookUpTime bounds one look-up in the directory, on the way of reads of other ballots in the same call.
+	lookUpTime = 250 * time.Millisecond
+	// absentLasts is how long a ballot that does not exist is not looked for again, and Postgres is left alone after a
+	// look-up failed.
+	absentLasts = time.Second
+	// maxAbsent bounds the names that are remembered as absent.
+	maxAbsent = 10_000
+	// lookUps, lookUpBatch and lookUpQueue bound the look-ups: at once, one after the other, and waiting.
+	lookUps, lookUpBatch, lookUpQueue = 2, 16, 10_000
+)
 
-	mu    sync.RWMutex
-	names map[string]*shelf
+// ballots is the directory of ballots, each with the reads that wait for it. It is read anew all the time; what a reader
+// must know more exactly is looked up.
+type ballots struct {
+	pool    *pgxpool.Pool
+	open    func(*rules) *shelf
+	log     *slog.Logger
+	lookups *groupcommit.Batcher[*lookup]
+
+	mu     sync.RWMutex
+	names  map[string]*shelf
+	absent map[string]time.Time // until when
+	rest   time.Time            // until when nothing is looked up
 }
 
-func (d *ballots) find(name string) *shelf {
+// lookup is somebody who waits for a ballot's row as it is now.
+type lookup struct {
+	name string
+	done chan lookedUp
+}
+
+type lookedUp struct {
+	shelf *shelf // nil: there is none
+	err   error
+}
+
+func newBallots(pool *pgxpool.Pool, open func(*rules) *shelf, log *slog.Logger) *ballots {
+	d := &ballots{pool: pool, open: open, log: log, names: map[string]*shelf{}, absent: map[string]time.Time{}}
+	d.lookups = groupcommit.New(groupcommit.Config{Workers: lookUps, MaxBatch: lookUpBatch, MaxQueue: lookUpQueue}, d.lookAll)
+	return d
+}
+
+// find returns the shelf of a ballot, nil if there is no such ballot. One that is not in the directory yet is looked up.
+func (d *ballots) find(ctx context.Context, name string) (*shelf, error) {
 	d.mu.RLock()
-	defer d.mu.RUnlock()
-	return d.names[name]
+	found, until := d.names[name], d.absent[name]
+	d.mu.RUnlock()
+	if found != nil || time.Now().Before(until) || !validName(name) {
+		return found, nil
+	}
+	return d.renew(ctx, name)
+}
+
+// validName refuses what no ballot is called: "name", or "tenant.name".
+func validName(name string) bool {
+	const maxTenant, maxName = 32, 64
+	part := 0
+	dotted := false
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-':
+			part++
+		case c == '.' && !dotted && 1 <= part && part <= maxTenant:
+			dotted, part = true, 0
+		default:
+			return false
+		}
+	}
+	return 1 <= part && part <= maxName
+}
+
+var errRests = errors.New("the directory could not be read a moment ago")
+
+// renew returns the shelf of a ballot with its row as it is now, or later; nil if there is no such ballot. It joins only
+// look-ups that have not begun.
+func (d *ballots) renew(ctx context.Context, name string) (*shelf, error) {
+	d.mu.RLock()
+	rests := time.Now().Before(d.rest)
+	d.mu.RUnlock()
+	if rests {
+		return nil, errRests
+	}
+	l := &lookup{name: name, done: make(chan lookedUp, 1)}
+	if err := d.lookups.Put(l); err != nil {
+		return nil, err
+	}
+	select {
+	case found := <-l.done:
+		return found.shelf, found.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// lookAll answers look-ups, each name once.
+func (d *ballots) lookAll(ctx context.Context, batch []*lookup) {
+	known := map[string]lookedUp{}
+	for _, l := range batch {
+		found, asked := known[l.name]
+		if !asked {
+			found = d.look(ctx, l.name)
+			known[l.name] = found
+		}
+		l.done <- found
+	}
+}
+
+func (d *ballots) look(ctx context.Context, name string) lookedUp {
+	ctx, cancel := context.WithTimeout(ctx, lookUpTime)
+	defer cancel()
+	began := time.Now()
+	row, err := pgledger.BallotNamed(ctx, d.pool, name)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case errors.Is(err, pgledger.ErrUnknownBallot):
+		if len(d.absent) >= maxAbsent {
+			clear(d.absent)
+		}
+		d.absent[name] = time.Now().Add(absentLasts)
+		return lookedUp{}
+	case err != nil:
+		d.rest = time.Now().Add(absentLasts)
+		d.log.WarnContext(ctx, "a ballot could not be looked up", "error", err)
+		return lookedUp{err: err}
+	}
+	return lookedUp{shelf: d.put(&rules{Ballot: row, begun: began})}
+}
+
+// put takes a row over, unless a newer one is known.
+func (d *ballots) put(row *rules) *shelf {
+	known := d.names[row.Name]
+	if known == nil {
+		known = d.open(row)
+		d.names[row.Name] = known
+		delete(d.absent, row.Name)
+		return known
+	}
+	known.learn(row)
+	return known
 }
 
 func (d *ballots) all() []*shelf {
@@ -39,26 +167,27 @@ func (d *ballots) all() []*shelf {
 }
 
 func (d *ballots) ready(context.Context) error {
-	if len(d.all()) == 0 {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if len(d.names) == 0 {
 		return errors.New("the ballots are not read yet")
 	}
 	return nil
 }
 
-// run adds ballots that are new, until ctx ends; while Postgres is away the ballots stay as they are.
+// run reads the ballots again and again, until ctx ends; while Postgres is away they stay as they are.
 func (d *ballots) run(ctx context.Context, every time.Duration) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
+		began := time.Now()
 		list, err := pgledger.Ballots(ctx, d.pool)
 		if err != nil && ctx.Err() == nil {
 			d.log.WarnContext(ctx, "the ballots could not be read", "error", err)
 		}
 		d.mu.Lock()
-		for _, rules := range list {
-			if d.names[rules.Name] == nil {
-				d.names[rules.Name] = d.open(rules)
-			}
+		for i := range list {
+			d.put(&rules{Ballot: list[i], begun: began})
 		}
 		d.mu.Unlock()
 		select {

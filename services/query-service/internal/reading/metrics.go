@@ -15,6 +15,7 @@ import (
 type Metrics struct {
 	reads   metric.Int64Counter
 	refused metric.Int64Counter
+	cold    metric.Int64Counter
 	wait    metric.Float64Histogram
 	queue   metric.Int64ObservableGauge
 	meter   metric.Meter
@@ -30,6 +31,10 @@ func NewMetrics(meter metric.Meter) (*Metrics, error) {
 	}
 	if m.refused, err = meter.Int64Counter("littlevote.query.refusals",
 		metric.WithUnit("{read}"), metric.WithDescription("Reads that were not answered, by reason.")); err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	if m.cold, err = meter.Int64Counter("littlevote.query.voted.cold",
+		metric.WithUnit("{candidate}"), metric.WithDescription("Candidates of a voter that Redis did not know, so that Postgres was asked.")); err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
 	if m.wait, err = meter.Float64Histogram("littlevote.query.token.wait",
@@ -79,6 +84,7 @@ const (
 	reasonStores   = "no store answers"
 	reasonToken    = "token not reached"
 	reasonStopping = "stopping"
+	reasonRights   = "rights not known"
 )
 
 func (m *Metrics) refuse(ctx context.Context, reason string) {

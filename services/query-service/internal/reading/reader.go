@@ -174,14 +174,19 @@ func (r *Reader) fromReplica(ctx context.Context, ballot string, names []string,
 	}
 	c, err := r.fromPostgres(ctx, r.Replica, ballot, names, token)
 	c.source, c.stale = queryv1.Source_SOURCE_POSTGRES_REPLICA, true
-	answered := err == nil || errors.Is(err, errOlder) || errors.Is(err, pgledger.ErrNoEpoch)
-	if !answered && ctx.Err() == nil {
-		r.replicaBack.Store(time.Now().Add(replicaRest).UnixNano())
-	}
+	r.rest(ctx, err)
 	if err != nil {
 		return c, fmt.Errorf("replica: %w", err)
 	}
 	return c, nil
+}
+
+// rest leaves the replica alone for a while, if it did not answer.
+func (r *Reader) rest(ctx context.Context, err error) {
+	answered := err == nil || errors.Is(err, errOlder) || errors.Is(err, pgledger.ErrNoEpoch)
+	if !answered && ctx.Err() == nil {
+		r.replicaBack.Store(time.Now().Add(replicaRest).UnixNano())
+	}
 }
 
 // fromPrimary reads counts that are exact if votes are decided there: the statement reads the epoch's row with them, so
@@ -214,6 +219,21 @@ func (r *Reader) fromPostgres(
 	c := counts{asOf: time.Now(), epoch: row.Number, stale: !decides(row)}
 	c.list = listed(rows, names)
 	return c, nil
+}
+
+// clock is the time on a Postgres server.
+func (r *Reader) clock(ctx context.Context, of queryv1.Source) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
+	defer cancel()
+	pool := r.Primary
+	if of == queryv1.Source_SOURCE_POSTGRES_REPLICA {
+		pool = r.Replica
+	}
+	var now time.Time
+	if err := pool.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now); err != nil {
+		return time.Time{}, fmt.Errorf("read the clock: %w", err)
+	}
+	return now, nil
 }
 
 // decides says that votes were decided in Postgres under this row, so that every acknowledged one is in the counts.

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/littlevote/littlevote/libs/groupcommit"
-	"github.com/littlevote/littlevote/libs/pgledger"
+	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/service"
 	queryv1 "github.com/littlevote/littlevote/proto/gen/littlevote/query/v1"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
@@ -29,6 +29,7 @@ const (
 type Service struct {
 	reader  *Reader
 	ballots *ballots
+	rights  *rights
 	metrics *Metrics
 	log     *slog.Logger
 }
@@ -41,10 +42,11 @@ type Config struct {
 
 // NewService returns a service that knows its ballots once Run has read them.
 func NewService(cfg Config, reader *Reader, metrics *Metrics, log *slog.Logger) (*Service, error) {
-	open := func(rules pgledger.Ballot) *shelf { return newShelf(rules, reader, cfg, log) }
+	open := func(row *rules) *shelf { return newShelf(row, reader, cfg, log) }
 	s := &Service{
 		reader:  reader,
-		ballots: &ballots{pool: reader.Primary, open: open, log: log, names: map[string]*shelf{}},
+		ballots: newBallots(reader.Primary, open, log),
+		rights:  newRights(reader, cfg.Queue),
 		metrics: metrics,
 		log:     log,
 	}
@@ -71,6 +73,8 @@ func (s *Service) Close(ctx context.Context) {
 	for _, b := range s.ballots.all() {
 		b.fetches.Close(ctx)
 	}
+	s.rights.asked.Close(ctx)
+	s.ballots.lookups.Close(ctx)
 }
 
 // GetTallies implements QueryServiceHandler.
@@ -91,35 +95,52 @@ func (s *Service) GetTallies(ctx context.Context, req *queryv1.GetTalliesRequest
 		if r == nil {
 			continue
 		}
-		c, err := s.await(ctx, r)
+		res, err := s.await(ctx, r)
 		if err != nil {
 			return nil, err
 		}
-		fill(tallies[i], c)
-		s.metrics.answered(ctx, c.source, c.stale)
+		s.answer(ctx, tallies[i], r, &res.counts)
 	}
 	return &queryv1.GetTalliesResponse{Tallies: tallies}, nil
 }
 
+// answer puts counts into a tally, if they may be seen.
+func (s *Service) answer(ctx context.Context, t *queryv1.Tally, r *read, c *counts) {
+	visible, err := s.visible(ctx, r.shelf, r.viewer, c)
+	switch {
+	case err != nil:
+		s.log.DebugContext(ctx, "who may see counts is not known", "ballot", r.shelf.name, "error", err)
+		s.metrics.refuse(ctx, reasonRights)
+		t.Code = statusv1.Code_CODE_UNAVAILABLE
+	case !visible:
+		t.Code = statusv1.Code_CODE_RESULTS_HIDDEN
+	case r.rightsOnly:
+		t.Code = statusv1.Code_CODE_OK
+	default:
+		fill(t, *c)
+		s.metrics.answered(ctx, c.source, c.stale)
+	}
+}
+
 // await returns the counts of a read that was begun.
-func (s *Service) await(ctx context.Context, r *read) (counts, error) {
+func (s *Service) await(ctx context.Context, r *read) (result, error) {
 	began := time.Now()
 	var res result
 	select {
 	case res = <-r.result:
 	case <-ctx.Done():
-		return counts{}, ctx.Err()
+		return result{}, ctx.Err()
 	}
 	if r.token != nil {
-		c, err := s.notOlder(ctx, r, res)
+		res, err := s.notOlder(ctx, r, res)
 		s.metrics.waited(ctx, began, err == nil)
-		return c, err
+		return res, err
 	}
 	if res.err != nil {
 		s.metrics.refuse(ctx, reasonStores)
-		return counts{}, unavailable("no store that holds counts answers")
+		return result{}, unavailable("no store that holds counts answers")
 	}
-	return res.counts, nil
+	return res, nil
 }
 
 // begin starts a read, or says in its tally why not.
@@ -129,38 +150,80 @@ func (s *Service) begin(ctx context.Context, r *queryv1.TallyRead) (*queryv1.Tal
 		name = defaultBallot
 	}
 	tally := &queryv1.Tally{Ballot: name}
-	b := s.ballots.find(name)
-	if b == nil {
-		if s.Ready(context.Background()) != nil {
-			return nil, nil, unavailable("the ballots are not known yet")
-		}
-		tally.Code = statusv1.Code_CODE_BALLOT_NOT_FOUND
+	b, code, err := s.find(ctx, name)
+	if err != nil || b == nil {
+		tally.Code = code
+		return tally, nil, err
+	}
+	started := &read{
+		shelf: b, names: r.GetCandidates(), viewer: r.GetViewer(), rightsOnly: r.GetRightsOnly(), result: make(chan result, 1),
+	}
+	token, ok := optionalToken(r.GetAtLeast())
+	if !ok || !started.allowed() {
+		tally.Code = statusv1.Code_CODE_INVALID_ARGUMENT
 		return tally, nil, nil
 	}
-	for _, n := range r.GetCandidates() {
-		if !b.mayHold(n) {
-			tally.Code = statusv1.Code_CODE_INVALID_ARGUMENT
-			return tally, nil, nil
+	started.token = token
+	if started.rightsOnly && !started.probe() {
+		return tally, started, nil
+	}
+	return tally, started, s.start(ctx, started)
+}
+
+// allowed checks the names of a read.
+func (r *read) allowed() bool {
+	row := r.shelf.rules.Load()
+	for _, n := range r.names {
+		if r.rightsOnly || !row.mayHold(n) {
+			return false
 		}
 	}
-	started := &read{shelf: b, names: r.GetCandidates(), result: make(chan result, 1)}
-	if text := r.GetAtLeast(); text != "" {
-		token, ok := parseToken(text)
-		if !ok {
-			tally.Code = statusv1.Code_CODE_INVALID_ARGUMENT
-			return tally, nil, nil
-		}
-		started.token = &token
+	return r.rightsOnly || len(r.names) > 0 || row.mayReadAll()
+}
+
+// probe prepares a read that asks for rights only. It reports whether a store must be read, for its clock; else the
+// answer is there already.
+func (r *read) probe() bool {
+	row := r.shelf.rules.Load()
+	if !row.asksClock() {
+		r.token = nil
+		r.result <- result{counts: counts{source: queryv1.Source_SOURCE_REDIS}}
+		return false
 	}
-	switch err := b.fetches.Put(started); {
+	r.names = []string{"-"}
+	if row.Candidates != nil {
+		r.names = row.Candidates[:1]
+	}
+	return true
+}
+
+// find returns a ballot's shelf, or nil and why there is none.
+func (s *Service) find(ctx context.Context, name string) (*shelf, statusv1.Code, error) {
+	if s.Ready(ctx) != nil {
+		return nil, 0, unavailable("the ballots are not known yet")
+	}
+	b, err := s.ballots.find(ctx, name)
+	switch {
+	case err != nil:
+		s.log.DebugContext(ctx, "a ballot is not known", "error", err)
+		return nil, statusv1.Code_CODE_UNAVAILABLE, nil
+	case b == nil:
+		return nil, statusv1.Code_CODE_BALLOT_NOT_FOUND, nil
+	}
+	return b, statusv1.Code_CODE_OK, nil
+}
+
+// start queues a read for the next fetch of its ballot.
+func (s *Service) start(ctx context.Context, r *read) error {
+	switch err := r.shelf.fetches.Put(r); {
 	case errors.Is(err, groupcommit.ErrFull):
 		s.metrics.refuse(ctx, reasonFull)
-		return nil, nil, overloaded()
+		return overloaded()
 	case err != nil:
 		s.metrics.refuse(ctx, reasonStopping)
-		return nil, nil, unavailable("this instance is stopping")
+		return unavailable("this instance is stopping")
 	}
-	return tally, started, nil
+	return nil
 }
 
 func fill(t *queryv1.Tally, c counts) {
@@ -170,11 +233,16 @@ func fill(t *queryv1.Tally, c counts) {
 	t.AsOf = timestamppb.New(c.asOf)
 	t.Counts = make([]*queryv1.Count, len(c.list))
 	for i, count := range c.list {
-		t.Counts[i] = &queryv1.Count{Candidate: count.Name, Votes: count.Votes}
-		if !count.UpdatedAt.IsZero() {
-			t.Counts[i].UpdatedAt = timestamppb.New(count.UpdatedAt)
-		}
+		t.Counts[i] = message(count)
 	}
+}
+
+func message(count redisledger.Count) *queryv1.Count {
+	m := &queryv1.Count{Candidate: count.Name, Votes: count.Votes}
+	if !count.UpdatedAt.IsZero() {
+		m.UpdatedAt = timestamppb.New(count.UpdatedAt)
+	}
+	return m
 }
 
 func checkBounds(reads []*queryv1.TallyRead) error {

@@ -5,7 +5,9 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 	"unicode/utf8"
 
 	"github.com/littlevote/littlevote/libs/groupcommit"
@@ -16,7 +18,9 @@ import (
 
 // shelf is a ballot and its fetches.
 type shelf struct {
-	rules   pgledger.Ballot
+	name    string
+	rules   atomic.Pointer[rules]
+	passing atomic.Pointer[passing]
 	fetches *groupcommit.Batcher[*read]
 	last    atomic.Pointer[condition]
 	log     *slog.Logger
@@ -30,19 +34,23 @@ type condition struct {
 
 // read is one TallyRead on its way.
 type read struct {
-	shelf  *shelf
-	names  []string        // empty: all
-	token  *pgledger.Token // nil: none
-	result chan result
+	shelf      *shelf
+	names      []string        // empty: all
+	token      *pgledger.Token // nil: none
+	viewer     *queryv1.Viewer
+	rightsOnly bool
+	result     chan result
 }
 
 type result struct {
-	counts counts
-	err    error
+	counts  counts
+	ranking func() *ranking // of a read of all names: made once for all who share the fetch
+	err     error
 }
 
-func newShelf(rules pgledger.Ballot, reader *Reader, cfg Config, log *slog.Logger) *shelf {
-	s := &shelf{rules: rules, log: log}
+func newShelf(row *rules, reader *Reader, cfg Config, log *slog.Logger) *shelf {
+	s := &shelf{name: row.Name, log: log}
+	s.rules.Store(row)
 	s.fetches = groupcommit.New(
 		groupcommit.Config{Workers: cfg.Workers, MaxBatch: maxFetch, MaxQueue: cfg.Queue},
 		func(ctx context.Context, reads []*read) { s.fetch(ctx, reader, reads) },
@@ -50,37 +58,68 @@ func newShelf(rules pgledger.Ballot, reader *Reader, cfg Config, log *slog.Logge
 	return s
 }
 
+// learn takes over a row that was read later than the one that is known. Its callers don't overlap.
+func (s *shelf) learn(row *rules) {
+	if row.begun.After(s.rules.Load().begun) {
+		s.rules.Store(row)
+	}
+}
+
+// passed says that a closing time has come, and returns when that was noticed first.
+func (s *shelf) passed(closes time.Time) time.Time {
+	for {
+		known := s.passing.Load()
+		if known != nil && known.closes.Equal(closes) {
+			return known.noticed
+		}
+		now := &passing{closes: closes, noticed: time.Now()}
+		if s.passing.CompareAndSwap(known, now) {
+			return now.noticed
+		}
+	}
+}
+
 // maxName is longer than any name that a ballot takes, in bytes.
 const maxName = 256
 
 // mayHold refuses names that can't have votes. On an open list only those that a store would choke on: one read must
 // not fail those that share its fetch.
-func (s *shelf) mayHold(name string) bool {
-	if s.rules.Candidates != nil {
-		return slices.Contains(s.rules.Candidates, name)
+func (r *rules) mayHold(name string) bool {
+	if r.Candidates != nil {
+		return slices.Contains(r.Candidates, name)
 	}
-	return name != "" && len(name) <= maxName && utf8.ValidString(name) && !strings.ContainsRune(name, 0)
+	return len(name) <= maxName && storable(name)
 }
+
+// storable refuses what a store would choke on.
+func storable(name string) bool {
+	return name != "" && utf8.ValidString(name) && !strings.ContainsRune(name, 0)
+}
+
+// maxAll bounds the names of an open list that can be read at once: a store that others need is busy for as long.
+const maxAll = 10_000
+
+// mayReadAll refuses lists that may be too long.
+func (r *rules) mayReadAll() bool { return r.Candidates != nil || r.MaxCandidates <= maxAll }
 
 // fetch answers many reads by one fetch of all names they ask for.
 func (s *shelf) fetch(ctx context.Context, reader *Reader, reads []*read) {
-	names := s.union(reads)
-	c, err := reader.read(ctx, s.rules.Name, names)
+	row := s.rules.Load()
+	c, err := reader.read(ctx, s.name, row.union(reads))
 	s.tell(ctx, c, err)
 	index := map[string]int{}
 	for i, count := range c.list {
 		index[count.Name] = i
 	}
+	ranked := sync.OnceValue(func() *ranking { return newRanking(row.pick(c.list, index, nil)) })
 	for _, r := range reads {
 		if err != nil {
 			r.result <- result{err: err}
 			continue
 		}
 		own := c
-		if asked := s.asked(r.names); len(asked) > 0 {
-			own.list = pick(c.list, index, asked)
-		}
-		r.result <- result{counts: own}
+		own.list = row.pick(c.list, index, r.names)
+		r.result <- result{counts: own, ranking: ranked}
 	}
 }
 
@@ -91,26 +130,26 @@ func (s *shelf) tell(ctx context.Context, c counts, err error) {
 	switch {
 	case before != nil && *before == now:
 	case err != nil:
-		s.log.WarnContext(ctx, "no store answers reads", "ballot", s.rules.Name, "error", err)
+		s.log.WarnContext(ctx, "no store answers reads", "ballot", s.name, "error", err)
 	case before != nil || c.stale:
-		s.log.InfoContext(ctx, "counts come from", "ballot", s.rules.Name, "store", sourceName(c.source), "stale", c.stale)
+		s.log.InfoContext(ctx, "counts come from", "ballot", s.name, "store", sourceName(c.source), "stale", c.stale)
 	}
 }
 
 // asked returns the names that a read of names means; a closed list knows all of its own.
-func (s *shelf) asked(names []string) []string {
+func (r *rules) asked(names []string) []string {
 	if len(names) == 0 {
-		return s.rules.Candidates
+		return r.Candidates
 	}
 	return names
 }
 
 // union returns every name that is asked for, once; none if some read asks for all names of an open list.
-func (s *shelf) union(reads []*read) []string {
+func (r *rules) union(reads []*read) []string {
 	var names []string
 	seen := map[string]bool{}
-	for _, r := range reads {
-		asked := s.asked(r.names)
+	for _, one := range reads {
+		asked := r.asked(one.names)
 		if len(asked) == 0 {
 			return nil
 		}
@@ -122,6 +161,15 @@ func (s *shelf) union(reads []*read) []string {
 		}
 	}
 	return names
+}
+
+// pick returns the counts of what a read of names means, out of a list that holds them; all of an open one as they are.
+func (r *rules) pick(list []redisledger.Count, index map[string]int, names []string) []redisledger.Count {
+	asked := r.asked(names)
+	if len(asked) == 0 {
+		return list
+	}
+	return pick(list, index, asked)
 }
 
 func pick(list []redisledger.Count, index map[string]int, names []string) []redisledger.Count {

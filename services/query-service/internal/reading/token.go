@@ -28,15 +28,24 @@ func parseToken(text string) (pgledger.Token, bool) {
 	return token, err == nil && token.Epoch <= time.Now().Add(ahead).Unix()
 }
 
+// optionalToken returns the token, nil for none, and whether it is one.
+func optionalToken(text string) (*pgledger.Token, bool) {
+	if text == "" {
+		return nil, true
+	}
+	token, ok := parseToken(text)
+	return &token, ok
+}
+
 // reached says that counts hold the vote of the token: where votes are decided, a read shows everything that was
 // acknowledged before it, and an epoch begins with everything that was acknowledged in those before.
 func reached(c counts, token *pgledger.Token) bool { return !c.stale && c.epoch >= token.Epoch }
 
 // notOlder returns counts that hold the vote of the read's token: those of the shared fetch if they do, else those of the
 // first store that does, within the time of the call.
-func (s *Service) notOlder(ctx context.Context, r *read, shared result) (counts, error) {
+func (s *Service) notOlder(ctx context.Context, r *read, shared result) (result, error) {
 	if shared.err == nil && reached(shared.counts, r.token) {
-		return shared.counts, nil
+		return shared, nil
 	}
 	call := ctx
 	if end, ok := ctx.Deadline(); ok {
@@ -45,17 +54,17 @@ func (s *Service) notOlder(ctx context.Context, r *read, shared result) (counts,
 		defer cancel()
 	}
 	for wait := shortestWait; ; wait = min(2*wait, longestWait) {
-		c, err := s.reader.first(ctx, r.shelf.rules.Name, r.shelf.asked(r.names), r.token)
+		c, err := s.reader.first(ctx, r.shelf.name, r.shelf.rules.Load().asked(r.names), r.token)
 		if err == nil {
-			return c, nil
+			return result{counts: c, ranking: func() *ranking { return newRanking(c.list) }}, nil
 		}
 		if !pause(ctx, wait) {
 			if call.Err() != nil {
-				return counts{}, call.Err()
+				return result{}, call.Err()
 			}
-			s.log.DebugContext(ctx, "no store has seen a token's vote in time", "ballot", r.shelf.rules.Name, "error", err)
+			s.log.DebugContext(ctx, "no store has seen a token's vote in time", "ballot", r.shelf.name, "error", err)
 			s.metrics.refuse(ctx, reasonToken)
-			return counts{}, unavailable("no store that answers has seen the vote of this token")
+			return result{}, unavailable("no store that answers has seen the vote of this token")
 		}
 	}
 }

@@ -316,7 +316,9 @@ func (x *GetTalliesResponse) GetTallies() []*Tally {
 type Tally struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// CODE_OK, CODE_INVALID_ARGUMENT (a name that the ballot's closed list lacks, or a wrong token),
-	// CODE_BALLOT_NOT_FOUND, or CODE_RESULTS_HIDDEN: then it holds no counts.
+	// CODE_BALLOT_NOT_FOUND, CODE_RESULTS_HIDDEN, or CODE_UNAVAILABLE where a ballot's rules, or whether the viewer has
+	// voted, can't be looked up now: then it holds no counts. All candidates of an open list that may grow beyond 10,000
+	// can't be read: CODE_INVALID_ARGUMENT.
 	Code v1.Code `protobuf:"varint,1,opt,name=code,proto3,enum=littlevote.status.v1.Code" json:"code,omitempty"`
 	// The ballot.
 	Ballot string `protobuf:"bytes,2,opt,name=ballot,proto3" json:"ballot,omitempty"`
@@ -476,7 +478,9 @@ type GetRankingRequest struct {
 	Ballot string `protobuf:"bytes,1,opt,name=ballot,proto3" json:"ballot,omitempty"`
 	// The most candidates, 1 to 1,000; 0 means 10.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// Where the page begins, as an earlier answer said; empty means from the top.
+	// Where the page begins, as an earlier answer said; empty means from the top. It names a count and a name: a candidate
+	// whose count stands still while pages are read is on exactly one of them; one that is voted for may move up past the
+	// place, and then is on none of the later ones.
 	After string `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
 	// As in TallyRead.
 	AtLeast string `protobuf:"bytes,4,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`

@@ -1,0 +1,96 @@
+package reading
+
+import (
+	"context"
+	"time"
+
+	"github.com/littlevote/littlevote/libs/pgledger"
+	queryv1 "github.com/littlevote/littlevote/proto/gen/littlevote/query/v1"
+)
+
+// rules is a ballot's row as it was at some moment. Whether counts may be shown is decided after they were read. A row may be
+// a moment old by then, and says enough all the same:
+//
+//   - Who may see counts changes in a draft only, and a draft has no votes. So a row of a later state says it for good, and
+//     one of a draft is read anew, after the counts.
+//   - "closed" and "certified" never end.
+//   - A closing time may be put off until it has come. So where nothing but the time says that a ballot is closed, the row
+//     must be newer than the moment at which that was first noticed.
+type rules struct {
+	pgledger.Ballot
+
+	begun time.Time // when the reading of the row began, by the clock here
+}
+
+const (
+	stateDraft     = "draft"
+	stateClosed    = "closed"
+	stateCertified = "certified"
+)
+
+// ended says that the row's state is one after which nothing is counted any more.
+func (r *rules) ended() bool { return r.State == stateClosed || r.State == stateCertified }
+
+// asksClock says that the row does not tell without a clock who may see counts.
+func (r *rules) asksClock() bool {
+	timed := r.Visibility == pgledger.VisibleAfterVote || r.Visibility == pgledger.VisibleAfterClose
+	return timed && !r.ended() && r.ClosesAt != nil
+}
+
+// passing is the moment at which it was first noticed that a closing time had come.
+type passing struct{ closes, noticed time.Time }
+
+// visible says whether a viewer may see counts that were read.
+func (s *Service) visible(ctx context.Context, b *shelf, viewer *queryv1.Viewer, c *counts) (bool, error) {
+	row := b.rules.Load()
+	if row.State == stateDraft {
+		if _, err := s.ballots.renew(ctx, row.Name); err != nil {
+			return false, err
+		}
+		row = b.rules.Load()
+	}
+	switch row.Visibility {
+	case pgledger.VisibleAlways:
+		return true, nil
+	case pgledger.VisibleNever:
+		return viewer.GetOrganiser() && row.State == stateCertified, nil
+	}
+	asOf, err := s.clock(ctx, row, c)
+	if err != nil {
+		return false, err
+	}
+	closed, err := s.closed(ctx, b, asOf)
+	if closed || err != nil || row.Visibility == pgledger.VisibleAfterClose || viewer.GetVoter() == "" {
+		return closed, err
+	}
+	return s.rights.voted(ctx, b, viewer.GetVoter())
+}
+
+// closed says whether a ballot was closed at a moment.
+func (s *Service) closed(ctx context.Context, b *shelf, asOf time.Time) (bool, error) {
+	for {
+		row := b.rules.Load()
+		if row.ended() {
+			return true, nil
+		}
+		if row.ClosesAt == nil || asOf.Before(*row.ClosesAt) {
+			return false, nil
+		}
+		noticed := b.passed(*row.ClosesAt)
+		if row.begun.After(noticed) {
+			return true, nil
+		}
+		if _, err := s.ballots.renew(ctx, row.Name); err != nil {
+			return false, err
+		}
+	}
+}
+
+// clock returns when counts were read, by the clock of the store they are from. Postgres is asked for the time where it
+// matters, after the counts.
+func (s *Service) clock(ctx context.Context, row *rules, c *counts) (time.Time, error) {
+	if c.source == queryv1.Source_SOURCE_REDIS || !row.asksClock() {
+		return c.asOf, nil
+	}
+	return s.reader.clock(ctx, c.source)
+}
