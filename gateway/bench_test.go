@@ -73,17 +73,25 @@ func (c *constant) Cast(context.Context, votes.Vote) *votev1.Verdict {
 	return &votev1.Verdict{Code: statusv1.Code_CODE_OK, Outcome: statusv1.Outcome_OUTCOME_COUNTED}
 }
 
+func (c *constant) Retract(context.Context, string, string, string) *votev1.Verdict { return nil }
+
 // bare is gqlgen's own handler as its documentation sets it up, with constant answers, on the same executor. The executor
 // that gqlgen generates by itself makes about twice as much garbage; the program in tools/bench compares with that.
-type bare struct{ answers *constant }
+type bare struct {
+	exec.MutationResolver // nil: nothing else is measured
+	answers               *constant
+}
 
-func (r bare) Query() exec.QueryResolver                                 { return bareQuery(r) }
+func (r bare) Query() exec.QueryResolver                                 { return bareQuery{answers: r.answers} }
 func (r bare) Mutation() exec.MutationResolver                           { return r }
 func (r bare) Entities(context.Context, []map[string]any) []model.Entity { return nil }
 func (r bare) Service() model.Service                                    { return model.Service{} }
 
 // bareQuery is apart, since both roots have a field named vote.
-type bareQuery struct{ answers *constant }
+type bareQuery struct {
+	exec.QueryResolver // nil
+	answers            *constant
+}
 
 func (r bareQuery) Vote(context.Context, string, *string) (*model.VoteStatus, error) {
 	return &model.VoteStatus{}, nil
@@ -109,6 +117,7 @@ func (r bare) TicketAndVote(_ context.Context, usernames []string, _, _ *string)
 }
 
 func (r bare) Subscription() exec.SubscriptionResolver { return nil } // nothing is measured of it
+func (r bare) Ballot() exec.BallotResolver             { return nil }
 
 type unobserved struct{}
 
@@ -124,7 +133,7 @@ func BenchmarkFront(b *testing.B) {
 		Tickets: fakes, Tallies: fakes, Voter: fakes, Keys: devKeys(b), Texts: texts, Now: time.Now,
 	}))
 	ours := httpapi.New(engine.New(schema, settings.engineConfig(answer.Chinese), texts, log), settings.httpConfig(), overload.NewDoor(), unobserved{}, log)
-	floor := handler.New(exec.New(bare{fakes}))
+	floor := handler.New(exec.New(bare{answers: fakes}))
 	floor.AddTransport(transport.POST{})
 	floor.SetQueryCache(lru.New[*ast.QueryDocument](1000))
 	for name, body := range operations(b) {

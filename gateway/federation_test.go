@@ -69,7 +69,7 @@ func TestABrokenRepresentationSpoilsNothing(t *testing.T) {
 	answer := gateway.ask(entitiesDocument, variables{"r": []variables{
 		{"__typename": "UserVote", "ballot": "main"},
 		representation("main", "A"),
-		{"__typename": "Ballot", "id": "main"},
+		{"__typename": "Ticket", "value": "main"},
 		{"__typename": "UserVote", "ballot": nil, "username": "A"},
 		{"__typename": "UserVote", "ballot": "main", "username": 5},
 		representation("none", "A"),

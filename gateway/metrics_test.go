@@ -27,7 +27,7 @@ func TestMetrics(t *testing.T) {
 		requests, queues = gathered(t, registry)
 		return len(requests) == 3
 	})
-	if requests["query 200"] != 1 || requests["mutation 200"] != 1 || requests["none 405"] != 1 || queues != 3 {
+	if requests["query 200"] != 1 || requests["mutation 200"] != 1 || requests["none 405"] != 1 || queues != 5 {
 		t.Errorf("requests %v, %d queues", requests, queues)
 	}
 }

@@ -28,6 +28,7 @@ func NewExecutableSchema(cfg Config) graphql.ExecutableSchema {
 type Config = graphql.Config[ResolverRoot, DirectiveRoot, ComplexityRoot]
 
 type ResolverRoot interface {
+	Ballot() BallotResolver
 	Mutation() MutationResolver
 	Query() QueryResolver
 	Subscription() SubscriptionResolver
@@ -43,15 +44,33 @@ type ComplexityRoot struct {
 
 // region    ************************** generated!.gotpl **************************
 
+type BallotResolver interface {
+	Ranking(ctx context.Context, obj *model.Ballot, first *int32, after *string, atLeast *string) (*model.RankingPage, error)
+	Result(ctx context.Context, obj *model.Ballot) (*model.BallotResult, error)
+	MyVotes(ctx context.Context, obj *model.Ballot, first *int32, after *string, atLeast *string) (*model.OwnVotesPage, error)
+}
 type MutationResolver interface {
 	Vote(ctx context.Context, input model.VoteInput, ballot *string) (*model.VoteResponse, error)
 	TicketAndVote(ctx context.Context, usernames []string, ballot *string, idempotencyKey *string) (*model.VoteResponse, error)
+	RetractVote(ctx context.Context, id string, ballot *string, idempotencyKey *string) (*model.VoteResponse, error)
+	ChangeVote(ctx context.Context, id string, usernames []string, ballot *string, ticket *model.TicketInput, idempotencyKey *string) (*model.VoteResponse, error)
+	CreateBallot(ctx context.Context, input model.CreateBallotInput) (*model.Ballot, error)
+	UpdateBallot(ctx context.Context, id string, input model.UpdateBallotInput) (*model.Ballot, error)
+	CloseBallot(ctx context.Context, id string) (*model.Ballot, error)
+	CertifyBallot(ctx context.Context, id string) (*model.BallotResult, error)
+	ProposeVoid(ctx context.Context, input model.ProposeVoidInput) (*model.Void, error)
+	ApproveVoid(ctx context.Context, ballot string, id string) (*model.Void, error)
 }
 type QueryResolver interface {
 	GetTicket(ctx context.Context, ballot *string) (*model.Ticket, error)
 	GetUserVotes(ctx context.Context, username string, ballot *string, atLeast *string) (*model.UserVote, error)
 	GetAllUserVotes(ctx context.Context, ballot *string, atLeast *string) ([]*model.UserVote, error)
 	Vote(ctx context.Context, id string, ballot *string) (*model.VoteStatus, error)
+	Me(ctx context.Context) (*model.Viewer, error)
+	Ballot(ctx context.Context, id string) (*model.Ballot, error)
+	Ballots(ctx context.Context, first *int32, after *string) (*model.BallotPage, error)
+	AuditLog(ctx context.Context, ballot *string, first *int32, after *string) (*model.AuditPage, error)
+	Voids(ctx context.Context, ballot string) ([]*model.Void, error)
 }
 type SubscriptionResolver interface {
 	Tally(ctx context.Context, ballot *string) (<-chan *model.TallyUpdate, error)
@@ -80,7 +99,11 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	opCtx := graphql.GetOperationContext(ctx)
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
+		ec.unmarshalInputBallotRulesInput,
+		ec.unmarshalInputCreateBallotInput,
+		ec.unmarshalInputProposeVoidInput,
 		ec.unmarshalInputTicketInput,
+		ec.unmarshalInputUpdateBallotInput,
 		ec.unmarshalInputVoteInput,
 	)
 	first := true
@@ -174,6 +197,240 @@ func newExecutionContext(
 }
 
 var sources = []*ast.Source{
+	{Name: "../schema/ballots.graphqls", Input: `extend type Query {
+  """
+  Who calls, by the token of the request; null for somebody unknown.
+  """
+  me: Viewer
+
+  """
+  A ballot. Anybody may read what a ballot is; who may see its counts, its ` + "`" + `visibility` + "`" + ` says.
+
+  Errors (extensions.code): BALLOT_NOT_FOUND, INVALID_ARGUMENT for a malformed id, OVERLOADED, UNAVAILABLE.
+  """
+  ballot(
+    "The ballot's id, 1 to 64 of a-z, 0-9 and the hyphen. It is looked for among the ballots of the caller's tenant."
+    id: ID!
+  ): Ballot!
+}
+
+"Who calls."
+type Viewer {
+  "The voter's id: what votes that limit votes per voter go by. Those of sessions begin with ` + "`" + `user:` + "`" + `, those of other tokens with ` + "`" + `jwt:` + "`" + `."
+  voter: ID!
+  "The tenant whose ballots the caller sees; empty for the default one."
+  tenant: String!
+  "What the token allows; ` + "`" + `ballots:admin` + "`" + ` makes an organiser of the tenant."
+  scopes: [String!]!
+}
+
+"What is voted on."
+type Ballot @key(fields: "id") {
+  "The id, which names the ballot among those of its tenant."
+  id: ID!
+  "What people call it, at most 200 characters; may be empty."
+  title: String!
+  "What it does. An OPEN one takes votes only between ` + "`" + `opensAt` + "`" + ` and ` + "`" + `closesAt` + "`" + `."
+  state: BallotState!
+  "The closed list of candidates, at most 1,000 names; empty where any name will do that ` + "`" + `candidatePattern` + "`" + ` allows."
+  candidates: [String!]!
+  "Where there is no list: the names that may be voted for, an RE2 pattern for the whole name; empty means any name."
+  candidatePattern: String!
+  "From when votes are taken, RFC 3339 in UTC, by the clock that decides; null means no bound."
+  opensAt: String
+  "From when votes are no longer taken, RFC 3339 in UTC, by the same clock; null means no bound."
+  closesAt: String
+  "How many votes of one voter count, 1 to 100; 0 means no limit, and then a vote needs no token."
+  votesPerVoter: Int!
+  "The limit per voter begins anew with each period of so many seconds, counted from 1970; null means that it is for the ballot's life."
+  voterPeriodSeconds: Int
+  "What the limit per voter counts."
+  limitScope: LimitScope!
+  "Who may see counts."
+  visibility: Visibility!
+  "Whether a vote takes a use of a ticket."
+  needsTicket: Boolean!
+  "Uses of one ticket; 2147483647 means no cap, null that of ` + "`" + `main` + "`" + `, which is a setting."
+  ticketCap: Int
+  "How long a ticket lasts, in milliseconds; null means as long as on ` + "`" + `main` + "`" + `, which is a setting."
+  ticketIntervalMs: Int
+  "How long, in seconds, all votes for a candidate whose name tells its time are kept at hand; null means not at all."
+  hotForSeconds: Int
+  "When it was made, RFC 3339 in UTC."
+  createdAt: String!
+  """
+  The candidates from the most votes to the fewest, a page at a time; equal counts by name in the order of bytes. Candidates of
+  a closed list that nobody voted for are there with 0.
+
+  Errors (extensions.code): RESULTS_HIDDEN where the caller may not see counts now, INVALID_ARGUMENT for a malformed cursor or
+  token or a page of another size, OVERLOADED, UNAVAILABLE.
+  """
+  ranking(
+    "The most candidates, 1 to 1000."
+    first: Int = 10
+    "Where the page begins: ` + "`" + `RankingPage.next` + "`" + ` of the page before."
+    after: String
+    "A consistency token, as for ` + "`" + `getUserVotes` + "`" + `."
+    atLeast: String
+  ): RankingPage!
+  """
+  The certified result; null until there is one.
+
+  Errors (extensions.code): RESULTS_HIDDEN where only organisers may see it, OVERLOADED, UNAVAILABLE.
+  """
+  result: BallotResult
+  """
+  The caller's votes that count, newest first, a page at a time. They may be a moment behind unless ` + "`" + `atLeast` + "`" + ` is given.
+
+  Errors (extensions.code): UNAUTHENTICATED without a token, INVALID_ARGUMENT as for ` + "`" + `ranking` + "`" + `, OVERLOADED, UNAVAILABLE.
+  """
+  myVotes(
+    "The most votes, 1 to 100."
+    first: Int = 20
+    "Where the page begins: ` + "`" + `OwnVotesPage.next` + "`" + ` of the page before."
+    after: String
+    "A consistency token, as for ` + "`" + `getUserVotes` + "`" + `."
+    atLeast: String
+  ): OwnVotesPage!
+}
+
+"What a ballot does."
+enum BallotState {
+  "Not open yet."
+  DRAFT
+  "Takes votes between its opening and closing times."
+  OPEN
+  "Takes none for now."
+  PAUSED
+  "Takes no votes any more."
+  CLOSED
+  "Its result is fixed."
+  CERTIFIED
+}
+
+"What a limit per voter counts."
+enum LimitScope {
+  "All votes of the voter on the ballot."
+  BALLOT
+  "The voter's votes for each candidate by itself. A vote then names one candidate."
+  CANDIDATE
+}
+
+"Who may see counts, on every path there is. To others they are RESULTS_HIDDEN."
+enum Visibility {
+  "Everybody, at any time."
+  ALWAYS
+  "Voters who have a vote that counts; everybody once the ballot is closed."
+  AFTER_VOTE
+  "Everybody once the ballot is closed; nobody before, organisers included."
+  AFTER_CLOSE
+  "Organisers only, and once it is certified."
+  NEVER
+}
+
+"A page of a ranking."
+type RankingPage {
+  "The candidates, best first."
+  entries: [RankingEntry!]!
+  "What to ask for next as ` + "`" + `after` + "`" + `; null where nothing follows."
+  next: String
+  "How many candidates there are."
+  candidateCount: Int!
+  "The votes of all candidates together, in decimal digits."
+  totalExact: String!
+  "As in ` + "`" + `UserVote` + "`" + `."
+  stale: Boolean!
+  "As in ` + "`" + `UserVote` + "`" + `."
+  asOf: String!
+}
+
+"A candidate's place."
+type RankingEntry {
+  "From 1. Equal counts have the same, and the next one counts on from all before it: 1, 1, 3."
+  rank: Int!
+  "The candidate's count."
+  count: UserVote!
+}
+
+"What a ballot came to. It never changes."
+type BallotResult {
+  "The ballot."
+  ballot: ID!
+  "The counts, most votes first, equal ones by name in the order of bytes."
+  finalCounts: [FinalCount!]!
+  "How many votes count, retracted and voided ones left out, in decimal digits."
+  totalExact: String!
+  "How many votes were voided, in decimal digits."
+  voidedExact: String!
+  "When it was certified, RFC 3339 in UTC."
+  certifiedAt: String!
+  "The same as a JSON document, signed: a JWS in compact form (RFC 7515), EdDSA."
+  signed: String!
+}
+
+"A candidate's count in a result."
+type FinalCount {
+  "The candidate's name."
+  username: String!
+  "How many votes, in decimal digits."
+  votesExact: String!
+}
+
+"A page of the caller's votes."
+type OwnVotesPage {
+  "The votes, newest first."
+  entries: [OwnVote!]!
+  "What to ask for next as ` + "`" + `after` + "`" + `; null where nothing follows."
+  next: String
+}
+
+"A vote of the caller."
+type OwnVote {
+  "The vote's id."
+  id: ID!
+  "What it counts for, if that is one candidate; null otherwise: ` + "`" + `vote` + "`" + ` tells."
+  username: String
+  "When it was admitted, RFC 3339 in UTC."
+  votedAt: String!
+}
+
+extend type Mutation {
+  """
+  Takes back a vote of the caller, while its ballot is open. It needs no ticket.
+
+  Every business answer is data, as for ` + "`" + `vote` + "`" + `: UNAUTHENTICATED without a token, VOTE_NOT_FOUND where the caller has no such
+  vote that counts. ` + "`" + `outcome` + "`" + ` COUNTED says that the retraction counts; ` + "`" + `voteId` + "`" + ` is its own id, ` + "`" + `usernames` + "`" + ` is empty.
+  """
+  retractVote(
+    "The vote's id: ` + "`" + `VoteResponse.voteId` + "`" + `."
+    id: ID!
+    "The ballot's id."
+    ballot: ID = "main"
+    "A UUID of 36 characters for retries of this retraction, other than the vote's id: see ` + "`" + `VoteInput.idempotencyKey` + "`" + `."
+    idempotencyKey: String
+  ): VoteResponse!
+
+  """
+  Puts a vote in the place of an earlier one of the caller, in one step: both happen, or neither. It takes a use of a ticket where
+  the ballot needs one.
+
+  Every business answer is data, as for ` + "`" + `vote` + "`" + `: UNAUTHENTICATED without a token, VOTE_NOT_FOUND where the earlier vote does
+  not count.
+  """
+  changeVote(
+    "The id of the vote that it takes the place of."
+    id: ID!
+    "The candidates, as for ` + "`" + `ticketAndVote` + "`" + `."
+    usernames: [String!]!
+    "The ballot's id."
+    ballot: ID = "main"
+    "The ticket, as ` + "`" + `getTicket` + "`" + ` gave it; null means whichever is the newest."
+    ticket: TicketInput
+    "A UUID of 36 characters, other than the earlier vote's id: see ` + "`" + `VoteInput.idempotencyKey` + "`" + `."
+    idempotencyKey: String
+  ): VoteResponse!
+}
+`, BuiltIn: false},
 	{Name: "../schema/federation.graphqls", Input: `extend schema
   @link(url: "https://specs.apollo.dev/federation/v2.3", import: ["@key"])
 `, BuiltIn: false},
@@ -268,7 +525,7 @@ type VoteResponse {
   voteId: ID
   "On success a consistency token for ` + "`" + `atLeast` + "`" + `, opaque, at most 128 characters."
   token: String
-  "On success the running total after each choice, in the order of ` + "`" + `usernames` + "`" + `; empty otherwise."
+  "On success the running total after each choice, in the order of ` + "`" + `usernames` + "`" + `; empty otherwise, and where the caller may not see counts."
   totals: [UserVote!]!
 }
 
@@ -280,6 +537,232 @@ enum Outcome {
   NONE
   "The vote may count or not. The same idempotency key, sent again, tells."
   UNKNOWN
+}
+`, BuiltIn: false},
+	{Name: "../schema/organisers.graphqls", Input: `extend type Query {
+  """
+  The tenant's ballots by id, a page at a time. For organisers.
+
+  Errors (extensions.code): UNAUTHENTICATED without a token, PERMISSION_DENIED without the scope ` + "`" + `ballots:admin` + "`" + `,
+  INVALID_ARGUMENT for a page of another size or a malformed cursor, OVERLOADED, UNAVAILABLE.
+  """
+  ballots(
+    "The most ballots, 1 to 100."
+    first: Int = 20
+    "The id after which the page begins: ` + "`" + `BallotPage.next` + "`" + ` of the page before."
+    after: ID
+  ): BallotPage!
+
+  """
+  What was done to the tenant's ballots, newest first, a page at a time. For organisers; errors as for ` + "`" + `ballots` + "`" + `.
+  """
+  auditLog(
+    "Only what was done to this ballot; null means to all of them."
+    ballot: ID
+    "The most entries, 1 to 100."
+    first: Int = 20
+    "The id before which the page begins: ` + "`" + `AuditPage.next` + "`" + ` of the page before."
+    after: ID
+  ): AuditPage!
+
+  """
+  A ballot's voids, proposed and approved, oldest first. For organisers; errors as for ` + "`" + `ballots` + "`" + `, and BALLOT_NOT_FOUND.
+  """
+  voids(
+    "The ballot's id."
+    ballot: ID!
+  ): [Void!]!
+}
+
+"A page of ballots."
+type BallotPage {
+  "The ballots, by id."
+  entries: [Ballot!]!
+  "What to ask for next as ` + "`" + `after` + "`" + `; null where nothing follows."
+  next: ID
+}
+
+"A page of the audit log."
+type AuditPage {
+  "The entries, newest first."
+  entries: [AuditEntry!]!
+  "What to ask for next as ` + "`" + `after` + "`" + `; null where nothing follows."
+  next: ID
+}
+
+"One thing that was done."
+type AuditEntry {
+  "Its id; later entries have higher ones."
+  id: ID!
+  "When, RFC 3339 in UTC."
+  at: String!
+  "Who did it: the voter's id, or ` + "`" + `cli:` + "`" + ` and a name."
+  actor: String!
+  "What: create, update, close, certify, propose-void, approve-void."
+  action: String!
+  "The ballot."
+  ballot: ID!
+  "What changed, as a JSON object."
+  details: String!
+}
+
+"A range of admitted votes that do not count, for a reason."
+type Void {
+  "Its id, a UUID."
+  id: ID!
+  "The ballot."
+  ballot: ID!
+  "The first admission number of the range, in decimal digits."
+  firstAdmissionNumber: String!
+  "The last admission number of the range, in decimal digits."
+  lastAdmissionNumber: String!
+  "Why."
+  reason: String!
+  "Who proposed it."
+  proposedBy: String!
+  "When, RFC 3339 in UTC."
+  proposedAt: String!
+  "Who approved it; null while nobody has."
+  approvedBy: String
+  "When, RFC 3339 in UTC; null while nobody has."
+  approvedAt: String
+  "How many votes it took out of the count, in decimal digits; 0 until it is approved."
+  votesExact: String!
+}
+
+extend type Mutation {
+  """
+  Makes a ballot of the tenant. The same request again changes nothing. For organisers, as all that follow: they need a token
+  with the scope ` + "`" + `ballots:admin` + "`" + ` and leave an entry in the audit log.
+
+  Errors (extensions.code) of all of them, with extensions.detail in English where there is more to say: UNAUTHENTICATED without
+  a token, PERMISSION_DENIED without the scope, INVALID_ARGUMENT, BALLOT_NOT_FOUND, FAILED_PRECONDITION where the
+  ballot's state forbids it, ALREADY_EXISTS where a ballot of the same id is another one, OVERLOADED, UNAVAILABLE. Each has its effect once,
+  however often it is repeated.
+  """
+  createBallot(
+    "The ballot."
+    input: CreateBallotInput!
+  ): Ballot!
+
+  """
+  Changes what may still be changed: anything of a draft; title, times, cap, interval, more candidates and the states OPEN and PAUSED until
+  it is closed; nothing afterwards. Once answered, no vote is admitted under the old rules.
+  """
+  updateBallot(
+    "The ballot's id."
+    id: ID!
+    "What changes."
+    input: UpdateBallotInput!
+  ): Ballot!
+
+  "Ends the admission of votes. Once answered, nothing more is admitted anywhere."
+  closeBallot(
+    "The ballot's id."
+    id: ID!
+  ): Ballot!
+
+  """
+  Waits until every acknowledged vote of a closed ballot is in the ledger, recounts it, signs the result and fixes it for good. A ballot
+  that is certified already answers with its result.
+  """
+  certifyBallot(
+    "The ballot's id."
+    id: ID!
+  ): BallotResult!
+
+  "Asks for a range of admitted votes of a closed ballot to be taken out of the count. It changes no count."
+  proposeVoid(
+    "Which votes, and why."
+    input: ProposeVoidInput!
+  ): Void!
+
+  """
+  Takes the votes of a proposed void out of the count, by a second organiser: PERMISSION_DENIED for the one who proposed it. Once
+  answered, every count shows it.
+  """
+  approveVoid(
+    "The ballot's id."
+    ballot: ID!
+    "The void's id."
+    id: ID!
+  ): Void!
+}
+
+"A new ballot."
+input CreateBallotInput {
+  "Its id, 1 to 64 of a-z, 0-9 and the hyphen."
+  id: ID!
+  "What people call it, at most 200 characters."
+  title: String! = ""
+  "DRAFT or OPEN."
+  state: BallotState! = OPEN
+  "The closed list of candidates, at most 1,000 names; empty means that any name will do that ` + "`" + `rules.candidatePattern` + "`" + ` allows."
+  candidates: [String!]! = []
+  "From when votes are taken, RFC 3339; null means no bound."
+  opensAt: String
+  "From when votes are no longer taken, RFC 3339; null means no bound."
+  closesAt: String
+  "Uses of one ticket, from 1; 2147483647 means no cap, null that of ` + "`" + `main` + "`" + `."
+  ticketCap: Int
+  "How long a ticket lasts, 100 to 3600000 milliseconds; null means as long as on ` + "`" + `main` + "`" + `."
+  ticketIntervalMs: Int
+  "What only a draft can change later."
+  rules: BallotRulesInput! = {}
+}
+
+"What only a draft can change. What is left out has its default."
+input BallotRulesInput {
+  "Without a list of candidates: the names that may be voted for, an RE2 pattern of at most 200 characters; empty means any name."
+  candidatePattern: String! = ""
+  "How many votes of one voter count, 1 to 100; 0 means no limit."
+  votesPerVoter: Int! = 0
+  "The limit per voter begins anew with each period of so many seconds, 60 to 31536000; null means that it is for the ballot's life."
+  voterPeriodSeconds: Int
+  "What the limit per voter counts."
+  limitScope: LimitScope! = BALLOT
+  "Who may see counts."
+  visibility: Visibility! = ALWAYS
+  "Whether a vote takes a use of a ticket. Without tickets ` + "`" + `votesPerVoter` + "`" + ` must be set."
+  needsTicket: Boolean! = true
+  "For how many seconds all votes for a candidate whose name tells its time are kept at hand, 3600 to 31536000; only with CANDIDATE; null means not at all."
+  hotForSeconds: Int
+}
+
+"What changes; what is left out stays."
+input UpdateBallotInput {
+  "The new title."
+  title: String
+  "OPEN or PAUSED."
+  state: BallotState
+  "The new opening time, RFC 3339; an empty text takes the bound away."
+  opensAt: String
+  "The new closing time, RFC 3339, not in the past; an empty text takes the bound away."
+  closesAt: String
+  "The new cap, of the next ticket on."
+  ticketCap: Int
+  "The new interval, of the next ticket on."
+  ticketIntervalMs: Int
+  "Candidates to add to the closed list."
+  addCandidates: [String!]
+  "Candidates to take off the list; only of a draft."
+  removeCandidates: [String!]
+  "All rules anew; only of a draft."
+  rules: BallotRulesInput
+}
+
+"Which votes are not to count, and why."
+input ProposeVoidInput {
+  "A UUID of 36 characters, made by the client and kept for retries: the void's id."
+  id: ID!
+  "The ballot's id."
+  ballot: ID!
+  "The first admission number of the range, from 1, in decimal digits: ` + "`" + `VoteStatus.admissionNumber` + "`" + ` tells a vote's."
+  firstAdmissionNumber: String!
+  "The last admission number of the range, in decimal digits."
+  lastAdmissionNumber: String!
+  "Why, 1 to 1,000 characters."
+  reason: String!
 }
 `, BuiltIn: false},
 	{Name: "../schema/query.graphqls", Input: `"""
@@ -303,8 +786,8 @@ type Query {
   """
   The count of one candidate. A read after an acknowledged vote shows that vote.
 
-  Errors (extensions.code): INVALID_ARGUMENT for a name that the ballot's closed list lacks, BALLOT_NOT_FOUND, OVERLOADED,
-  UNAVAILABLE.
+  Errors (extensions.code): INVALID_ARGUMENT for a name that the ballot's closed list lacks, BALLOT_NOT_FOUND,
+  RESULTS_HIDDEN where the caller may not see counts now (` + "`" + `Ballot.visibility` + "`" + `), OVERLOADED, UNAVAILABLE.
   """
   getUserVotes(
     "The candidate's name. On ` + "`" + `main` + "`" + ` one letter, A to Z. Where the ballot takes any name, one that nobody voted for has 0 votes."
@@ -323,7 +806,8 @@ type Query {
   The counts of all candidates of a ballot at one moment, ordered by name: 26 on ` + "`" + `main` + "`" + `; on a ballot that takes any name
   those that somebody voted for.
 
-  Errors (extensions.code): BALLOT_NOT_FOUND, INVALID_ARGUMENT for a malformed ballot name or token, OVERLOADED, UNAVAILABLE.
+  Errors (extensions.code): BALLOT_NOT_FOUND, RESULTS_HIDDEN as for ` + "`" + `getUserVotes` + "`" + `, INVALID_ARGUMENT for a malformed ballot name
+  or token, OVERLOADED, UNAVAILABLE.
   """
   getAllUserVotes(
     "The ballot's name, 1 to 64 of a-z, 0-9 and the hyphen."
@@ -357,6 +841,8 @@ type VoteStatus {
   state: VoteState!
   "When it was admitted, RFC 3339 in UTC, by the clock that decided; null until it is in the ledger."
   admittedAt: String
+  "Its admission number, one sequence per ballot, in decimal digits; null until it is in the ledger."
+  admissionNumber: String
   "What it counts for; empty until it is in the ledger."
   choices: [VoteChoice!]!
 }
@@ -385,6 +871,8 @@ enum VoteState {
   RETRACTED
   "It does not count and never will: it came after the end of its ballot, or of the period in which it was admitted."
   REFUSED
+  "It counted, and two organisers took it out of the count."
+  VOID
 }
 
 "A candidate's count."
@@ -487,7 +975,7 @@ enum link__Purpose {
 scalar _Any
 
 "What other subgraphs may refer to by key."
-union _Entity = UserVote
+union _Entity = UserVote | Ballot
 
 "This subgraph, for composition."
 type _Service {
@@ -514,6 +1002,166 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // childFields_* functions provide shared child field context lookups.
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
+
+func (ec *executionContext) childFields_AuditEntry(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_AuditEntry_id(ctx, field)
+	case "at":
+		return ec.fieldContext_AuditEntry_at(ctx, field)
+	case "actor":
+		return ec.fieldContext_AuditEntry_actor(ctx, field)
+	case "action":
+		return ec.fieldContext_AuditEntry_action(ctx, field)
+	case "ballot":
+		return ec.fieldContext_AuditEntry_ballot(ctx, field)
+	case "details":
+		return ec.fieldContext_AuditEntry_details(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AuditEntry", field.Name)
+}
+
+func (ec *executionContext) childFields_AuditPage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "entries":
+		return ec.fieldContext_AuditPage_entries(ctx, field)
+	case "next":
+		return ec.fieldContext_AuditPage_next(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AuditPage", field.Name)
+}
+
+func (ec *executionContext) childFields_Ballot(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Ballot_id(ctx, field)
+	case "title":
+		return ec.fieldContext_Ballot_title(ctx, field)
+	case "state":
+		return ec.fieldContext_Ballot_state(ctx, field)
+	case "candidates":
+		return ec.fieldContext_Ballot_candidates(ctx, field)
+	case "candidatePattern":
+		return ec.fieldContext_Ballot_candidatePattern(ctx, field)
+	case "opensAt":
+		return ec.fieldContext_Ballot_opensAt(ctx, field)
+	case "closesAt":
+		return ec.fieldContext_Ballot_closesAt(ctx, field)
+	case "votesPerVoter":
+		return ec.fieldContext_Ballot_votesPerVoter(ctx, field)
+	case "voterPeriodSeconds":
+		return ec.fieldContext_Ballot_voterPeriodSeconds(ctx, field)
+	case "limitScope":
+		return ec.fieldContext_Ballot_limitScope(ctx, field)
+	case "visibility":
+		return ec.fieldContext_Ballot_visibility(ctx, field)
+	case "needsTicket":
+		return ec.fieldContext_Ballot_needsTicket(ctx, field)
+	case "ticketCap":
+		return ec.fieldContext_Ballot_ticketCap(ctx, field)
+	case "ticketIntervalMs":
+		return ec.fieldContext_Ballot_ticketIntervalMs(ctx, field)
+	case "hotForSeconds":
+		return ec.fieldContext_Ballot_hotForSeconds(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Ballot_createdAt(ctx, field)
+	case "ranking":
+		return ec.fieldContext_Ballot_ranking(ctx, field)
+	case "result":
+		return ec.fieldContext_Ballot_result(ctx, field)
+	case "myVotes":
+		return ec.fieldContext_Ballot_myVotes(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Ballot", field.Name)
+}
+
+func (ec *executionContext) childFields_BallotPage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "entries":
+		return ec.fieldContext_BallotPage_entries(ctx, field)
+	case "next":
+		return ec.fieldContext_BallotPage_next(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BallotPage", field.Name)
+}
+
+func (ec *executionContext) childFields_BallotResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "ballot":
+		return ec.fieldContext_BallotResult_ballot(ctx, field)
+	case "finalCounts":
+		return ec.fieldContext_BallotResult_finalCounts(ctx, field)
+	case "totalExact":
+		return ec.fieldContext_BallotResult_totalExact(ctx, field)
+	case "voidedExact":
+		return ec.fieldContext_BallotResult_voidedExact(ctx, field)
+	case "certifiedAt":
+		return ec.fieldContext_BallotResult_certifiedAt(ctx, field)
+	case "signed":
+		return ec.fieldContext_BallotResult_signed(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BallotResult", field.Name)
+}
+
+func (ec *executionContext) childFields_FinalCount(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "username":
+		return ec.fieldContext_FinalCount_username(ctx, field)
+	case "votesExact":
+		return ec.fieldContext_FinalCount_votesExact(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FinalCount", field.Name)
+}
+
+func (ec *executionContext) childFields_OwnVote(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_OwnVote_id(ctx, field)
+	case "username":
+		return ec.fieldContext_OwnVote_username(ctx, field)
+	case "votedAt":
+		return ec.fieldContext_OwnVote_votedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OwnVote", field.Name)
+}
+
+func (ec *executionContext) childFields_OwnVotesPage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "entries":
+		return ec.fieldContext_OwnVotesPage_entries(ctx, field)
+	case "next":
+		return ec.fieldContext_OwnVotesPage_next(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OwnVotesPage", field.Name)
+}
+
+func (ec *executionContext) childFields_RankingEntry(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "rank":
+		return ec.fieldContext_RankingEntry_rank(ctx, field)
+	case "count":
+		return ec.fieldContext_RankingEntry_count(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RankingEntry", field.Name)
+}
+
+func (ec *executionContext) childFields_RankingPage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "entries":
+		return ec.fieldContext_RankingPage_entries(ctx, field)
+	case "next":
+		return ec.fieldContext_RankingPage_next(ctx, field)
+	case "candidateCount":
+		return ec.fieldContext_RankingPage_candidateCount(ctx, field)
+	case "totalExact":
+		return ec.fieldContext_RankingPage_totalExact(ctx, field)
+	case "stale":
+		return ec.fieldContext_RankingPage_stale(ctx, field)
+	case "asOf":
+		return ec.fieldContext_RankingPage_asOf(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RankingPage", field.Name)
+}
 
 func (ec *executionContext) childFields_TallyUpdate(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
@@ -569,6 +1217,44 @@ func (ec *executionContext) childFields_UserVote(ctx context.Context, field grap
 	return nil, fmt.Errorf("no field named %q was found under type UserVote", field.Name)
 }
 
+func (ec *executionContext) childFields_Viewer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "voter":
+		return ec.fieldContext_Viewer_voter(ctx, field)
+	case "tenant":
+		return ec.fieldContext_Viewer_tenant(ctx, field)
+	case "scopes":
+		return ec.fieldContext_Viewer_scopes(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Viewer", field.Name)
+}
+
+func (ec *executionContext) childFields_Void(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Void_id(ctx, field)
+	case "ballot":
+		return ec.fieldContext_Void_ballot(ctx, field)
+	case "firstAdmissionNumber":
+		return ec.fieldContext_Void_firstAdmissionNumber(ctx, field)
+	case "lastAdmissionNumber":
+		return ec.fieldContext_Void_lastAdmissionNumber(ctx, field)
+	case "reason":
+		return ec.fieldContext_Void_reason(ctx, field)
+	case "proposedBy":
+		return ec.fieldContext_Void_proposedBy(ctx, field)
+	case "proposedAt":
+		return ec.fieldContext_Void_proposedAt(ctx, field)
+	case "approvedBy":
+		return ec.fieldContext_Void_approvedBy(ctx, field)
+	case "approvedAt":
+		return ec.fieldContext_Void_approvedAt(ctx, field)
+	case "votesExact":
+		return ec.fieldContext_Void_votesExact(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Void", field.Name)
+}
+
 func (ec *executionContext) childFields_VoteChoice(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "username":
@@ -619,6 +1305,8 @@ func (ec *executionContext) childFields_VoteStatus(ctx context.Context, field gr
 		return ec.fieldContext_VoteStatus_state(ctx, field)
 	case "admittedAt":
 		return ec.fieldContext_VoteStatus_admittedAt(ctx, field)
+	case "admissionNumber":
+		return ec.fieldContext_VoteStatus_admissionNumber(ctx, field)
 	case "choices":
 		return ec.fieldContext_VoteStatus_choices(ctx, field)
 	}
@@ -749,6 +1437,220 @@ func (ec *executionContext) childFields___Type(ctx context.Context, field graphq
 
 // region    ***************************** args.gotpl *****************************
 
+func (ec *executionContext) field_Ballot_myVotes_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int32, error) {
+			return ec.unmarshalOInt2ᚖint32(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "atLeast",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["atLeast"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Ballot_ranking_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int32, error) {
+			return ec.unmarshalOInt2ᚖint32(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "atLeast",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["atLeast"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_approveVoid_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "ballot",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["ballot"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_certifyBallot_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_changeVote_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "usernames",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalNString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["usernames"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "ballot",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOID2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["ballot"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "ticket",
+		func(ctx context.Context, v any) (*model.TicketInput, error) {
+			return ec.unmarshalOTicketInput2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐTicketInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["ticket"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "idempotencyKey",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["idempotencyKey"] = arg4
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_closeBallot_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_createBallot_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.CreateBallotInput, error) {
+			return ec.unmarshalNCreateBallotInput2githubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐCreateBallotInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_proposeVoid_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.ProposeVoidInput, error) {
+			return ec.unmarshalNProposeVoidInput2githubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐProposeVoidInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_retractVote_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "ballot",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOID2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["ballot"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "idempotencyKey",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["idempotencyKey"] = arg2
+	return args, nil
+}
+
 func (ec *executionContext) field_Mutation_ticketAndVote_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -776,6 +1678,28 @@ func (ec *executionContext) field_Mutation_ticketAndVote_args(ctx context.Contex
 		return nil, err
 	}
 	args["idempotencyKey"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_updateBallot_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.UpdateBallotInput, error) {
+			return ec.unmarshalNUpdateBallotInput2githubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐUpdateBallotInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg1
 	return args, nil
 }
 
@@ -826,6 +1750,72 @@ func (ec *executionContext) field_Query__entities_args(ctx context.Context, rawA
 		return nil, err
 	}
 	args["representations"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_auditLog_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "ballot",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOID2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["ballot"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int32, error) {
+			return ec.unmarshalOInt2ᚖint32(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOID2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_ballot_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_ballots_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int32, error) {
+			return ec.unmarshalOInt2ᚖint32(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOID2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
 	return args, nil
 }
 
@@ -892,6 +1882,20 @@ func (ec *executionContext) field_Query_getUserVotes_args(ctx context.Context, r
 		return nil, err
 	}
 	args["atLeast"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_voids_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "ballot",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["ballot"] = arg0
 	return args, nil
 }
 
@@ -991,6 +1995,935 @@ func (ec *executionContext) field___Type_fields_args(ctx context.Context, rawArg
 
 // region    **************************** field.gotpl *****************************
 
+func (ec *executionContext) _AuditEntry_id(ctx context.Context, field graphql.CollectedField, obj *model.AuditEntry) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditEntry_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditEntry_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _AuditEntry_at(ctx context.Context, field graphql.CollectedField, obj *model.AuditEntry) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditEntry_at(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.At, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditEntry_at(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _AuditEntry_actor(ctx context.Context, field graphql.CollectedField, obj *model.AuditEntry) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditEntry_actor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Actor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditEntry_actor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _AuditEntry_action(ctx context.Context, field graphql.CollectedField, obj *model.AuditEntry) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditEntry_action(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Action, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditEntry_action(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _AuditEntry_ballot(ctx context.Context, field graphql.CollectedField, obj *model.AuditEntry) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditEntry_ballot(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Ballot, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditEntry_ballot(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _AuditEntry_details(ctx context.Context, field graphql.CollectedField, obj *model.AuditEntry) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditEntry_details(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Details, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditEntry_details(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _AuditPage_entries(ctx context.Context, field graphql.CollectedField, obj *model.AuditPage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditPage_entries(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Entries, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.AuditEntry) graphql.Marshaler {
+			return ec.marshalNAuditEntry2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐAuditEntryᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditPage_entries(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "AuditPage",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AuditEntry(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _AuditPage_next(ctx context.Context, field graphql.CollectedField, obj *model.AuditPage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditPage_next(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Next, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOID2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_AuditPage_next(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditPage", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_id(ctx context.Context, field graphql.CollectedField, obj *model.Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_title(ctx context.Context, field graphql.CollectedField, obj *model.Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_title(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Title, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_title(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_state(ctx context.Context, field graphql.CollectedField, obj *model.Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_state(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.State, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.BallotState) graphql.Marshaler {
+			return ec.marshalNBallotState2githubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐBallotState(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type BallotState does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_candidates(ctx context.Context, field graphql.CollectedField, obj *model.Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_candidates(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Candidates, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_candidates(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_candidatePattern(ctx context.Context, field graphql.CollectedField, obj *model.Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_candidatePattern(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CandidatePattern, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_candidatePattern(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_opensAt(ctx context.Context, field graphql.CollectedField, obj *model.Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_opensAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.OpensAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_opensAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_closesAt(ctx context.Context, field graphql.CollectedField, obj *model.Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_closesAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ClosesAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_closesAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_votesPerVoter(ctx context.Context, field graphql.CollectedField, obj *model.Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_votesPerVoter(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.VotesPerVoter, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
+			return ec.marshalNInt2int32(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_votesPerVoter(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_voterPeriodSeconds(ctx context.Context, field graphql.CollectedField, obj *model.Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_voterPeriodSeconds(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.VoterPeriodSeconds, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int32) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint32(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_voterPeriodSeconds(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_limitScope(ctx context.Context, field graphql.CollectedField, obj *model.Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_limitScope(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LimitScope, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.LimitScope) graphql.Marshaler {
+			return ec.marshalNLimitScope2githubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐLimitScope(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_limitScope(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type LimitScope does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_visibility(ctx context.Context, field graphql.CollectedField, obj *model.Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_visibility(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Visibility, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.Visibility) graphql.Marshaler {
+			return ec.marshalNVisibility2githubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐVisibility(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_visibility(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type Visibility does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_needsTicket(ctx context.Context, field graphql.CollectedField, obj *model.Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_needsTicket(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.NeedsTicket, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_needsTicket(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_ticketCap(ctx context.Context, field graphql.CollectedField, obj *model.Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_ticketCap(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TicketCap, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int32) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint32(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_ticketCap(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_ticketIntervalMs(ctx context.Context, field graphql.CollectedField, obj *model.Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_ticketIntervalMs(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TicketIntervalMs, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int32) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint32(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_ticketIntervalMs(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_hotForSeconds(ctx context.Context, field graphql.CollectedField, obj *model.Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_hotForSeconds(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HotForSeconds, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int32) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint32(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_hotForSeconds(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_createdAt(ctx context.Context, field graphql.CollectedField, obj *model.Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_createdAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreatedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_createdAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_ranking(ctx context.Context, field graphql.CollectedField, obj *model.Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_ranking(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Ballot().Ranking(ctx, obj, fc.Args["first"].(*int32), fc.Args["after"].(*string), fc.Args["atLeast"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.RankingPage) graphql.Marshaler {
+			return ec.marshalNRankingPage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐRankingPage(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_ranking(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Ballot",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RankingPage(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Ballot_ranking_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Ballot_result(ctx context.Context, field graphql.CollectedField, obj *model.Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_result(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Ballot().Result(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.BallotResult) graphql.Marshaler {
+			return ec.marshalOBallotResult2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐBallotResult(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_result(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Ballot",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BallotResult(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Ballot_myVotes(ctx context.Context, field graphql.CollectedField, obj *model.Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_myVotes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Ballot().MyVotes(ctx, obj, fc.Args["first"].(*int32), fc.Args["after"].(*string), fc.Args["atLeast"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.OwnVotesPage) graphql.Marshaler {
+			return ec.marshalNOwnVotesPage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐOwnVotesPage(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_myVotes(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Ballot",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_OwnVotesPage(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Ballot_myVotes_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BallotPage_entries(ctx context.Context, field graphql.CollectedField, obj *model.BallotPage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BallotPage_entries(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Entries, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.Ballot) graphql.Marshaler {
+			return ec.marshalNBallot2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐBallotᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BallotPage_entries(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BallotPage",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Ballot(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BallotPage_next(ctx context.Context, field graphql.CollectedField, obj *model.BallotPage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BallotPage_next(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Next, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOID2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_BallotPage_next(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BallotPage", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _BallotResult_ballot(ctx context.Context, field graphql.CollectedField, obj *model.BallotResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BallotResult_ballot(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Ballot, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BallotResult_ballot(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BallotResult", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _BallotResult_finalCounts(ctx context.Context, field graphql.CollectedField, obj *model.BallotResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BallotResult_finalCounts(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.FinalCounts, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.FinalCount) graphql.Marshaler {
+			return ec.marshalNFinalCount2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐFinalCountᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BallotResult_finalCounts(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BallotResult",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_FinalCount(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BallotResult_totalExact(ctx context.Context, field graphql.CollectedField, obj *model.BallotResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BallotResult_totalExact(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalExact, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BallotResult_totalExact(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BallotResult", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _BallotResult_voidedExact(ctx context.Context, field graphql.CollectedField, obj *model.BallotResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BallotResult_voidedExact(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.VoidedExact, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BallotResult_voidedExact(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BallotResult", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _BallotResult_certifiedAt(ctx context.Context, field graphql.CollectedField, obj *model.BallotResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BallotResult_certifiedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CertifiedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BallotResult_certifiedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BallotResult", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _BallotResult_signed(ctx context.Context, field graphql.CollectedField, obj *model.BallotResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BallotResult_signed(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Signed, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BallotResult_signed(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BallotResult", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _FinalCount_username(ctx context.Context, field graphql.CollectedField, obj *model.FinalCount) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FinalCount_username(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Username, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FinalCount_username(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FinalCount", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _FinalCount_votesExact(ctx context.Context, field graphql.CollectedField, obj *model.FinalCount) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FinalCount_votesExact(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.VotesExact, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FinalCount_votesExact(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FinalCount", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
 func (ec *executionContext) _Mutation_vote(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1077,6 +3010,482 @@ func (ec *executionContext) fieldContext_Mutation_ticketAndVote(ctx context.Cont
 		return fc, err
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_retractVote(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_retractVote(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().RetractVote(ctx, fc.Args["id"].(string), fc.Args["ballot"].(*string), fc.Args["idempotencyKey"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.VoteResponse) graphql.Marshaler {
+			return ec.marshalNVoteResponse2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐVoteResponse(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_retractVote(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_VoteResponse(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_retractVote_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_changeVote(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_changeVote(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ChangeVote(ctx, fc.Args["id"].(string), fc.Args["usernames"].([]string), fc.Args["ballot"].(*string), fc.Args["ticket"].(*model.TicketInput), fc.Args["idempotencyKey"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.VoteResponse) graphql.Marshaler {
+			return ec.marshalNVoteResponse2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐVoteResponse(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_changeVote(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_VoteResponse(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_changeVote_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_createBallot(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_createBallot(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CreateBallot(ctx, fc.Args["input"].(model.CreateBallotInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Ballot) graphql.Marshaler {
+			return ec.marshalNBallot2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐBallot(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_createBallot(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Ballot(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_createBallot_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_updateBallot(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_updateBallot(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().UpdateBallot(ctx, fc.Args["id"].(string), fc.Args["input"].(model.UpdateBallotInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Ballot) graphql.Marshaler {
+			return ec.marshalNBallot2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐBallot(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_updateBallot(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Ballot(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_updateBallot_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_closeBallot(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_closeBallot(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CloseBallot(ctx, fc.Args["id"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Ballot) graphql.Marshaler {
+			return ec.marshalNBallot2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐBallot(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_closeBallot(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Ballot(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_closeBallot_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_certifyBallot(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_certifyBallot(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CertifyBallot(ctx, fc.Args["id"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.BallotResult) graphql.Marshaler {
+			return ec.marshalNBallotResult2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐBallotResult(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_certifyBallot(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BallotResult(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_certifyBallot_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_proposeVoid(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_proposeVoid(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ProposeVoid(ctx, fc.Args["input"].(model.ProposeVoidInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Void) graphql.Marshaler {
+			return ec.marshalNVoid2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐVoid(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_proposeVoid(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Void(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_proposeVoid_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_approveVoid(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_approveVoid(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ApproveVoid(ctx, fc.Args["ballot"].(string), fc.Args["id"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Void) graphql.Marshaler {
+			return ec.marshalNVoid2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐVoid(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_approveVoid(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Void(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_approveVoid_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _OwnVote_id(ctx context.Context, field graphql.CollectedField, obj *model.OwnVote) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OwnVote_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_OwnVote_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OwnVote", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _OwnVote_username(ctx context.Context, field graphql.CollectedField, obj *model.OwnVote) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OwnVote_username(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Username, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_OwnVote_username(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OwnVote", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _OwnVote_votedAt(ctx context.Context, field graphql.CollectedField, obj *model.OwnVote) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OwnVote_votedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.VotedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_OwnVote_votedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OwnVote", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _OwnVotesPage_entries(ctx context.Context, field graphql.CollectedField, obj *model.OwnVotesPage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OwnVotesPage_entries(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Entries, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.OwnVote) graphql.Marshaler {
+			return ec.marshalNOwnVote2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐOwnVoteᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_OwnVotesPage_entries(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "OwnVotesPage",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_OwnVote(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _OwnVotesPage_next(ctx context.Context, field graphql.CollectedField, obj *model.OwnVotesPage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OwnVotesPage_next(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Next, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_OwnVotesPage_next(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OwnVotesPage", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) _Query_getTicket(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
@@ -1255,6 +3664,214 @@ func (ec *executionContext) fieldContext_Query_vote(ctx context.Context, field g
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_me(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_me(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().Me(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Viewer) graphql.Marshaler {
+			return ec.marshalOViewer2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐViewer(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_me(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Viewer(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_ballot(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_ballot(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().Ballot(ctx, fc.Args["id"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Ballot) graphql.Marshaler {
+			return ec.marshalNBallot2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐBallot(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_ballot(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Ballot(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_ballot_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_ballots(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_ballots(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().Ballots(ctx, fc.Args["first"].(*int32), fc.Args["after"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.BallotPage) graphql.Marshaler {
+			return ec.marshalNBallotPage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐBallotPage(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_ballots(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BallotPage(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_ballots_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_auditLog(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_auditLog(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().AuditLog(ctx, fc.Args["ballot"].(*string), fc.Args["first"].(*int32), fc.Args["after"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.AuditPage) graphql.Marshaler {
+			return ec.marshalNAuditPage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐAuditPage(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_auditLog(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AuditPage(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_auditLog_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_voids(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_voids(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().Voids(ctx, fc.Args["ballot"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.Void) graphql.Marshaler {
+			return ec.marshalNVoid2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐVoidᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_voids(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Void(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_voids_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query__entities(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1405,6 +4022,208 @@ func (ec *executionContext) fieldContext_Query___schema(_ context.Context, field
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _RankingEntry_rank(ctx context.Context, field graphql.CollectedField, obj *model.RankingEntry) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RankingEntry_rank(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Rank, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
+			return ec.marshalNInt2int32(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RankingEntry_rank(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RankingEntry", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _RankingEntry_count(ctx context.Context, field graphql.CollectedField, obj *model.RankingEntry) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RankingEntry_count(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Count, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.UserVote) graphql.Marshaler {
+			return ec.marshalNUserVote2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐUserVote(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RankingEntry_count(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RankingEntry",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UserVote(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RankingPage_entries(ctx context.Context, field graphql.CollectedField, obj *model.RankingPage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RankingPage_entries(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Entries, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*model.RankingEntry) graphql.Marshaler {
+			return ec.marshalNRankingEntry2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐRankingEntryᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RankingPage_entries(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RankingPage",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RankingEntry(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RankingPage_next(ctx context.Context, field graphql.CollectedField, obj *model.RankingPage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RankingPage_next(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Next, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_RankingPage_next(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RankingPage", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _RankingPage_candidateCount(ctx context.Context, field graphql.CollectedField, obj *model.RankingPage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RankingPage_candidateCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CandidateCount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
+			return ec.marshalNInt2int32(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RankingPage_candidateCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RankingPage", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _RankingPage_totalExact(ctx context.Context, field graphql.CollectedField, obj *model.RankingPage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RankingPage_totalExact(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalExact, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RankingPage_totalExact(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RankingPage", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _RankingPage_stale(ctx context.Context, field graphql.CollectedField, obj *model.RankingPage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RankingPage_stale(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Stale, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RankingPage_stale(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RankingPage", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
+func (ec *executionContext) _RankingPage_asOf(ctx context.Context, field graphql.CollectedField, obj *model.RankingPage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RankingPage_asOf(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AsOf, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RankingPage_asOf(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RankingPage", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) _Subscription_tally(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
@@ -1874,6 +4693,305 @@ func (ec *executionContext) fieldContext_UserVote_asOf(_ context.Context, field 
 	return graphql.NewScalarFieldContext("UserVote", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
+func (ec *executionContext) _Viewer_voter(ctx context.Context, field graphql.CollectedField, obj *model.Viewer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Viewer_voter(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Voter, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Viewer_voter(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Viewer", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _Viewer_tenant(ctx context.Context, field graphql.CollectedField, obj *model.Viewer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Viewer_tenant(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Tenant, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Viewer_tenant(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Viewer", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Viewer_scopes(ctx context.Context, field graphql.CollectedField, obj *model.Viewer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Viewer_scopes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Scopes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Viewer_scopes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Viewer", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Void_id(ctx context.Context, field graphql.CollectedField, obj *model.Void) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Void_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Void_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Void", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _Void_ballot(ctx context.Context, field graphql.CollectedField, obj *model.Void) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Void_ballot(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Ballot, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Void_ballot(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Void", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _Void_firstAdmissionNumber(ctx context.Context, field graphql.CollectedField, obj *model.Void) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Void_firstAdmissionNumber(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.FirstAdmissionNumber, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Void_firstAdmissionNumber(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Void", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Void_lastAdmissionNumber(ctx context.Context, field graphql.CollectedField, obj *model.Void) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Void_lastAdmissionNumber(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LastAdmissionNumber, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Void_lastAdmissionNumber(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Void", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Void_reason(ctx context.Context, field graphql.CollectedField, obj *model.Void) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Void_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Void_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Void", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Void_proposedBy(ctx context.Context, field graphql.CollectedField, obj *model.Void) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Void_proposedBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ProposedBy, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Void_proposedBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Void", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Void_proposedAt(ctx context.Context, field graphql.CollectedField, obj *model.Void) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Void_proposedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ProposedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Void_proposedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Void", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Void_approvedBy(ctx context.Context, field graphql.CollectedField, obj *model.Void) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Void_approvedBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ApprovedBy, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Void_approvedBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Void", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Void_approvedAt(ctx context.Context, field graphql.CollectedField, obj *model.Void) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Void_approvedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ApprovedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Void_approvedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Void", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Void_votesExact(ctx context.Context, field graphql.CollectedField, obj *model.Void) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Void_votesExact(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.VotesExact, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Void_votesExact(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Void", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
 func (ec *executionContext) _VoteChoice_username(ctx context.Context, field graphql.CollectedField, obj *model.VoteChoice) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2294,6 +5412,29 @@ func (ec *executionContext) _VoteStatus_admittedAt(ctx context.Context, field gr
 	)
 }
 func (ec *executionContext) fieldContext_VoteStatus_admittedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("VoteStatus", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _VoteStatus_admissionNumber(ctx context.Context, field graphql.CollectedField, obj *model.VoteStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_VoteStatus_admissionNumber(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AdmissionNumber, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_VoteStatus_admissionNumber(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("VoteStatus", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
@@ -3411,6 +6552,251 @@ func (ec *executionContext) fieldContext___Type_isOneOf(_ context.Context, field
 
 // region    **************************** input.gotpl *****************************
 
+func (ec *executionContext) unmarshalInputBallotRulesInput(ctx context.Context, obj any) (model.BallotRulesInput, error) {
+	var it model.BallotRulesInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["candidatePattern"]; !present {
+		asMap["candidatePattern"] = ""
+	}
+	if _, present := asMap["votesPerVoter"]; !present {
+		asMap["votesPerVoter"] = 0
+	}
+	if _, present := asMap["limitScope"]; !present {
+		asMap["limitScope"] = "BALLOT"
+	}
+	if _, present := asMap["visibility"]; !present {
+		asMap["visibility"] = "ALWAYS"
+	}
+	if _, present := asMap["needsTicket"]; !present {
+		asMap["needsTicket"] = true
+	}
+
+	fieldsInOrder := [...]string{"candidatePattern", "votesPerVoter", "voterPeriodSeconds", "limitScope", "visibility", "needsTicket", "hotForSeconds"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "candidatePattern":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("candidatePattern"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.CandidatePattern = data
+		case "votesPerVoter":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("votesPerVoter"))
+			data, err := ec.unmarshalNInt2int32(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.VotesPerVoter = data
+		case "voterPeriodSeconds":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("voterPeriodSeconds"))
+			data, err := ec.unmarshalOInt2ᚖint32(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.VoterPeriodSeconds = data
+		case "limitScope":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("limitScope"))
+			data, err := ec.unmarshalNLimitScope2githubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐLimitScope(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.LimitScope = data
+		case "visibility":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("visibility"))
+			data, err := ec.unmarshalNVisibility2githubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐVisibility(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Visibility = data
+		case "needsTicket":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("needsTicket"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.NeedsTicket = data
+		case "hotForSeconds":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("hotForSeconds"))
+			data, err := ec.unmarshalOInt2ᚖint32(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.HotForSeconds = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputCreateBallotInput(ctx context.Context, obj any) (model.CreateBallotInput, error) {
+	var it model.CreateBallotInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["title"]; !present {
+		asMap["title"] = ""
+	}
+	if _, present := asMap["state"]; !present {
+		asMap["state"] = "OPEN"
+	}
+	if _, present := asMap["candidates"]; !present {
+		asMap["candidates"] = []any{}
+	}
+	if _, present := asMap["rules"]; !present {
+		asMap["rules"] = map[string]any{}
+	}
+
+	fieldsInOrder := [...]string{"id", "title", "state", "candidates", "opensAt", "closesAt", "ticketCap", "ticketIntervalMs", "rules"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "id":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("id"))
+			data, err := ec.unmarshalNID2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ID = data
+		case "title":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("title"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Title = data
+		case "state":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("state"))
+			data, err := ec.unmarshalNBallotState2githubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐBallotState(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.State = data
+		case "candidates":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("candidates"))
+			data, err := ec.unmarshalNString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Candidates = data
+		case "opensAt":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("opensAt"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.OpensAt = data
+		case "closesAt":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("closesAt"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ClosesAt = data
+		case "ticketCap":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ticketCap"))
+			data, err := ec.unmarshalOInt2ᚖint32(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.TicketCap = data
+		case "ticketIntervalMs":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ticketIntervalMs"))
+			data, err := ec.unmarshalOInt2ᚖint32(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.TicketIntervalMs = data
+		case "rules":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("rules"))
+			data, err := ec.unmarshalNBallotRulesInput2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐBallotRulesInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Rules = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputProposeVoidInput(ctx context.Context, obj any) (model.ProposeVoidInput, error) {
+	var it model.ProposeVoidInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"id", "ballot", "firstAdmissionNumber", "lastAdmissionNumber", "reason"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "id":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("id"))
+			data, err := ec.unmarshalNID2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ID = data
+		case "ballot":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ballot"))
+			data, err := ec.unmarshalNID2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Ballot = data
+		case "firstAdmissionNumber":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("firstAdmissionNumber"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.FirstAdmissionNumber = data
+		case "lastAdmissionNumber":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("lastAdmissionNumber"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.LastAdmissionNumber = data
+		case "reason":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("reason"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Reason = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) generated_unmarshalInputTicketInput(ctx context.Context, obj any) (model.TicketInput, error) {
 	var it model.TicketInput
 	if obj == nil {
@@ -3464,6 +6850,92 @@ func (ec *executionContext) generated_unmarshalInputTicketInput(ctx context.Cont
 				return it, err
 			}
 			it.CreatedAt = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputUpdateBallotInput(ctx context.Context, obj any) (model.UpdateBallotInput, error) {
+	var it model.UpdateBallotInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"title", "state", "opensAt", "closesAt", "ticketCap", "ticketIntervalMs", "addCandidates", "removeCandidates", "rules"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "title":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("title"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Title = data
+		case "state":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("state"))
+			data, err := ec.unmarshalOBallotState2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐBallotState(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.State = data
+		case "opensAt":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("opensAt"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.OpensAt = data
+		case "closesAt":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("closesAt"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ClosesAt = data
+		case "ticketCap":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ticketCap"))
+			data, err := ec.unmarshalOInt2ᚖint32(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.TicketCap = data
+		case "ticketIntervalMs":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ticketIntervalMs"))
+			data, err := ec.unmarshalOInt2ᚖint32(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.TicketIntervalMs = data
+		case "addCandidates":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("addCandidates"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.AddCandidates = data
+		case "removeCandidates":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("removeCandidates"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.RemoveCandidates = data
+		case "rules":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("rules"))
+			data, err := ec.unmarshalOBallotRulesInput2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐBallotRulesInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Rules = data
 		}
 	}
 	return it, nil
@@ -3535,6 +7007,13 @@ func (ec *executionContext) __Entity(ctx context.Context, sel ast.SelectionSet, 
 			return graphql.Null
 		}
 		return ec._UserVote(ctx, sel, obj)
+	case model.Ballot:
+		return ec._Ballot(ctx, sel, &obj)
+	case *model.Ballot:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._Ballot(ctx, sel, obj)
 	default:
 		if typedObj, ok := obj.(graphql.Marshaler); ok {
 			return typedObj
@@ -3547,6 +7026,488 @@ func (ec *executionContext) __Entity(ctx context.Context, sel ast.SelectionSet, 
 // endregion ************************** interface.gotpl ***************************
 
 // region    **************************** object.gotpl ****************************
+
+var auditEntryImplementors = []string{"AuditEntry"}
+
+func (ec *executionContext) _AuditEntry(ctx context.Context, sel ast.SelectionSet, obj *model.AuditEntry) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, auditEntryImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AuditEntry")
+		case "id":
+			out.Values[i] = ec._AuditEntry_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "at":
+			out.Values[i] = ec._AuditEntry_at(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "actor":
+			out.Values[i] = ec._AuditEntry_actor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "action":
+			out.Values[i] = ec._AuditEntry_action(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "ballot":
+			out.Values[i] = ec._AuditEntry_ballot(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "details":
+			out.Values[i] = ec._AuditEntry_details(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var auditPageImplementors = []string{"AuditPage"}
+
+func (ec *executionContext) _AuditPage(ctx context.Context, sel ast.SelectionSet, obj *model.AuditPage) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, auditPageImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AuditPage")
+		case "entries":
+			out.Values[i] = ec._AuditPage_entries(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "next":
+			out.Values[i] = ec._AuditPage_next(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var ballotImplementors = []string{"Ballot", "_Entity"}
+
+func (ec *executionContext) _Ballot(ctx context.Context, sel ast.SelectionSet, obj *model.Ballot) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, ballotImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Ballot")
+		case "id":
+			out.Values[i] = ec._Ballot_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "title":
+			out.Values[i] = ec._Ballot_title(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "state":
+			out.Values[i] = ec._Ballot_state(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "candidates":
+			out.Values[i] = ec._Ballot_candidates(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "candidatePattern":
+			out.Values[i] = ec._Ballot_candidatePattern(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "opensAt":
+			out.Values[i] = ec._Ballot_opensAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "closesAt":
+			out.Values[i] = ec._Ballot_closesAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "votesPerVoter":
+			out.Values[i] = ec._Ballot_votesPerVoter(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "voterPeriodSeconds":
+			out.Values[i] = ec._Ballot_voterPeriodSeconds(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "limitScope":
+			out.Values[i] = ec._Ballot_limitScope(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "visibility":
+			out.Values[i] = ec._Ballot_visibility(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "needsTicket":
+			out.Values[i] = ec._Ballot_needsTicket(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "ticketCap":
+			out.Values[i] = ec._Ballot_ticketCap(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "ticketIntervalMs":
+			out.Values[i] = ec._Ballot_ticketIntervalMs(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "hotForSeconds":
+			out.Values[i] = ec._Ballot_hotForSeconds(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "createdAt":
+			out.Values[i] = ec._Ballot_createdAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				atomic.AddUint32(&out.Invalids, 1)
+			}
+		case "ranking":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Ballot_ranking(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "result":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Ballot_result(ctx, field, obj)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		case "myVotes":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Ballot_myVotes(ctx, field, obj)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			if field.IsDeferred() {
+				deferredFieldSet.AddField(field)
+				fieldIndex := len(deferredFieldSet.Values) - 1
+				deferredFieldSet.Concurrently(fieldIndex, func(ctx context.Context) graphql.Marshaler {
+					return innerFunc(ctx, deferredFieldSet)
+				})
+
+				for _, deferrable := range field.Deferrables {
+					view, ok := deferLabelToView[deferrable.Label]
+					if !ok {
+						view = deferredFieldSet.NewView()
+						deferLabelToView[deferrable.Label] = view
+					}
+					view.AddIndices(fieldIndex)
+				}
+
+				// don't run the out.Concurrently() call below
+				out.Values[i] = graphql.Null
+				continue
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var ballotPageImplementors = []string{"BallotPage"}
+
+func (ec *executionContext) _BallotPage(ctx context.Context, sel ast.SelectionSet, obj *model.BallotPage) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, ballotPageImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BallotPage")
+		case "entries":
+			out.Values[i] = ec._BallotPage_entries(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "next":
+			out.Values[i] = ec._BallotPage_next(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var ballotResultImplementors = []string{"BallotResult"}
+
+func (ec *executionContext) _BallotResult(ctx context.Context, sel ast.SelectionSet, obj *model.BallotResult) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, ballotResultImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BallotResult")
+		case "ballot":
+			out.Values[i] = ec._BallotResult_ballot(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "finalCounts":
+			out.Values[i] = ec._BallotResult_finalCounts(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "totalExact":
+			out.Values[i] = ec._BallotResult_totalExact(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "voidedExact":
+			out.Values[i] = ec._BallotResult_voidedExact(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "certifiedAt":
+			out.Values[i] = ec._BallotResult_certifiedAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "signed":
+			out.Values[i] = ec._BallotResult_signed(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var finalCountImplementors = []string{"FinalCount"}
+
+func (ec *executionContext) _FinalCount(ctx context.Context, sel ast.SelectionSet, obj *model.FinalCount) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, finalCountImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("FinalCount")
+		case "username":
+			out.Values[i] = ec._FinalCount_username(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "votesExact":
+			out.Values[i] = ec._FinalCount_votesExact(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
 
 var mutationImplementors = []string{"Mutation"}
 
@@ -3580,6 +7541,153 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 				return ec._Mutation_ticketAndVote(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "retractVote":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_retractVote(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "changeVote":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_changeVote(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "createBallot":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_createBallot(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "updateBallot":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_updateBallot(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "closeBallot":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_closeBallot(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "certifyBallot":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_certifyBallot(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "proposeVoid":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_proposeVoid(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "approveVoid":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_approveVoid(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var ownVoteImplementors = []string{"OwnVote"}
+
+func (ec *executionContext) _OwnVote(ctx context.Context, sel ast.SelectionSet, obj *model.OwnVote) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, ownVoteImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("OwnVote")
+		case "id":
+			out.Values[i] = ec._OwnVote_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "username":
+			out.Values[i] = ec._OwnVote_username(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "votedAt":
+			out.Values[i] = ec._OwnVote_votedAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var ownVotesPageImplementors = []string{"OwnVotesPage"}
+
+func (ec *executionContext) _OwnVotesPage(ctx context.Context, sel ast.SelectionSet, obj *model.OwnVotesPage) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, ownVotesPageImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("OwnVotesPage")
+		case "entries":
+			out.Values[i] = ec._OwnVotesPage_entries(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "next":
+			out.Values[i] = ec._OwnVotesPage_next(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		default:
@@ -3711,6 +7819,116 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "me":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_me(ctx, field)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "ballot":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_ballot(ctx, field)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "ballots":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_ballots(ctx, field)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "auditLog":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_auditLog(ctx, field)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "voids":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_voids(ctx, field)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
 		case "_entities":
 			field := field
 
@@ -3768,6 +7986,112 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 			})
 			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var rankingEntryImplementors = []string{"RankingEntry"}
+
+func (ec *executionContext) _RankingEntry(ctx context.Context, sel ast.SelectionSet, obj *model.RankingEntry) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, rankingEntryImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RankingEntry")
+		case "rank":
+			out.Values[i] = ec._RankingEntry_rank(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "count":
+			out.Values[i] = ec._RankingEntry_count(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var rankingPageImplementors = []string{"RankingPage"}
+
+func (ec *executionContext) _RankingPage(ctx context.Context, sel ast.SelectionSet, obj *model.RankingPage) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, rankingPageImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RankingPage")
+		case "entries":
+			out.Values[i] = ec._RankingPage_entries(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "next":
+			out.Values[i] = ec._RankingPage_next(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "candidateCount":
+			out.Values[i] = ec._RankingPage_candidateCount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "totalExact":
+			out.Values[i] = ec._RankingPage_totalExact(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "stale":
+			out.Values[i] = ec._RankingPage_stale(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "asOf":
+			out.Values[i] = ec._RankingPage_asOf(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
 			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -3999,6 +8323,137 @@ func (ec *executionContext) generated_UserVote(ctx context.Context, sel ast.Sele
 	return out
 }
 
+var viewerImplementors = []string{"Viewer"}
+
+func (ec *executionContext) _Viewer(ctx context.Context, sel ast.SelectionSet, obj *model.Viewer) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, viewerImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Viewer")
+		case "voter":
+			out.Values[i] = ec._Viewer_voter(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "tenant":
+			out.Values[i] = ec._Viewer_tenant(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "scopes":
+			out.Values[i] = ec._Viewer_scopes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var voidImplementors = []string{"Void"}
+
+func (ec *executionContext) _Void(ctx context.Context, sel ast.SelectionSet, obj *model.Void) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, voidImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Void")
+		case "id":
+			out.Values[i] = ec._Void_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "ballot":
+			out.Values[i] = ec._Void_ballot(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "firstAdmissionNumber":
+			out.Values[i] = ec._Void_firstAdmissionNumber(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "lastAdmissionNumber":
+			out.Values[i] = ec._Void_lastAdmissionNumber(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._Void_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "proposedBy":
+			out.Values[i] = ec._Void_proposedBy(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "proposedAt":
+			out.Values[i] = ec._Void_proposedAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "approvedBy":
+			out.Values[i] = ec._Void_approvedBy(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "approvedAt":
+			out.Values[i] = ec._Void_approvedAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "votesExact":
+			out.Values[i] = ec._Void_votesExact(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var voteChoiceImplementors = []string{"VoteChoice"}
 
 func (ec *executionContext) _VoteChoice(ctx context.Context, sel ast.SelectionSet, obj *model.VoteChoice) graphql.Marshaler {
@@ -4164,6 +8619,11 @@ func (ec *executionContext) _VoteStatus(ctx context.Context, sel ast.SelectionSe
 			}
 		case "admittedAt":
 			out.Values[i] = ec._VoteStatus_admittedAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "admissionNumber":
+			out.Values[i] = ec._VoteStatus_admissionNumber(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
@@ -4623,6 +9083,103 @@ func (ec *executionContext) ___Type(ctx context.Context, sel ast.SelectionSet, o
 
 // region    ***************************** type.gotpl *****************************
 
+func (ec *executionContext) marshalNAuditEntry2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐAuditEntryᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.AuditEntry) graphql.Marshaler {
+	ret := marshalSlice(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNAuditEntry2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐAuditEntry(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNAuditEntry2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐAuditEntry(ctx context.Context, sel ast.SelectionSet, v *model.AuditEntry) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._AuditEntry(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNAuditPage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐAuditPage(ctx context.Context, sel ast.SelectionSet, v *model.AuditPage) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._AuditPage(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNBallot2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐBallotᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.Ballot) graphql.Marshaler {
+	ret := marshalSlice(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNBallot2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐBallot(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNBallot2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐBallot(ctx context.Context, sel ast.SelectionSet, v *model.Ballot) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._Ballot(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNBallotPage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐBallotPage(ctx context.Context, sel ast.SelectionSet, v *model.BallotPage) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._BallotPage(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNBallotResult2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐBallotResult(ctx context.Context, sel ast.SelectionSet, v *model.BallotResult) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._BallotResult(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNBallotRulesInput2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐBallotRulesInput(ctx context.Context, v any) (*model.BallotRulesInput, error) {
+	res, err := ec.unmarshalInputBallotRulesInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNBallotState2githubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐBallotState(ctx context.Context, v any) (model.BallotState, error) {
+	var res model.BallotState
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNBallotState2githubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐBallotState(ctx context.Context, sel ast.SelectionSet, v model.BallotState) graphql.Marshaler {
+	return v
+}
+
 func (ec *executionContext) unmarshalNBoolean2bool(ctx context.Context, v any) (bool, error) {
 	res, err := graphql.UnmarshalBoolean(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -4637,6 +9194,37 @@ func (ec *executionContext) marshalNBoolean2bool(ctx context.Context, sel ast.Se
 		}
 	}
 	return res
+}
+
+func (ec *executionContext) unmarshalNCreateBallotInput2githubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐCreateBallotInput(ctx context.Context, v any) (model.CreateBallotInput, error) {
+	res, err := ec.unmarshalInputCreateBallotInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNFinalCount2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐFinalCountᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.FinalCount) graphql.Marshaler {
+	ret := marshalSlice(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNFinalCount2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐFinalCount(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNFinalCount2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐFinalCount(ctx context.Context, sel ast.SelectionSet, v *model.FinalCount) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._FinalCount(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNID2string(ctx context.Context, v any) (string, error) {
@@ -4671,6 +9259,16 @@ func (ec *executionContext) marshalNInt2int32(ctx context.Context, sel ast.Selec
 	return res
 }
 
+func (ec *executionContext) unmarshalNLimitScope2githubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐLimitScope(ctx context.Context, v any) (model.LimitScope, error) {
+	var res model.LimitScope
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNLimitScope2githubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐLimitScope(ctx context.Context, sel ast.SelectionSet, v model.LimitScope) graphql.Marshaler {
+	return v
+}
+
 func (ec *executionContext) unmarshalNOutcome2githubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐOutcome(ctx context.Context, v any) (model.Outcome, error) {
 	var res model.Outcome
 	err := res.UnmarshalGQL(v)
@@ -4679,6 +9277,83 @@ func (ec *executionContext) unmarshalNOutcome2githubᚗcomᚋlittlevoteᚋlittle
 
 func (ec *executionContext) marshalNOutcome2githubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐOutcome(ctx context.Context, sel ast.SelectionSet, v model.Outcome) graphql.Marshaler {
 	return v
+}
+
+func (ec *executionContext) marshalNOwnVote2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐOwnVoteᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.OwnVote) graphql.Marshaler {
+	ret := marshalSlice(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNOwnVote2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐOwnVote(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNOwnVote2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐOwnVote(ctx context.Context, sel ast.SelectionSet, v *model.OwnVote) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._OwnVote(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNOwnVotesPage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐOwnVotesPage(ctx context.Context, sel ast.SelectionSet, v *model.OwnVotesPage) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._OwnVotesPage(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNProposeVoidInput2githubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐProposeVoidInput(ctx context.Context, v any) (model.ProposeVoidInput, error) {
+	res, err := ec.unmarshalInputProposeVoidInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNRankingEntry2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐRankingEntryᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.RankingEntry) graphql.Marshaler {
+	ret := marshalSlice(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNRankingEntry2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐRankingEntry(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNRankingEntry2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐRankingEntry(ctx context.Context, sel ast.SelectionSet, v *model.RankingEntry) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._RankingEntry(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNRankingPage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐRankingPage(ctx context.Context, sel ast.SelectionSet, v *model.RankingPage) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._RankingPage(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNString2string(ctx context.Context, v any) (string, error) {
@@ -4751,6 +9426,11 @@ func (ec *executionContext) unmarshalNTicketInput2ᚖgithubᚗcomᚋlittlevote�
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
+func (ec *executionContext) unmarshalNUpdateBallotInput2githubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐUpdateBallotInput(ctx context.Context, v any) (model.UpdateBallotInput, error) {
+	res, err := ec.unmarshalInputUpdateBallotInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) marshalNUserVote2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐUserVoteᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.UserVote) graphql.Marshaler {
 	ret := marshalSlice(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -4775,6 +9455,42 @@ func (ec *executionContext) marshalNUserVote2ᚖgithubᚗcomᚋlittlevoteᚋlitt
 		return graphql.Null
 	}
 	return ec._UserVote(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNVisibility2githubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐVisibility(ctx context.Context, v any) (model.Visibility, error) {
+	var res model.Visibility
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNVisibility2githubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐVisibility(ctx context.Context, sel ast.SelectionSet, v model.Visibility) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNVoid2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐVoidᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.Void) graphql.Marshaler {
+	ret := marshalSlice(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNVoid2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐVoid(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNVoid2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐVoid(ctx context.Context, sel ast.SelectionSet, v *model.Void) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._Void(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNVoteChoice2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐVoteChoiceᚄ(ctx context.Context, sel ast.SelectionSet, v []*model.VoteChoice) graphql.Marshaler {
@@ -5059,6 +9775,37 @@ func (ec *executionContext) marshalNfederation__FieldSet2string(ctx context.Cont
 	return res
 }
 
+func (ec *executionContext) marshalOBallotResult2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐBallotResult(ctx context.Context, sel ast.SelectionSet, v *model.BallotResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._BallotResult(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOBallotRulesInput2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐBallotRulesInput(ctx context.Context, v any) (*model.BallotRulesInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputBallotRulesInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalOBallotState2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐBallotState(ctx context.Context, v any) (*model.BallotState, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var res = new(model.BallotState)
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOBallotState2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐBallotState(ctx context.Context, sel ast.SelectionSet, v *model.BallotState) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return v
+}
+
 func (ec *executionContext) unmarshalOBoolean2bool(ctx context.Context, v any) (bool, error) {
 	res, err := graphql.UnmarshalBoolean(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -5125,6 +9872,41 @@ func (ec *executionContext) marshalOInt2ᚖint32(ctx context.Context, sel ast.Se
 	return res
 }
 
+func (ec *executionContext) unmarshalOString2ᚕstringᚄ(ctx context.Context, v any) ([]string, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]string, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNString2string(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalOString2ᚕstringᚄ(ctx context.Context, sel ast.SelectionSet, v []string) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := make(graphql.Array, len(v))
+	for i := range v {
+		ret[i] = ec.marshalNString2string(ctx, sel, v[i])
+	}
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) unmarshalOString2ᚖstring(ctx context.Context, v any) (*string, error) {
 	if v == nil {
 		return nil, nil
@@ -5141,6 +9923,21 @@ func (ec *executionContext) marshalOString2ᚖstring(ctx context.Context, sel as
 	_ = ctx
 	res := graphql.MarshalString(*v)
 	return res
+}
+
+func (ec *executionContext) unmarshalOTicketInput2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐTicketInput(ctx context.Context, v any) (*model.TicketInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputTicketInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOViewer2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐViewer(ctx context.Context, sel ast.SelectionSet, v *model.Viewer) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Viewer(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalO_Entity2githubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐEntity(ctx context.Context, sel ast.SelectionSet, v model.Entity) graphql.Marshaler {

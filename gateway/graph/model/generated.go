@@ -12,6 +12,158 @@ import (
 type Entity interface {
 }
 
+// One thing that was done.
+type AuditEntry struct {
+	// Its id; later entries have higher ones.
+	ID string `json:"id"`
+	// When, RFC 3339 in UTC.
+	At string `json:"at"`
+	// Who did it: the voter's id, or `cli:` and a name.
+	Actor string `json:"actor"`
+	// What: create, update, close, certify, propose-void, approve-void.
+	Action string `json:"action"`
+	// The ballot.
+	Ballot string `json:"ballot"`
+	// What changed, as a JSON object.
+	Details string `json:"details"`
+}
+
+// A page of the audit log.
+type AuditPage struct {
+	// The entries, newest first.
+	Entries []*AuditEntry `json:"entries"`
+	// What to ask for next as `after`; null where nothing follows.
+	Next *string `json:"next,omitempty"`
+}
+
+// A page of ballots.
+type BallotPage struct {
+	// The ballots, by id.
+	Entries []*Ballot `json:"entries"`
+	// What to ask for next as `after`; null where nothing follows.
+	Next *string `json:"next,omitempty"`
+}
+
+// What a ballot came to. It never changes.
+type BallotResult struct {
+	// The ballot.
+	Ballot string `json:"ballot"`
+	// The counts, most votes first, equal ones by name in the order of bytes.
+	FinalCounts []*FinalCount `json:"finalCounts"`
+	// How many votes count, retracted and voided ones left out, in decimal digits.
+	TotalExact string `json:"totalExact"`
+	// How many votes were voided, in decimal digits.
+	VoidedExact string `json:"voidedExact"`
+	// When it was certified, RFC 3339 in UTC.
+	CertifiedAt string `json:"certifiedAt"`
+	// The same as a JSON document, signed: a JWS in compact form (RFC 7515), EdDSA.
+	Signed string `json:"signed"`
+}
+
+// What only a draft can change. What is left out has its default.
+type BallotRulesInput struct {
+	// Without a list of candidates: the names that may be voted for, an RE2 pattern of at most 200 characters; empty means any name.
+	CandidatePattern string `json:"candidatePattern"`
+	// How many votes of one voter count, 1 to 100; 0 means no limit.
+	VotesPerVoter int32 `json:"votesPerVoter"`
+	// The limit per voter begins anew with each period of so many seconds, 60 to 31536000; null means that it is for the ballot's life.
+	VoterPeriodSeconds *int32 `json:"voterPeriodSeconds,omitempty"`
+	// What the limit per voter counts.
+	LimitScope LimitScope `json:"limitScope"`
+	// Who may see counts.
+	Visibility Visibility `json:"visibility"`
+	// Whether a vote takes a use of a ticket. Without tickets `votesPerVoter` must be set.
+	NeedsTicket bool `json:"needsTicket"`
+	// For how many seconds all votes for a candidate whose name tells its time are kept at hand, 3600 to 31536000; only with CANDIDATE; null means not at all.
+	HotForSeconds *int32 `json:"hotForSeconds,omitempty"`
+}
+
+// A new ballot.
+type CreateBallotInput struct {
+	// Its id, 1 to 64 of a-z, 0-9 and the hyphen.
+	ID string `json:"id"`
+	// What people call it, at most 200 characters.
+	Title string `json:"title"`
+	// DRAFT or OPEN.
+	State BallotState `json:"state"`
+	// The closed list of candidates, at most 1,000 names; empty means that any name will do that `rules.candidatePattern` allows.
+	Candidates []string `json:"candidates"`
+	// From when votes are taken, RFC 3339; null means no bound.
+	OpensAt *string `json:"opensAt,omitempty"`
+	// From when votes are no longer taken, RFC 3339; null means no bound.
+	ClosesAt *string `json:"closesAt,omitempty"`
+	// Uses of one ticket, from 1; 2147483647 means no cap, null that of `main`.
+	TicketCap *int32 `json:"ticketCap,omitempty"`
+	// How long a ticket lasts, 100 to 3600000 milliseconds; null means as long as on `main`.
+	TicketIntervalMs *int32 `json:"ticketIntervalMs,omitempty"`
+	// What only a draft can change later.
+	Rules *BallotRulesInput `json:"rules"`
+}
+
+// A candidate's count in a result.
+type FinalCount struct {
+	// The candidate's name.
+	Username string `json:"username"`
+	// How many votes, in decimal digits.
+	VotesExact string `json:"votesExact"`
+}
+
+// A vote of the caller.
+type OwnVote struct {
+	// The vote's id.
+	ID string `json:"id"`
+	// What it counts for, if that is one candidate; null otherwise: `vote` tells.
+	Username *string `json:"username,omitempty"`
+	// When it was admitted, RFC 3339 in UTC.
+	VotedAt string `json:"votedAt"`
+}
+
+// A page of the caller's votes.
+type OwnVotesPage struct {
+	// The votes, newest first.
+	Entries []*OwnVote `json:"entries"`
+	// What to ask for next as `after`; null where nothing follows.
+	Next *string `json:"next,omitempty"`
+}
+
+// Which votes are not to count, and why.
+type ProposeVoidInput struct {
+	// A UUID of 36 characters, made by the client and kept for retries: the void's id.
+	ID string `json:"id"`
+	// The ballot's id.
+	Ballot string `json:"ballot"`
+	// The first admission number of the range, from 1, in decimal digits: `VoteStatus.admissionNumber` tells a vote's.
+	FirstAdmissionNumber string `json:"firstAdmissionNumber"`
+	// The last admission number of the range, in decimal digits.
+	LastAdmissionNumber string `json:"lastAdmissionNumber"`
+	// Why, 1 to 1,000 characters.
+	Reason string `json:"reason"`
+}
+
+// A candidate's place.
+type RankingEntry struct {
+	// From 1. Equal counts have the same, and the next one counts on from all before it: 1, 1, 3.
+	Rank int32 `json:"rank"`
+	// The candidate's count.
+	Count *UserVote `json:"count"`
+}
+
+// A page of a ranking.
+type RankingPage struct {
+	// The candidates, best first.
+	Entries []*RankingEntry `json:"entries"`
+	// What to ask for next as `after`; null where nothing follows.
+	Next *string `json:"next,omitempty"`
+	// How many candidates there are.
+	CandidateCount int32 `json:"candidateCount"`
+	// The votes of all candidates together, in decimal digits.
+	TotalExact string `json:"totalExact"`
+	// As in `UserVote`.
+	Stale bool `json:"stale"`
+	// As in `UserVote`.
+	AsOf string `json:"asOf"`
+}
+
 // A ticket as `getTicket` gave it. Only `value` and `version` decide; the server knows the rest better than the client's copy.
 type TicketInput struct {
 	// The secret value.
@@ -24,6 +176,62 @@ type TicketInput struct {
 	ExpiresAt string `json:"expiresAt"`
 	// The client's copy of the creation time; never trusted, but it must parse as RFC 3339.
 	CreatedAt string `json:"createdAt"`
+}
+
+// What changes; what is left out stays.
+type UpdateBallotInput struct {
+	// The new title.
+	Title *string `json:"title,omitempty"`
+	// OPEN or PAUSED.
+	State *BallotState `json:"state,omitempty"`
+	// The new opening time, RFC 3339; an empty text takes the bound away.
+	OpensAt *string `json:"opensAt,omitempty"`
+	// The new closing time, RFC 3339, not in the past; an empty text takes the bound away.
+	ClosesAt *string `json:"closesAt,omitempty"`
+	// The new cap, of the next ticket on.
+	TicketCap *int32 `json:"ticketCap,omitempty"`
+	// The new interval, of the next ticket on.
+	TicketIntervalMs *int32 `json:"ticketIntervalMs,omitempty"`
+	// Candidates to add to the closed list.
+	AddCandidates []string `json:"addCandidates,omitempty"`
+	// Candidates to take off the list; only of a draft.
+	RemoveCandidates []string `json:"removeCandidates,omitempty"`
+	// All rules anew; only of a draft.
+	Rules *BallotRulesInput `json:"rules,omitempty"`
+}
+
+// Who calls.
+type Viewer struct {
+	// The voter's id: what votes that limit votes per voter go by. Those of sessions begin with `user:`, those of other tokens with `jwt:`.
+	Voter string `json:"voter"`
+	// The tenant whose ballots the caller sees; empty for the default one.
+	Tenant string `json:"tenant"`
+	// What the token allows; `ballots:admin` makes an organiser of the tenant.
+	Scopes []string `json:"scopes"`
+}
+
+// A range of admitted votes that do not count, for a reason.
+type Void struct {
+	// Its id, a UUID.
+	ID string `json:"id"`
+	// The ballot.
+	Ballot string `json:"ballot"`
+	// The first admission number of the range, in decimal digits.
+	FirstAdmissionNumber string `json:"firstAdmissionNumber"`
+	// The last admission number of the range, in decimal digits.
+	LastAdmissionNumber string `json:"lastAdmissionNumber"`
+	// Why.
+	Reason string `json:"reason"`
+	// Who proposed it.
+	ProposedBy string `json:"proposedBy"`
+	// When, RFC 3339 in UTC.
+	ProposedAt string `json:"proposedAt"`
+	// Who approved it; null while nobody has.
+	ApprovedBy *string `json:"approvedBy,omitempty"`
+	// When, RFC 3339 in UTC; null while nobody has.
+	ApprovedAt *string `json:"approvedAt,omitempty"`
+	// How many votes it took out of the count, in decimal digits; 0 until it is approved.
+	VotesExact string `json:"votesExact"`
 }
 
 // What `vote` needs.
@@ -44,6 +252,103 @@ type VoteInput struct {
 type Service struct {
 	// The schema in the schema definition language, with the federation directives.
 	Sdl string `json:"sdl"`
+}
+
+// What a ballot does.
+type BallotState string
+
+const (
+	// Not open yet.
+	BallotStateDraft BallotState = "DRAFT"
+	// Takes votes between its opening and closing times.
+	BallotStateOpen BallotState = "OPEN"
+	// Takes none for now.
+	BallotStatePaused BallotState = "PAUSED"
+	// Takes no votes any more.
+	BallotStateClosed BallotState = "CLOSED"
+	// Its result is fixed.
+	BallotStateCertified BallotState = "CERTIFIED"
+)
+
+var AllBallotState = []BallotState{
+	BallotStateDraft,
+	BallotStateOpen,
+	BallotStatePaused,
+	BallotStateClosed,
+	BallotStateCertified,
+}
+
+func (e BallotState) IsValid() bool {
+	switch e {
+	case BallotStateDraft, BallotStateOpen, BallotStatePaused, BallotStateClosed, BallotStateCertified:
+		return true
+	}
+	return false
+}
+
+func (e BallotState) String() string {
+	return string(e)
+}
+
+func (e *BallotState) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = BallotState(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid BallotState", str)
+	}
+	return nil
+}
+
+func (e BallotState) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+// What a limit per voter counts.
+type LimitScope string
+
+const (
+	// All votes of the voter on the ballot.
+	LimitScopeBallot LimitScope = "BALLOT"
+	// The voter's votes for each candidate by itself. A vote then names one candidate.
+	LimitScopeCandidate LimitScope = "CANDIDATE"
+)
+
+var AllLimitScope = []LimitScope{
+	LimitScopeBallot,
+	LimitScopeCandidate,
+}
+
+func (e LimitScope) IsValid() bool {
+	switch e {
+	case LimitScopeBallot, LimitScopeCandidate:
+		return true
+	}
+	return false
+}
+
+func (e LimitScope) String() string {
+	return string(e)
+}
+
+func (e *LimitScope) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = LimitScope(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid LimitScope", str)
+	}
+	return nil
+}
+
+func (e LimitScope) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
 }
 
 // Whether anything happened.
@@ -93,6 +398,56 @@ func (e Outcome) MarshalGQL(w io.Writer) {
 	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
 }
 
+// Who may see counts, on every path there is. To others they are RESULTS_HIDDEN.
+type Visibility string
+
+const (
+	// Everybody, at any time.
+	VisibilityAlways Visibility = "ALWAYS"
+	// Voters who have a vote that counts; everybody once the ballot is closed.
+	VisibilityAfterVote Visibility = "AFTER_VOTE"
+	// Everybody once the ballot is closed; nobody before, organisers included.
+	VisibilityAfterClose Visibility = "AFTER_CLOSE"
+	// Organisers only, and once it is certified.
+	VisibilityNever Visibility = "NEVER"
+)
+
+var AllVisibility = []Visibility{
+	VisibilityAlways,
+	VisibilityAfterVote,
+	VisibilityAfterClose,
+	VisibilityNever,
+}
+
+func (e Visibility) IsValid() bool {
+	switch e {
+	case VisibilityAlways, VisibilityAfterVote, VisibilityAfterClose, VisibilityNever:
+		return true
+	}
+	return false
+}
+
+func (e Visibility) String() string {
+	return string(e)
+}
+
+func (e *Visibility) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = Visibility(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid Visibility", str)
+	}
+	return nil
+}
+
+func (e Visibility) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
 // How far a vote has come.
 type VoteState string
 
@@ -109,6 +464,8 @@ const (
 	VoteStateRetracted VoteState = "RETRACTED"
 	// It does not count and never will: it came after the end of its ballot, or of the period in which it was admitted.
 	VoteStateRefused VoteState = "REFUSED"
+	// It counted, and two organisers took it out of the count.
+	VoteStateVoid VoteState = "VOID"
 )
 
 var AllVoteState = []VoteState{
@@ -118,11 +475,12 @@ var AllVoteState = []VoteState{
 	VoteStateCounted,
 	VoteStateRetracted,
 	VoteStateRefused,
+	VoteStateVoid,
 }
 
 func (e VoteState) IsValid() bool {
 	switch e {
-	case VoteStateAbsent, VoteStateAdmitted, VoteStateDurable, VoteStateCounted, VoteStateRetracted, VoteStateRefused:
+	case VoteStateAbsent, VoteStateAdmitted, VoteStateDurable, VoteStateCounted, VoteStateRetracted, VoteStateRefused, VoteStateVoid:
 		return true
 	}
 	return false

@@ -38,11 +38,12 @@ func (c *VoteChoice) VotesExact() string { return strconv.FormatInt(c.Count, 10)
 
 // VoteStatus is what became of a vote.
 type VoteStatus struct {
-	ID         string
-	Ballot     string
-	State      VoteState
-	AdmittedAt *string
-	Choices    []*VoteChoice
+	ID              string
+	Ballot          string
+	State           VoteState
+	AdmittedAt      *string
+	AdmissionNumber *string
+	Choices         []*VoteChoice
 }
 
 func asInt(username string, count int64) (int32, error) {

@@ -55,6 +55,27 @@ func (a *alone) wait(ctx context.Context) error {
 	}
 }
 
+// Calls are calls that each answer one caller. It is safe for concurrent use.
+type Calls struct{ alone *alone }
+
+// NewCalls returns calls that last as long as the timeout at most; it has nothing to close.
+func NewCalls(cfg Config) *Calls { return &Calls{newAlone(cfg)} }
+
+// Call makes a call that may be repeated harmlessly, and does so while no replica can be reached. Its error is an answer.Refusal.
+func Call[R any](ctx context.Context, calls *Calls, rpc func(ctx context.Context) (R, error)) (R, error) {
+	var response R
+	var err error
+	if refused := calls.alone.do(ctx, func(ctx context.Context) {
+		response, err = again(ctx, func() (R, error) { return rpc(ctx) })
+	}); refused != nil {
+		return response, refused
+	}
+	if err != nil {
+		return response, refusal(err)
+	}
+	return response, nil
+}
+
 // notReached is the answer where no store has seen a token in time.
 func notReached(cause error) *answer.Refusal {
 	return &answer.Refusal{

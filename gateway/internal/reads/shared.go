@@ -3,6 +3,7 @@ package reads
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -146,6 +147,31 @@ func (r *read[K, V]) wait() (V, error) {
 }
 
 func (s *shared[K, V]) close(ctx context.Context) { s.batch.Close(ctx) }
+
+// ballotsAtOnce bounds the calls that one batch makes at the same time where an RPC answers one question only.
+const ballotsAtOnce = 16
+
+// oneByOne fetches where an RPC answers one question only.
+func oneByOne[K comparable, V any](
+	ctx context.Context, keys []K, one func(ctx context.Context, key K) (V, error), answerTo func(i int, value V, err error),
+) {
+	if len(keys) == 1 {
+		value, err := one(ctx, keys[0])
+		answerTo(0, value, err)
+		return
+	}
+	var wait sync.WaitGroup
+	slots := make(chan struct{}, ballotsAtOnce)
+	for i, key := range keys {
+		slots <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-slots }()
+			value, err := one(ctx, key)
+			answerTo(i, value, err)
+		})
+	}
+	wait.Wait()
+}
 
 func overloaded(cause error) *answer.Refusal {
 	return &answer.Refusal{

@@ -3,6 +3,7 @@ package reads
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/littlevote/littlevote/gateway/graph/model"
 	"github.com/littlevote/littlevote/gateway/internal/answer"
@@ -51,8 +52,9 @@ func (s *Statuses) Status(ctx context.Context, ballot, id string) (*model.VoteSt
 func newStatus(ballot, id string, state model.VoteState, response *votev1.GetVoteStatusResponse) *model.VoteStatus {
 	status := &model.VoteStatus{ID: id, Ballot: tenant.Of(ballot).ID, State: state, Choices: make([]*model.VoteChoice, len(response.GetChoices()))}
 	if response.GetAdmittedAt() != nil {
-		admitted := formatTime(response.GetAdmittedAt().AsTime())
-		status.AdmittedAt = &admitted
+		admitted := FormatTime(response.GetAdmittedAt().AsTime())
+		number := strconv.FormatInt(response.GetAdmissionNumber(), 10)
+		status.AdmittedAt, status.AdmissionNumber = &admitted, &number
 	}
 	for i, choice := range response.GetChoices() {
 		status.Choices[i] = &model.VoteChoice{Username: choice.GetCandidate(), Count: choice.GetCount()}
@@ -74,6 +76,8 @@ func stateOf(state votev1.VoteState) (model.VoteState, bool) {
 		return model.VoteStateRetracted, true
 	case votev1.VoteState_VOTE_STATE_REFUSED:
 		return model.VoteStateRefused, true
+	case votev1.VoteState_VOTE_STATE_VOID:
+		return model.VoteStateVoid, true
 	default:
 		return "", false
 	}

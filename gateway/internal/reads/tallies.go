@@ -211,17 +211,23 @@ func (k tallyKey) votes(tally *queryv1.Tally) ([]*model.UserVote, error) {
 		return nil, answer.RefusalOf(errors.New("wrong number of counts"))
 	}
 	ballot := tenant.Of(k.ballot).ID
-	asOf := formatTime(tally.GetAsOf().AsTime())
+	asOf := FormatTime(tally.GetAsOf().AsTime())
 	block := make([]model.UserVote, len(tally.GetCounts()))
 	votes := make([]*model.UserVote, len(block))
 	for i, count := range tally.GetCounts() {
-		block[i] = model.UserVote{
-			Ballot: ballot, Username: count.GetCandidate(), Count: count.GetVotes(), UpdatedAt: never, Stale: tally.GetStale(), AsOf: asOf,
-		}
-		if count.GetUpdatedAt() != nil {
-			block[i].UpdatedAt = formatTime(count.GetUpdatedAt().AsTime())
-		}
+		block[i] = newCount(ballot, count, tally.GetStale(), asOf)
 		votes[i] = &block[i]
 	}
 	return votes, nil
+}
+
+// newCount turns a count into what clients see.
+func newCount(ballot string, from *queryv1.Count, stale bool, asOf string) model.UserVote {
+	count := model.UserVote{
+		Ballot: ballot, Username: from.GetCandidate(), Count: from.GetVotes(), UpdatedAt: never, Stale: stale, AsOf: asOf,
+	}
+	if from.GetUpdatedAt() != nil {
+		count.UpdatedAt = FormatTime(from.GetUpdatedAt().AsTime())
+	}
+	return count
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"sync"
 	"time"
 
 	"github.com/littlevote/littlevote/gateway/graph/model"
@@ -16,9 +15,6 @@ import (
 
 // TimeFormat is RFC 3339 in milliseconds, for times in UTC.
 const TimeFormat = "2006-01-02T15:04:05.000Z"
-
-// ballotsAtOnce bounds the calls that one batch makes at the same time: the RPC answers for one ballot.
-const ballotsAtOnce = 16
 
 // Tickets reads the newest tickets. It is safe for concurrent use.
 type Tickets struct {
@@ -45,22 +41,7 @@ func (t *Tickets) Waiting() int { return t.reads.batch.Len() }
 func (t *Tickets) Close(ctx context.Context) { t.reads.close(ctx) }
 
 func (t *Tickets) fetch(ctx context.Context, ballots []string, answerTo func(i int, ticket *model.Ticket, err error)) {
-	if len(ballots) == 1 {
-		ticket, err := t.one(ctx, ballots[0])
-		answerTo(0, ticket, err)
-		return
-	}
-	var wait sync.WaitGroup
-	slots := make(chan struct{}, ballotsAtOnce)
-	for i, ballot := range ballots {
-		slots <- struct{}{}
-		wait.Go(func() {
-			defer func() { <-slots }()
-			ticket, err := t.one(ctx, ballot)
-			answerTo(i, ticket, err)
-		})
-	}
-	wait.Wait()
+	oneByOne(ctx, ballots, t.one, answerTo)
 }
 
 func (t *Tickets) one(ctx context.Context, ballot string) (*model.Ticket, error) {
@@ -85,9 +66,10 @@ func (t *Tickets) one(ctx context.Context, ballot string) (*model.Ticket, error)
 		Value:           ticket.GetValue(),
 		Version:         ticket.GetVersion(),
 		RemainingUsages: int32(min(max(ticket.GetRemainingUses(), 0), math.MaxInt32)),
-		ExpiresAt:       formatTime(ticket.GetExpiresAt().AsTime()),
-		CreatedAt:       formatTime(ticket.GetCreatedAt().AsTime()),
+		ExpiresAt:       FormatTime(ticket.GetExpiresAt().AsTime()),
+		CreatedAt:       FormatTime(ticket.GetCreatedAt().AsTime()),
 	}, nil
 }
 
-func formatTime(t time.Time) string { return t.UTC().Format(TimeFormat) }
+// FormatTime writes a time as clients see it.
+func FormatTime(t time.Time) string { return t.UTC().Format(TimeFormat) }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/littlevote/littlevote/gateway/graph/model"
 	"github.com/littlevote/littlevote/gateway/internal/answer"
+	"github.com/littlevote/littlevote/gateway/internal/identity"
 	"github.com/littlevote/littlevote/gateway/internal/reads"
 	"github.com/littlevote/littlevote/gateway/internal/tenant"
 	"github.com/littlevote/littlevote/gateway/internal/votes"
@@ -46,7 +47,66 @@ func (m mutation) TicketAndVote(ctx context.Context, usernames []string, ballot,
 	return m.cast(ctx, vote), nil
 }
 
-// accept checks what both mutations have in common.
+// ChangeVote votes in the place of an earlier vote of the caller. Every answer is data but that to a date that is none.
+func (m mutation) ChangeVote(
+	ctx context.Context, id string, usernames []string, ballot *string, held *model.TicketInput, key *string,
+) (*model.VoteResponse, error) {
+	if held != nil && (!isDate(held.ExpiresAt) || !isDate(held.CreatedAt)) {
+		return nil, answer.NotValid(answer.DateFormat)
+	}
+	if identity.From(ctx).Voter == "" {
+		return m.refuse(ctx, usernames, statusv1.Code_CODE_UNAUTHENTICATED, answer.Unauthenticated), nil
+	}
+	vote, refusal := m.accept(ctx, usernames, ballot, key)
+	if refusal != nil {
+		return refusal, nil
+	}
+	var ok bool
+	if vote.Replaces, ok = canonicalUUID(id); !ok || vote.Replaces == vote.Key {
+		return m.refuse(ctx, usernames, statusv1.Code_CODE_INVALID_ARGUMENT, answer.VoteIDFormat), nil
+	}
+	if held != nil {
+		vote.Ticket = &votev1.TicketRef{Value: held.Value, Version: held.Version}
+		if code := checkTicket(m.cfg.Keys, vote.Ticket, vote.Ballot, vote.Key != "", m.cfg.Now()); code != statusv1.Code_CODE_OK {
+			return m.refuse(ctx, usernames, code, answer.ForCode(code)), nil
+		}
+	}
+	return m.cast(ctx, vote), nil
+}
+
+// RetractVote takes a vote of the caller back. Every answer is data.
+func (m mutation) RetractVote(ctx context.Context, id string, ballot, key *string) (*model.VoteResponse, error) {
+	none := []string{}
+	invalid := func(text answer.Text) (*model.VoteResponse, error) {
+		return m.refuse(ctx, none, statusv1.Code_CODE_INVALID_ARGUMENT, text), nil
+	}
+	if identity.From(ctx).Voter == "" {
+		return m.refuse(ctx, none, statusv1.Code_CODE_UNAUTHENTICATED, answer.Unauthenticated), nil
+	}
+	name, ok := ballotName(ctx, ballot)
+	if !ok {
+		return invalid(answer.BallotFormat)
+	}
+	vote, ok := canonicalUUID(id)
+	if !ok {
+		return invalid(answer.VoteIDFormat)
+	}
+	canonical, ok := idempotencyKey(key)
+	if !ok || canonical == vote {
+		return invalid(answer.KeyFormat)
+	}
+	verdict := m.cfg.Voter.Retract(ctx, name, vote, canonical)
+	response := m.respond(ctx, verdict, votes.Vote{Ballot: name, Candidates: none, Key: canonical})
+	switch {
+	case response.Success:
+		response.Message = m.cfg.Texts.Say(answer.Retracted, m.language(ctx))
+	case verdict.GetCode() == statusv1.Code_CODE_INVALID_ARGUMENT:
+		response.Message = m.cfg.Texts.Say(answer.Invalid, m.language(ctx))
+	}
+	return response, nil
+}
+
+// accept checks what all votes have in common.
 func (m mutation) accept(ctx context.Context, usernames []string, ballot, key *string) (votes.Vote, *model.VoteResponse) {
 	invalid := func(text answer.Text) (votes.Vote, *model.VoteResponse) {
 		return votes.Vote{}, m.refuse(ctx, usernames, statusv1.Code_CODE_INVALID_ARGUMENT, text)
@@ -77,7 +137,11 @@ func (m mutation) refuse(ctx context.Context, usernames []string, code statusv1.
 }
 
 func (m mutation) cast(ctx context.Context, vote votes.Vote) *model.VoteResponse {
-	verdict := m.cfg.Voter.Cast(ctx, vote)
+	return m.respond(ctx, m.cfg.Voter.Cast(ctx, vote), vote)
+}
+
+// respond turns a verdict into what clients see.
+func (m mutation) respond(ctx context.Context, verdict *votev1.Verdict, vote votes.Vote) *model.VoteResponse {
 	decided := m.cfg.Now()
 	if verdict.GetDecidedAt() != nil {
 		decided = verdict.GetDecidedAt().AsTime()

@@ -4,6 +4,7 @@ package resolver
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/99designs/gqlgen/graphql"
@@ -37,27 +38,42 @@ type StatusReader interface {
 // Voter decides votes.
 type Voter interface {
 	Cast(ctx context.Context, vote votes.Vote) *votev1.Verdict
+	Retract(ctx context.Context, ballot, id, key string) *votev1.Verdict
 }
 
 // Config is what a Resolver needs.
 type Config struct {
-	Tickets  TicketReader
-	Tallies  TallyReader
-	Statuses StatusReader
-	Voter    Voter
-	Live     Live
-	Keys     *ticket.Keys
-	Texts    *answer.Texts
-	Language answer.Language // where Accept-Language names none of ours
-	SDL      string
-	Now      func() time.Time
+	Tickets   TicketReader
+	Tallies   TallyReader
+	Statuses  StatusReader
+	Ballots   BallotReader
+	Rankings  RankingReader
+	Voter     Voter
+	Organiser Organiser
+	Live      Live
+	Entities  map[string]FindEntities // by type, beside UserVote and Ballot
+	Keys      *ticket.Keys
+	Texts     *answer.Texts
+	Language  answer.Language // where Accept-Language names none of ours
+	SDL       string
+	Now       func() time.Time
 }
 
 // Resolver is the root of all fields.
-type Resolver struct{ cfg Config }
+type Resolver struct {
+	cfg      Config
+	entities map[string]FindEntities // by type
+}
 
 // New returns the root.
-func New(cfg Config) *Resolver { return &Resolver{cfg: cfg} }
+func New(cfg Config) *Resolver {
+	r := &Resolver{cfg: cfg, entities: maps.Clone(cfg.Entities)}
+	if r.entities == nil {
+		r.entities = make(map[string]FindEntities)
+	}
+	r.entities["UserVote"], r.entities["Ballot"] = r.findUserVotes, r.findBallots
+	return r
+}
 
 // Query resolves the fields of Query.
 func (r *Resolver) Query() exec.QueryResolver { return query{r} }

@@ -62,6 +62,8 @@ type Voter struct {
 	started  atomic.Int64  // calls, numbered from 1
 	finished atomic.Int64  // the highest number of those that ended
 	detached chan struct{} // holds one for each call that no batch waits for any more
+
+	retractions chan struct{} // holds one for each that is on its way
 }
 
 // maxDetached bounds the calls that take longer than they may keep a batch waiting.
@@ -73,7 +75,7 @@ func New(client votev1.VoteServiceClient, cfg Config, observer overload.Observer
 		cfg: cfg, client: client, metrics: metrics, log: log,
 		gate:     overload.NewGate(cfg.InFlight*cfg.MaxBatch, cfg.MaxWait, observer, time.Now),
 		budget:   ratelimiter.NewBursty[any](cfg.Retries, time.Second),
-		detached: make(chan struct{}, maxDetached),
+		detached: make(chan struct{}, maxDetached), retractions: make(chan struct{}, maxRetractions),
 	}
 	v.base, v.cancel = context.WithCancel(context.Background())
 	v.batch = groupcommit.New(groupcommit.Config{

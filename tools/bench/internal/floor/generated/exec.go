@@ -38,22 +38,116 @@ type DirectiveRoot struct {
 }
 
 type ComplexityRoot struct {
+	AuditEntry struct {
+		Action  func(childComplexity int) int
+		Actor   func(childComplexity int) int
+		At      func(childComplexity int) int
+		Ballot  func(childComplexity int) int
+		Details func(childComplexity int) int
+		ID      func(childComplexity int) int
+	}
+
+	AuditPage struct {
+		Entries func(childComplexity int) int
+		Next    func(childComplexity int) int
+	}
+
+	Ballot struct {
+		CandidatePattern   func(childComplexity int) int
+		Candidates         func(childComplexity int) int
+		ClosesAt           func(childComplexity int) int
+		CreatedAt          func(childComplexity int) int
+		HotForSeconds      func(childComplexity int) int
+		ID                 func(childComplexity int) int
+		LimitScope         func(childComplexity int) int
+		MyVotes            func(childComplexity int, first *int, after *string, atLeast *string) int
+		NeedsTicket        func(childComplexity int) int
+		OpensAt            func(childComplexity int) int
+		Ranking            func(childComplexity int, first *int, after *string, atLeast *string) int
+		Result             func(childComplexity int) int
+		State              func(childComplexity int) int
+		TicketCap          func(childComplexity int) int
+		TicketIntervalMs   func(childComplexity int) int
+		Title              func(childComplexity int) int
+		Visibility         func(childComplexity int) int
+		VoterPeriodSeconds func(childComplexity int) int
+		VotesPerVoter      func(childComplexity int) int
+	}
+
+	BallotPage struct {
+		Entries func(childComplexity int) int
+		Next    func(childComplexity int) int
+	}
+
+	BallotResult struct {
+		Ballot      func(childComplexity int) int
+		CertifiedAt func(childComplexity int) int
+		FinalCounts func(childComplexity int) int
+		Signed      func(childComplexity int) int
+		TotalExact  func(childComplexity int) int
+		VoidedExact func(childComplexity int) int
+	}
+
 	Entity struct {
+		FindManyBallotByIDs                  func(childComplexity int, reps []*BallotByIDsInput) int
 		FindManyUserVoteByBallotAndUsernames func(childComplexity int, reps []*UserVoteByBallotAndUsernamesInput) int
 	}
 
+	FinalCount struct {
+		Username   func(childComplexity int) int
+		VotesExact func(childComplexity int) int
+	}
+
 	Mutation struct {
+		ApproveVoid   func(childComplexity int, ballot string, id string) int
+		CertifyBallot func(childComplexity int, id string) int
+		ChangeVote    func(childComplexity int, id string, usernames []string, ballot *string, ticket *TicketInput, idempotencyKey *string) int
+		CloseBallot   func(childComplexity int, id string) int
+		CreateBallot  func(childComplexity int, input CreateBallotInput) int
+		ProposeVoid   func(childComplexity int, input ProposeVoidInput) int
+		RetractVote   func(childComplexity int, id string, ballot *string, idempotencyKey *string) int
 		TicketAndVote func(childComplexity int, usernames []string, ballot *string, idempotencyKey *string) int
+		UpdateBallot  func(childComplexity int, id string, input UpdateBallotInput) int
 		Vote          func(childComplexity int, input VoteInput, ballot *string) int
 	}
 
+	OwnVote struct {
+		ID       func(childComplexity int) int
+		Username func(childComplexity int) int
+		VotedAt  func(childComplexity int) int
+	}
+
+	OwnVotesPage struct {
+		Entries func(childComplexity int) int
+		Next    func(childComplexity int) int
+	}
+
 	Query struct {
+		AuditLog           func(childComplexity int, ballot *string, first *int, after *string) int
+		Ballot             func(childComplexity int, id string) int
+		Ballots            func(childComplexity int, first *int, after *string) int
 		GetAllUserVotes    func(childComplexity int, ballot *string, atLeast *string) int
 		GetTicket          func(childComplexity int, ballot *string) int
 		GetUserVotes       func(childComplexity int, username string, ballot *string, atLeast *string) int
+		Me                 func(childComplexity int) int
+		Voids              func(childComplexity int, ballot string) int
 		Vote               func(childComplexity int, id string, ballot *string) int
 		__resolve__service func(childComplexity int) int
 		__resolve_entities func(childComplexity int, representations []map[string]any) int
+	}
+
+	RankingEntry struct {
+		Count func(childComplexity int) int
+		Rank  func(childComplexity int) int
+	}
+
+	RankingPage struct {
+		AsOf           func(childComplexity int) int
+		CandidateCount func(childComplexity int) int
+		Entries        func(childComplexity int) int
+		Next           func(childComplexity int) int
+		Stale          func(childComplexity int) int
+		TotalExact     func(childComplexity int) int
 	}
 
 	Subscription struct {
@@ -87,6 +181,25 @@ type ComplexityRoot struct {
 		VotesExact func(childComplexity int) int
 	}
 
+	Viewer struct {
+		Scopes func(childComplexity int) int
+		Tenant func(childComplexity int) int
+		Voter  func(childComplexity int) int
+	}
+
+	Void struct {
+		ApprovedAt           func(childComplexity int) int
+		ApprovedBy           func(childComplexity int) int
+		Ballot               func(childComplexity int) int
+		FirstAdmissionNumber func(childComplexity int) int
+		ID                   func(childComplexity int) int
+		LastAdmissionNumber  func(childComplexity int) int
+		ProposedAt           func(childComplexity int) int
+		ProposedBy           func(childComplexity int) int
+		Reason               func(childComplexity int) int
+		VotesExact           func(childComplexity int) int
+	}
+
 	VoteChoice struct {
 		Username   func(childComplexity int) int
 		Votes      func(childComplexity int) int
@@ -108,11 +221,12 @@ type ComplexityRoot struct {
 	}
 
 	VoteStatus struct {
-		AdmittedAt func(childComplexity int) int
-		Ballot     func(childComplexity int) int
-		Choices    func(childComplexity int) int
-		ID         func(childComplexity int) int
-		State      func(childComplexity int) int
+		AdmissionNumber func(childComplexity int) int
+		AdmittedAt      func(childComplexity int) int
+		Ballot          func(childComplexity int) int
+		Choices         func(childComplexity int) int
+		ID              func(childComplexity int) int
+		State           func(childComplexity int) int
 	}
 
 	_Service struct {
@@ -125,17 +239,31 @@ type ComplexityRoot struct {
 // region    ************************** generated!.gotpl **************************
 
 type EntityResolver interface {
+	FindManyBallotByIDs(ctx context.Context, reps []*BallotByIDsInput) ([]*Ballot, error)
 	FindManyUserVoteByBallotAndUsernames(ctx context.Context, reps []*UserVoteByBallotAndUsernamesInput) ([]*UserVote, error)
 }
 type MutationResolver interface {
 	Vote(ctx context.Context, input VoteInput, ballot *string) (*VoteResponse, error)
 	TicketAndVote(ctx context.Context, usernames []string, ballot *string, idempotencyKey *string) (*VoteResponse, error)
+	RetractVote(ctx context.Context, id string, ballot *string, idempotencyKey *string) (*VoteResponse, error)
+	ChangeVote(ctx context.Context, id string, usernames []string, ballot *string, ticket *TicketInput, idempotencyKey *string) (*VoteResponse, error)
+	CreateBallot(ctx context.Context, input CreateBallotInput) (*Ballot, error)
+	UpdateBallot(ctx context.Context, id string, input UpdateBallotInput) (*Ballot, error)
+	CloseBallot(ctx context.Context, id string) (*Ballot, error)
+	CertifyBallot(ctx context.Context, id string) (*BallotResult, error)
+	ProposeVoid(ctx context.Context, input ProposeVoidInput) (*Void, error)
+	ApproveVoid(ctx context.Context, ballot string, id string) (*Void, error)
 }
 type QueryResolver interface {
 	GetTicket(ctx context.Context, ballot *string) (*Ticket, error)
 	GetUserVotes(ctx context.Context, username string, ballot *string, atLeast *string) (*UserVote, error)
 	GetAllUserVotes(ctx context.Context, ballot *string, atLeast *string) ([]*UserVote, error)
 	Vote(ctx context.Context, id string, ballot *string) (*VoteStatus, error)
+	Me(ctx context.Context) (*Viewer, error)
+	Ballot(ctx context.Context, id string) (*Ballot, error)
+	Ballots(ctx context.Context, first *int, after *string) (*BallotPage, error)
+	AuditLog(ctx context.Context, ballot *string, first *int, after *string) (*AuditPage, error)
+	Voids(ctx context.Context, ballot string) ([]*Void, error)
 }
 type SubscriptionResolver interface {
 	Tally(ctx context.Context, ballot *string) (<-chan *TallyUpdate, error)
@@ -159,6 +287,242 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 	_ = ec
 	switch typeName + "." + field {
 
+	case "AuditEntry.action":
+		if e.ComplexityRoot.AuditEntry.Action == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.Action(childComplexity), true
+	case "AuditEntry.actor":
+		if e.ComplexityRoot.AuditEntry.Actor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.Actor(childComplexity), true
+	case "AuditEntry.at":
+		if e.ComplexityRoot.AuditEntry.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.At(childComplexity), true
+	case "AuditEntry.ballot":
+		if e.ComplexityRoot.AuditEntry.Ballot == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.Ballot(childComplexity), true
+	case "AuditEntry.details":
+		if e.ComplexityRoot.AuditEntry.Details == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.Details(childComplexity), true
+	case "AuditEntry.id":
+		if e.ComplexityRoot.AuditEntry.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditEntry.ID(childComplexity), true
+
+	case "AuditPage.entries":
+		if e.ComplexityRoot.AuditPage.Entries == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditPage.Entries(childComplexity), true
+	case "AuditPage.next":
+		if e.ComplexityRoot.AuditPage.Next == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AuditPage.Next(childComplexity), true
+
+	case "Ballot.candidatePattern":
+		if e.ComplexityRoot.Ballot.CandidatePattern == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Ballot.CandidatePattern(childComplexity), true
+	case "Ballot.candidates":
+		if e.ComplexityRoot.Ballot.Candidates == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Ballot.Candidates(childComplexity), true
+	case "Ballot.closesAt":
+		if e.ComplexityRoot.Ballot.ClosesAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Ballot.ClosesAt(childComplexity), true
+	case "Ballot.createdAt":
+		if e.ComplexityRoot.Ballot.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Ballot.CreatedAt(childComplexity), true
+	case "Ballot.hotForSeconds":
+		if e.ComplexityRoot.Ballot.HotForSeconds == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Ballot.HotForSeconds(childComplexity), true
+	case "Ballot.id":
+		if e.ComplexityRoot.Ballot.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Ballot.ID(childComplexity), true
+	case "Ballot.limitScope":
+		if e.ComplexityRoot.Ballot.LimitScope == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Ballot.LimitScope(childComplexity), true
+	case "Ballot.myVotes":
+		if e.ComplexityRoot.Ballot.MyVotes == nil {
+			break
+		}
+
+		args, err := ec.field_Ballot_myVotes_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Ballot.MyVotes(childComplexity, args["first"].(*int), args["after"].(*string), args["atLeast"].(*string)), true
+	case "Ballot.needsTicket":
+		if e.ComplexityRoot.Ballot.NeedsTicket == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Ballot.NeedsTicket(childComplexity), true
+	case "Ballot.opensAt":
+		if e.ComplexityRoot.Ballot.OpensAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Ballot.OpensAt(childComplexity), true
+	case "Ballot.ranking":
+		if e.ComplexityRoot.Ballot.Ranking == nil {
+			break
+		}
+
+		args, err := ec.field_Ballot_ranking_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Ballot.Ranking(childComplexity, args["first"].(*int), args["after"].(*string), args["atLeast"].(*string)), true
+	case "Ballot.result":
+		if e.ComplexityRoot.Ballot.Result == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Ballot.Result(childComplexity), true
+	case "Ballot.state":
+		if e.ComplexityRoot.Ballot.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Ballot.State(childComplexity), true
+	case "Ballot.ticketCap":
+		if e.ComplexityRoot.Ballot.TicketCap == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Ballot.TicketCap(childComplexity), true
+	case "Ballot.ticketIntervalMs":
+		if e.ComplexityRoot.Ballot.TicketIntervalMs == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Ballot.TicketIntervalMs(childComplexity), true
+	case "Ballot.title":
+		if e.ComplexityRoot.Ballot.Title == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Ballot.Title(childComplexity), true
+	case "Ballot.visibility":
+		if e.ComplexityRoot.Ballot.Visibility == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Ballot.Visibility(childComplexity), true
+	case "Ballot.voterPeriodSeconds":
+		if e.ComplexityRoot.Ballot.VoterPeriodSeconds == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Ballot.VoterPeriodSeconds(childComplexity), true
+	case "Ballot.votesPerVoter":
+		if e.ComplexityRoot.Ballot.VotesPerVoter == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Ballot.VotesPerVoter(childComplexity), true
+
+	case "BallotPage.entries":
+		if e.ComplexityRoot.BallotPage.Entries == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BallotPage.Entries(childComplexity), true
+	case "BallotPage.next":
+		if e.ComplexityRoot.BallotPage.Next == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BallotPage.Next(childComplexity), true
+
+	case "BallotResult.ballot":
+		if e.ComplexityRoot.BallotResult.Ballot == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BallotResult.Ballot(childComplexity), true
+	case "BallotResult.certifiedAt":
+		if e.ComplexityRoot.BallotResult.CertifiedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BallotResult.CertifiedAt(childComplexity), true
+	case "BallotResult.finalCounts":
+		if e.ComplexityRoot.BallotResult.FinalCounts == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BallotResult.FinalCounts(childComplexity), true
+	case "BallotResult.signed":
+		if e.ComplexityRoot.BallotResult.Signed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BallotResult.Signed(childComplexity), true
+	case "BallotResult.totalExact":
+		if e.ComplexityRoot.BallotResult.TotalExact == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BallotResult.TotalExact(childComplexity), true
+	case "BallotResult.voidedExact":
+		if e.ComplexityRoot.BallotResult.VoidedExact == nil {
+			break
+		}
+
+		return e.ComplexityRoot.BallotResult.VoidedExact(childComplexity), true
+
+	case "Entity.findManyBallotByIDs":
+		if e.ComplexityRoot.Entity.FindManyBallotByIDs == nil {
+			break
+		}
+
+		args, err := ec.field_Entity_findManyBallotByIDs_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Entity.FindManyBallotByIDs(childComplexity, args["reps"].([]*BallotByIDsInput)), true
 	case "Entity.findManyUserVoteByBallotAndUsernames":
 		if e.ComplexityRoot.Entity.FindManyUserVoteByBallotAndUsernames == nil {
 			break
@@ -171,6 +535,96 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Entity.FindManyUserVoteByBallotAndUsernames(childComplexity, args["reps"].([]*UserVoteByBallotAndUsernamesInput)), true
 
+	case "FinalCount.username":
+		if e.ComplexityRoot.FinalCount.Username == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FinalCount.Username(childComplexity), true
+	case "FinalCount.votesExact":
+		if e.ComplexityRoot.FinalCount.VotesExact == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FinalCount.VotesExact(childComplexity), true
+
+	case "Mutation.approveVoid":
+		if e.ComplexityRoot.Mutation.ApproveVoid == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_approveVoid_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ApproveVoid(childComplexity, args["ballot"].(string), args["id"].(string)), true
+	case "Mutation.certifyBallot":
+		if e.ComplexityRoot.Mutation.CertifyBallot == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_certifyBallot_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CertifyBallot(childComplexity, args["id"].(string)), true
+	case "Mutation.changeVote":
+		if e.ComplexityRoot.Mutation.ChangeVote == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_changeVote_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ChangeVote(childComplexity, args["id"].(string), args["usernames"].([]string), args["ballot"].(*string), args["ticket"].(*TicketInput), args["idempotencyKey"].(*string)), true
+	case "Mutation.closeBallot":
+		if e.ComplexityRoot.Mutation.CloseBallot == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_closeBallot_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CloseBallot(childComplexity, args["id"].(string)), true
+	case "Mutation.createBallot":
+		if e.ComplexityRoot.Mutation.CreateBallot == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createBallot_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateBallot(childComplexity, args["input"].(CreateBallotInput)), true
+	case "Mutation.proposeVoid":
+		if e.ComplexityRoot.Mutation.ProposeVoid == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_proposeVoid_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ProposeVoid(childComplexity, args["input"].(ProposeVoidInput)), true
+	case "Mutation.retractVote":
+		if e.ComplexityRoot.Mutation.RetractVote == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_retractVote_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RetractVote(childComplexity, args["id"].(string), args["ballot"].(*string), args["idempotencyKey"].(*string)), true
 	case "Mutation.ticketAndVote":
 		if e.ComplexityRoot.Mutation.TicketAndVote == nil {
 			break
@@ -182,6 +636,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.TicketAndVote(childComplexity, args["usernames"].([]string), args["ballot"].(*string), args["idempotencyKey"].(*string)), true
+	case "Mutation.updateBallot":
+		if e.ComplexityRoot.Mutation.UpdateBallot == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_updateBallot_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpdateBallot(childComplexity, args["id"].(string), args["input"].(UpdateBallotInput)), true
 	case "Mutation.vote":
 		if e.ComplexityRoot.Mutation.Vote == nil {
 			break
@@ -194,6 +659,71 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Mutation.Vote(childComplexity, args["input"].(VoteInput), args["ballot"].(*string)), true
 
+	case "OwnVote.id":
+		if e.ComplexityRoot.OwnVote.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OwnVote.ID(childComplexity), true
+	case "OwnVote.username":
+		if e.ComplexityRoot.OwnVote.Username == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OwnVote.Username(childComplexity), true
+	case "OwnVote.votedAt":
+		if e.ComplexityRoot.OwnVote.VotedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OwnVote.VotedAt(childComplexity), true
+
+	case "OwnVotesPage.entries":
+		if e.ComplexityRoot.OwnVotesPage.Entries == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OwnVotesPage.Entries(childComplexity), true
+	case "OwnVotesPage.next":
+		if e.ComplexityRoot.OwnVotesPage.Next == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OwnVotesPage.Next(childComplexity), true
+
+	case "Query.auditLog":
+		if e.ComplexityRoot.Query.AuditLog == nil {
+			break
+		}
+
+		args, err := ec.field_Query_auditLog_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.AuditLog(childComplexity, args["ballot"].(*string), args["first"].(*int), args["after"].(*string)), true
+	case "Query.ballot":
+		if e.ComplexityRoot.Query.Ballot == nil {
+			break
+		}
+
+		args, err := ec.field_Query_ballot_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Ballot(childComplexity, args["id"].(string)), true
+	case "Query.ballots":
+		if e.ComplexityRoot.Query.Ballots == nil {
+			break
+		}
+
+		args, err := ec.field_Query_ballots_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Ballots(childComplexity, args["first"].(*int), args["after"].(*string)), true
 	case "Query.getAllUserVotes":
 		if e.ComplexityRoot.Query.GetAllUserVotes == nil {
 			break
@@ -228,6 +758,23 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Query.GetUserVotes(childComplexity, args["username"].(string), args["ballot"].(*string), args["atLeast"].(*string)), true
 
+	case "Query.me":
+		if e.ComplexityRoot.Query.Me == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Me(childComplexity), true
+	case "Query.voids":
+		if e.ComplexityRoot.Query.Voids == nil {
+			break
+		}
+
+		args, err := ec.field_Query_voids_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Voids(childComplexity, args["ballot"].(string)), true
 	case "Query.vote":
 		if e.ComplexityRoot.Query.Vote == nil {
 			break
@@ -256,6 +803,56 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.__resolve_entities(childComplexity, args["representations"].([]map[string]any)), true
+
+	case "RankingEntry.count":
+		if e.ComplexityRoot.RankingEntry.Count == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RankingEntry.Count(childComplexity), true
+	case "RankingEntry.rank":
+		if e.ComplexityRoot.RankingEntry.Rank == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RankingEntry.Rank(childComplexity), true
+
+	case "RankingPage.asOf":
+		if e.ComplexityRoot.RankingPage.AsOf == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RankingPage.AsOf(childComplexity), true
+	case "RankingPage.candidateCount":
+		if e.ComplexityRoot.RankingPage.CandidateCount == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RankingPage.CandidateCount(childComplexity), true
+	case "RankingPage.entries":
+		if e.ComplexityRoot.RankingPage.Entries == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RankingPage.Entries(childComplexity), true
+	case "RankingPage.next":
+		if e.ComplexityRoot.RankingPage.Next == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RankingPage.Next(childComplexity), true
+	case "RankingPage.stale":
+		if e.ComplexityRoot.RankingPage.Stale == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RankingPage.Stale(childComplexity), true
+	case "RankingPage.totalExact":
+		if e.ComplexityRoot.RankingPage.TotalExact == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RankingPage.TotalExact(childComplexity), true
 
 	case "Subscription.tally":
 		if e.ComplexityRoot.Subscription.Tally == nil {
@@ -380,6 +977,86 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.UserVote.VotesExact(childComplexity), true
 
+	case "Viewer.scopes":
+		if e.ComplexityRoot.Viewer.Scopes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Viewer.Scopes(childComplexity), true
+	case "Viewer.tenant":
+		if e.ComplexityRoot.Viewer.Tenant == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Viewer.Tenant(childComplexity), true
+	case "Viewer.voter":
+		if e.ComplexityRoot.Viewer.Voter == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Viewer.Voter(childComplexity), true
+
+	case "Void.approvedAt":
+		if e.ComplexityRoot.Void.ApprovedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Void.ApprovedAt(childComplexity), true
+	case "Void.approvedBy":
+		if e.ComplexityRoot.Void.ApprovedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Void.ApprovedBy(childComplexity), true
+	case "Void.ballot":
+		if e.ComplexityRoot.Void.Ballot == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Void.Ballot(childComplexity), true
+	case "Void.firstAdmissionNumber":
+		if e.ComplexityRoot.Void.FirstAdmissionNumber == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Void.FirstAdmissionNumber(childComplexity), true
+	case "Void.id":
+		if e.ComplexityRoot.Void.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Void.ID(childComplexity), true
+	case "Void.lastAdmissionNumber":
+		if e.ComplexityRoot.Void.LastAdmissionNumber == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Void.LastAdmissionNumber(childComplexity), true
+	case "Void.proposedAt":
+		if e.ComplexityRoot.Void.ProposedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Void.ProposedAt(childComplexity), true
+	case "Void.proposedBy":
+		if e.ComplexityRoot.Void.ProposedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Void.ProposedBy(childComplexity), true
+	case "Void.reason":
+		if e.ComplexityRoot.Void.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Void.Reason(childComplexity), true
+	case "Void.votesExact":
+		if e.ComplexityRoot.Void.VotesExact == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Void.VotesExact(childComplexity), true
+
 	case "VoteChoice.username":
 		if e.ComplexityRoot.VoteChoice.Username == nil {
 			break
@@ -466,6 +1143,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.VoteResponse.VoteID(childComplexity), true
 
+	case "VoteStatus.admissionNumber":
+		if e.ComplexityRoot.VoteStatus.AdmissionNumber == nil {
+			break
+		}
+
+		return e.ComplexityRoot.VoteStatus.AdmissionNumber(childComplexity), true
 	case "VoteStatus.admittedAt":
 		if e.ComplexityRoot.VoteStatus.AdmittedAt == nil {
 			break
@@ -512,7 +1195,12 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	opCtx := graphql.GetOperationContext(ctx)
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalMap := graphql.BuildUnmarshalerMap(
+		ec.unmarshalInputBallotByIDsInput,
+		ec.unmarshalInputBallotRulesInput,
+		ec.unmarshalInputCreateBallotInput,
+		ec.unmarshalInputProposeVoidInput,
 		ec.unmarshalInputTicketInput,
+		ec.unmarshalInputUpdateBallotInput,
 		ec.unmarshalInputUserVoteByBallotAndUsernamesInput,
 		ec.unmarshalInputVoteInput,
 	)
@@ -607,6 +1295,240 @@ func newExecutionContext(
 }
 
 var sources = []*ast.Source{
+	{Name: "../../../../../gateway/graph/schema/ballots.graphqls", Input: `extend type Query {
+  """
+  Who calls, by the token of the request; null for somebody unknown.
+  """
+  me: Viewer
+
+  """
+  A ballot. Anybody may read what a ballot is; who may see its counts, its ` + "`" + `visibility` + "`" + ` says.
+
+  Errors (extensions.code): BALLOT_NOT_FOUND, INVALID_ARGUMENT for a malformed id, OVERLOADED, UNAVAILABLE.
+  """
+  ballot(
+    "The ballot's id, 1 to 64 of a-z, 0-9 and the hyphen. It is looked for among the ballots of the caller's tenant."
+    id: ID!
+  ): Ballot!
+}
+
+"Who calls."
+type Viewer {
+  "The voter's id: what votes that limit votes per voter go by. Those of sessions begin with ` + "`" + `user:` + "`" + `, those of other tokens with ` + "`" + `jwt:` + "`" + `."
+  voter: ID!
+  "The tenant whose ballots the caller sees; empty for the default one."
+  tenant: String!
+  "What the token allows; ` + "`" + `ballots:admin` + "`" + ` makes an organiser of the tenant."
+  scopes: [String!]!
+}
+
+"What is voted on."
+type Ballot @key(fields: "id") {
+  "The id, which names the ballot among those of its tenant."
+  id: ID!
+  "What people call it, at most 200 characters; may be empty."
+  title: String!
+  "What it does. An OPEN one takes votes only between ` + "`" + `opensAt` + "`" + ` and ` + "`" + `closesAt` + "`" + `."
+  state: BallotState!
+  "The closed list of candidates, at most 1,000 names; empty where any name will do that ` + "`" + `candidatePattern` + "`" + ` allows."
+  candidates: [String!]!
+  "Where there is no list: the names that may be voted for, an RE2 pattern for the whole name; empty means any name."
+  candidatePattern: String!
+  "From when votes are taken, RFC 3339 in UTC, by the clock that decides; null means no bound."
+  opensAt: String
+  "From when votes are no longer taken, RFC 3339 in UTC, by the same clock; null means no bound."
+  closesAt: String
+  "How many votes of one voter count, 1 to 100; 0 means no limit, and then a vote needs no token."
+  votesPerVoter: Int!
+  "The limit per voter begins anew with each period of so many seconds, counted from 1970; null means that it is for the ballot's life."
+  voterPeriodSeconds: Int
+  "What the limit per voter counts."
+  limitScope: LimitScope!
+  "Who may see counts."
+  visibility: Visibility!
+  "Whether a vote takes a use of a ticket."
+  needsTicket: Boolean!
+  "Uses of one ticket; 2147483647 means no cap, null that of ` + "`" + `main` + "`" + `, which is a setting."
+  ticketCap: Int
+  "How long a ticket lasts, in milliseconds; null means as long as on ` + "`" + `main` + "`" + `, which is a setting."
+  ticketIntervalMs: Int
+  "How long, in seconds, all votes for a candidate whose name tells its time are kept at hand; null means not at all."
+  hotForSeconds: Int
+  "When it was made, RFC 3339 in UTC."
+  createdAt: String!
+  """
+  The candidates from the most votes to the fewest, a page at a time; equal counts by name in the order of bytes. Candidates of
+  a closed list that nobody voted for are there with 0.
+
+  Errors (extensions.code): RESULTS_HIDDEN where the caller may not see counts now, INVALID_ARGUMENT for a malformed cursor or
+  token or a page of another size, OVERLOADED, UNAVAILABLE.
+  """
+  ranking(
+    "The most candidates, 1 to 1000."
+    first: Int = 10
+    "Where the page begins: ` + "`" + `RankingPage.next` + "`" + ` of the page before."
+    after: String
+    "A consistency token, as for ` + "`" + `getUserVotes` + "`" + `."
+    atLeast: String
+  ): RankingPage!
+  """
+  The certified result; null until there is one.
+
+  Errors (extensions.code): RESULTS_HIDDEN where only organisers may see it, OVERLOADED, UNAVAILABLE.
+  """
+  result: BallotResult
+  """
+  The caller's votes that count, newest first, a page at a time. They may be a moment behind unless ` + "`" + `atLeast` + "`" + ` is given.
+
+  Errors (extensions.code): UNAUTHENTICATED without a token, INVALID_ARGUMENT as for ` + "`" + `ranking` + "`" + `, OVERLOADED, UNAVAILABLE.
+  """
+  myVotes(
+    "The most votes, 1 to 100."
+    first: Int = 20
+    "Where the page begins: ` + "`" + `OwnVotesPage.next` + "`" + ` of the page before."
+    after: String
+    "A consistency token, as for ` + "`" + `getUserVotes` + "`" + `."
+    atLeast: String
+  ): OwnVotesPage!
+}
+
+"What a ballot does."
+enum BallotState {
+  "Not open yet."
+  DRAFT
+  "Takes votes between its opening and closing times."
+  OPEN
+  "Takes none for now."
+  PAUSED
+  "Takes no votes any more."
+  CLOSED
+  "Its result is fixed."
+  CERTIFIED
+}
+
+"What a limit per voter counts."
+enum LimitScope {
+  "All votes of the voter on the ballot."
+  BALLOT
+  "The voter's votes for each candidate by itself. A vote then names one candidate."
+  CANDIDATE
+}
+
+"Who may see counts, on every path there is. To others they are RESULTS_HIDDEN."
+enum Visibility {
+  "Everybody, at any time."
+  ALWAYS
+  "Voters who have a vote that counts; everybody once the ballot is closed."
+  AFTER_VOTE
+  "Everybody once the ballot is closed; nobody before, organisers included."
+  AFTER_CLOSE
+  "Organisers only, and once it is certified."
+  NEVER
+}
+
+"A page of a ranking."
+type RankingPage {
+  "The candidates, best first."
+  entries: [RankingEntry!]!
+  "What to ask for next as ` + "`" + `after` + "`" + `; null where nothing follows."
+  next: String
+  "How many candidates there are."
+  candidateCount: Int!
+  "The votes of all candidates together, in decimal digits."
+  totalExact: String!
+  "As in ` + "`" + `UserVote` + "`" + `."
+  stale: Boolean!
+  "As in ` + "`" + `UserVote` + "`" + `."
+  asOf: String!
+}
+
+"A candidate's place."
+type RankingEntry {
+  "From 1. Equal counts have the same, and the next one counts on from all before it: 1, 1, 3."
+  rank: Int!
+  "The candidate's count."
+  count: UserVote!
+}
+
+"What a ballot came to. It never changes."
+type BallotResult {
+  "The ballot."
+  ballot: ID!
+  "The counts, most votes first, equal ones by name in the order of bytes."
+  finalCounts: [FinalCount!]!
+  "How many votes count, retracted and voided ones left out, in decimal digits."
+  totalExact: String!
+  "How many votes were voided, in decimal digits."
+  voidedExact: String!
+  "When it was certified, RFC 3339 in UTC."
+  certifiedAt: String!
+  "The same as a JSON document, signed: a JWS in compact form (RFC 7515), EdDSA."
+  signed: String!
+}
+
+"A candidate's count in a result."
+type FinalCount {
+  "The candidate's name."
+  username: String!
+  "How many votes, in decimal digits."
+  votesExact: String!
+}
+
+"A page of the caller's votes."
+type OwnVotesPage {
+  "The votes, newest first."
+  entries: [OwnVote!]!
+  "What to ask for next as ` + "`" + `after` + "`" + `; null where nothing follows."
+  next: String
+}
+
+"A vote of the caller."
+type OwnVote {
+  "The vote's id."
+  id: ID!
+  "What it counts for, if that is one candidate; null otherwise: ` + "`" + `vote` + "`" + ` tells."
+  username: String
+  "When it was admitted, RFC 3339 in UTC."
+  votedAt: String!
+}
+
+extend type Mutation {
+  """
+  Takes back a vote of the caller, while its ballot is open. It needs no ticket.
+
+  Every business answer is data, as for ` + "`" + `vote` + "`" + `: UNAUTHENTICATED without a token, VOTE_NOT_FOUND where the caller has no such
+  vote that counts. ` + "`" + `outcome` + "`" + ` COUNTED says that the retraction counts; ` + "`" + `voteId` + "`" + ` is its own id, ` + "`" + `usernames` + "`" + ` is empty.
+  """
+  retractVote(
+    "The vote's id: ` + "`" + `VoteResponse.voteId` + "`" + `."
+    id: ID!
+    "The ballot's id."
+    ballot: ID = "main"
+    "A UUID of 36 characters for retries of this retraction, other than the vote's id: see ` + "`" + `VoteInput.idempotencyKey` + "`" + `."
+    idempotencyKey: String
+  ): VoteResponse!
+
+  """
+  Puts a vote in the place of an earlier one of the caller, in one step: both happen, or neither. It takes a use of a ticket where
+  the ballot needs one.
+
+  Every business answer is data, as for ` + "`" + `vote` + "`" + `: UNAUTHENTICATED without a token, VOTE_NOT_FOUND where the earlier vote does
+  not count.
+  """
+  changeVote(
+    "The id of the vote that it takes the place of."
+    id: ID!
+    "The candidates, as for ` + "`" + `ticketAndVote` + "`" + `."
+    usernames: [String!]!
+    "The ballot's id."
+    ballot: ID = "main"
+    "The ticket, as ` + "`" + `getTicket` + "`" + ` gave it; null means whichever is the newest."
+    ticket: TicketInput
+    "A UUID of 36 characters, other than the earlier vote's id: see ` + "`" + `VoteInput.idempotencyKey` + "`" + `."
+    idempotencyKey: String
+  ): VoteResponse!
+}
+`, BuiltIn: false},
 	{Name: "../../../../../gateway/graph/schema/federation.graphqls", Input: `extend schema
   @link(url: "https://specs.apollo.dev/federation/v2.3", import: ["@key"])
 `, BuiltIn: false},
@@ -701,7 +1623,7 @@ type VoteResponse {
   voteId: ID
   "On success a consistency token for ` + "`" + `atLeast` + "`" + `, opaque, at most 128 characters."
   token: String
-  "On success the running total after each choice, in the order of ` + "`" + `usernames` + "`" + `; empty otherwise."
+  "On success the running total after each choice, in the order of ` + "`" + `usernames` + "`" + `; empty otherwise, and where the caller may not see counts."
   totals: [UserVote!]!
 }
 
@@ -713,6 +1635,232 @@ enum Outcome {
   NONE
   "The vote may count or not. The same idempotency key, sent again, tells."
   UNKNOWN
+}
+`, BuiltIn: false},
+	{Name: "../../../../../gateway/graph/schema/organisers.graphqls", Input: `extend type Query {
+  """
+  The tenant's ballots by id, a page at a time. For organisers.
+
+  Errors (extensions.code): UNAUTHENTICATED without a token, PERMISSION_DENIED without the scope ` + "`" + `ballots:admin` + "`" + `,
+  INVALID_ARGUMENT for a page of another size or a malformed cursor, OVERLOADED, UNAVAILABLE.
+  """
+  ballots(
+    "The most ballots, 1 to 100."
+    first: Int = 20
+    "The id after which the page begins: ` + "`" + `BallotPage.next` + "`" + ` of the page before."
+    after: ID
+  ): BallotPage!
+
+  """
+  What was done to the tenant's ballots, newest first, a page at a time. For organisers; errors as for ` + "`" + `ballots` + "`" + `.
+  """
+  auditLog(
+    "Only what was done to this ballot; null means to all of them."
+    ballot: ID
+    "The most entries, 1 to 100."
+    first: Int = 20
+    "The id before which the page begins: ` + "`" + `AuditPage.next` + "`" + ` of the page before."
+    after: ID
+  ): AuditPage!
+
+  """
+  A ballot's voids, proposed and approved, oldest first. For organisers; errors as for ` + "`" + `ballots` + "`" + `, and BALLOT_NOT_FOUND.
+  """
+  voids(
+    "The ballot's id."
+    ballot: ID!
+  ): [Void!]!
+}
+
+"A page of ballots."
+type BallotPage {
+  "The ballots, by id."
+  entries: [Ballot!]!
+  "What to ask for next as ` + "`" + `after` + "`" + `; null where nothing follows."
+  next: ID
+}
+
+"A page of the audit log."
+type AuditPage {
+  "The entries, newest first."
+  entries: [AuditEntry!]!
+  "What to ask for next as ` + "`" + `after` + "`" + `; null where nothing follows."
+  next: ID
+}
+
+"One thing that was done."
+type AuditEntry {
+  "Its id; later entries have higher ones."
+  id: ID!
+  "When, RFC 3339 in UTC."
+  at: String!
+  "Who did it: the voter's id, or ` + "`" + `cli:` + "`" + ` and a name."
+  actor: String!
+  "What: create, update, close, certify, propose-void, approve-void."
+  action: String!
+  "The ballot."
+  ballot: ID!
+  "What changed, as a JSON object."
+  details: String!
+}
+
+"A range of admitted votes that do not count, for a reason."
+type Void {
+  "Its id, a UUID."
+  id: ID!
+  "The ballot."
+  ballot: ID!
+  "The first admission number of the range, in decimal digits."
+  firstAdmissionNumber: String!
+  "The last admission number of the range, in decimal digits."
+  lastAdmissionNumber: String!
+  "Why."
+  reason: String!
+  "Who proposed it."
+  proposedBy: String!
+  "When, RFC 3339 in UTC."
+  proposedAt: String!
+  "Who approved it; null while nobody has."
+  approvedBy: String
+  "When, RFC 3339 in UTC; null while nobody has."
+  approvedAt: String
+  "How many votes it took out of the count, in decimal digits; 0 until it is approved."
+  votesExact: String!
+}
+
+extend type Mutation {
+  """
+  Makes a ballot of the tenant. The same request again changes nothing. For organisers, as all that follow: they need a token
+  with the scope ` + "`" + `ballots:admin` + "`" + ` and leave an entry in the audit log.
+
+  Errors (extensions.code) of all of them, with extensions.detail in English where there is more to say: UNAUTHENTICATED without
+  a token, PERMISSION_DENIED without the scope, INVALID_ARGUMENT, BALLOT_NOT_FOUND, FAILED_PRECONDITION where the
+  ballot's state forbids it, ALREADY_EXISTS where a ballot of the same id is another one, OVERLOADED, UNAVAILABLE. Each has its effect once,
+  however often it is repeated.
+  """
+  createBallot(
+    "The ballot."
+    input: CreateBallotInput!
+  ): Ballot!
+
+  """
+  Changes what may still be changed: anything of a draft; title, times, cap, interval, more candidates and the states OPEN and PAUSED until
+  it is closed; nothing afterwards. Once answered, no vote is admitted under the old rules.
+  """
+  updateBallot(
+    "The ballot's id."
+    id: ID!
+    "What changes."
+    input: UpdateBallotInput!
+  ): Ballot!
+
+  "Ends the admission of votes. Once answered, nothing more is admitted anywhere."
+  closeBallot(
+    "The ballot's id."
+    id: ID!
+  ): Ballot!
+
+  """
+  Waits until every acknowledged vote of a closed ballot is in the ledger, recounts it, signs the result and fixes it for good. A ballot
+  that is certified already answers with its result.
+  """
+  certifyBallot(
+    "The ballot's id."
+    id: ID!
+  ): BallotResult!
+
+  "Asks for a range of admitted votes of a closed ballot to be taken out of the count. It changes no count."
+  proposeVoid(
+    "Which votes, and why."
+    input: ProposeVoidInput!
+  ): Void!
+
+  """
+  Takes the votes of a proposed void out of the count, by a second organiser: PERMISSION_DENIED for the one who proposed it. Once
+  answered, every count shows it.
+  """
+  approveVoid(
+    "The ballot's id."
+    ballot: ID!
+    "The void's id."
+    id: ID!
+  ): Void!
+}
+
+"A new ballot."
+input CreateBallotInput {
+  "Its id, 1 to 64 of a-z, 0-9 and the hyphen."
+  id: ID!
+  "What people call it, at most 200 characters."
+  title: String! = ""
+  "DRAFT or OPEN."
+  state: BallotState! = OPEN
+  "The closed list of candidates, at most 1,000 names; empty means that any name will do that ` + "`" + `rules.candidatePattern` + "`" + ` allows."
+  candidates: [String!]! = []
+  "From when votes are taken, RFC 3339; null means no bound."
+  opensAt: String
+  "From when votes are no longer taken, RFC 3339; null means no bound."
+  closesAt: String
+  "Uses of one ticket, from 1; 2147483647 means no cap, null that of ` + "`" + `main` + "`" + `."
+  ticketCap: Int
+  "How long a ticket lasts, 100 to 3600000 milliseconds; null means as long as on ` + "`" + `main` + "`" + `."
+  ticketIntervalMs: Int
+  "What only a draft can change later."
+  rules: BallotRulesInput! = {}
+}
+
+"What only a draft can change. What is left out has its default."
+input BallotRulesInput {
+  "Without a list of candidates: the names that may be voted for, an RE2 pattern of at most 200 characters; empty means any name."
+  candidatePattern: String! = ""
+  "How many votes of one voter count, 1 to 100; 0 means no limit."
+  votesPerVoter: Int! = 0
+  "The limit per voter begins anew with each period of so many seconds, 60 to 31536000; null means that it is for the ballot's life."
+  voterPeriodSeconds: Int
+  "What the limit per voter counts."
+  limitScope: LimitScope! = BALLOT
+  "Who may see counts."
+  visibility: Visibility! = ALWAYS
+  "Whether a vote takes a use of a ticket. Without tickets ` + "`" + `votesPerVoter` + "`" + ` must be set."
+  needsTicket: Boolean! = true
+  "For how many seconds all votes for a candidate whose name tells its time are kept at hand, 3600 to 31536000; only with CANDIDATE; null means not at all."
+  hotForSeconds: Int
+}
+
+"What changes; what is left out stays."
+input UpdateBallotInput {
+  "The new title."
+  title: String
+  "OPEN or PAUSED."
+  state: BallotState
+  "The new opening time, RFC 3339; an empty text takes the bound away."
+  opensAt: String
+  "The new closing time, RFC 3339, not in the past; an empty text takes the bound away."
+  closesAt: String
+  "The new cap, of the next ticket on."
+  ticketCap: Int
+  "The new interval, of the next ticket on."
+  ticketIntervalMs: Int
+  "Candidates to add to the closed list."
+  addCandidates: [String!]
+  "Candidates to take off the list; only of a draft."
+  removeCandidates: [String!]
+  "All rules anew; only of a draft."
+  rules: BallotRulesInput
+}
+
+"Which votes are not to count, and why."
+input ProposeVoidInput {
+  "A UUID of 36 characters, made by the client and kept for retries: the void's id."
+  id: ID!
+  "The ballot's id."
+  ballot: ID!
+  "The first admission number of the range, from 1, in decimal digits: ` + "`" + `VoteStatus.admissionNumber` + "`" + ` tells a vote's."
+  firstAdmissionNumber: String!
+  "The last admission number of the range, in decimal digits."
+  lastAdmissionNumber: String!
+  "Why, 1 to 1,000 characters."
+  reason: String!
 }
 `, BuiltIn: false},
 	{Name: "../../../../../gateway/graph/schema/query.graphqls", Input: `"""
@@ -736,8 +1884,8 @@ type Query {
   """
   The count of one candidate. A read after an acknowledged vote shows that vote.
 
-  Errors (extensions.code): INVALID_ARGUMENT for a name that the ballot's closed list lacks, BALLOT_NOT_FOUND, OVERLOADED,
-  UNAVAILABLE.
+  Errors (extensions.code): INVALID_ARGUMENT for a name that the ballot's closed list lacks, BALLOT_NOT_FOUND,
+  RESULTS_HIDDEN where the caller may not see counts now (` + "`" + `Ballot.visibility` + "`" + `), OVERLOADED, UNAVAILABLE.
   """
   getUserVotes(
     "The candidate's name. On ` + "`" + `main` + "`" + ` one letter, A to Z. Where the ballot takes any name, one that nobody voted for has 0 votes."
@@ -756,7 +1904,8 @@ type Query {
   The counts of all candidates of a ballot at one moment, ordered by name: 26 on ` + "`" + `main` + "`" + `; on a ballot that takes any name
   those that somebody voted for.
 
-  Errors (extensions.code): BALLOT_NOT_FOUND, INVALID_ARGUMENT for a malformed ballot name or token, OVERLOADED, UNAVAILABLE.
+  Errors (extensions.code): BALLOT_NOT_FOUND, RESULTS_HIDDEN as for ` + "`" + `getUserVotes` + "`" + `, INVALID_ARGUMENT for a malformed ballot name
+  or token, OVERLOADED, UNAVAILABLE.
   """
   getAllUserVotes(
     "The ballot's name, 1 to 64 of a-z, 0-9 and the hyphen."
@@ -790,6 +1939,8 @@ type VoteStatus {
   state: VoteState!
   "When it was admitted, RFC 3339 in UTC, by the clock that decided; null until it is in the ledger."
   admittedAt: String
+  "Its admission number, one sequence per ballot, in decimal digits; null until it is in the ledger."
+  admissionNumber: String
   "What it counts for; empty until it is in the ledger."
   choices: [VoteChoice!]!
 }
@@ -818,6 +1969,8 @@ enum VoteState {
   RETRACTED
   "It does not count and never will: it came after the end of its ballot, or of the period in which it was admitted."
   REFUSED
+  "It counted, and two organisers took it out of the count."
+  VOID
 }
 
 "A candidate's count."
@@ -950,7 +2103,11 @@ type TallyUpdate {
 `, BuiltIn: true},
 	{Name: "../federation/entity.graphql", Input: `
 # a union of all types that use the @key directive
-union _Entity = UserVote
+union _Entity = Ballot | UserVote
+
+input BallotByIDsInput {
+	ID: ID!
+}
 
 input UserVoteByBallotAndUsernamesInput {
 	Ballot: ID!
@@ -959,6 +2116,7 @@ input UserVoteByBallotAndUsernamesInput {
 
 # fake type to build resolver interfaces for users to implement
 type Entity {
+	findManyBallotByIDs(reps: [BallotByIDsInput]!): [Ballot]
 	findManyUserVoteByBallotAndUsernames(reps: [UserVoteByBallotAndUsernamesInput]!): [UserVote]
 }
 
@@ -977,6 +2135,166 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // childFields_* functions provide shared child field context lookups.
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
+
+func (ec *executionContext) childFields_AuditEntry(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_AuditEntry_id(ctx, field)
+	case "at":
+		return ec.fieldContext_AuditEntry_at(ctx, field)
+	case "actor":
+		return ec.fieldContext_AuditEntry_actor(ctx, field)
+	case "action":
+		return ec.fieldContext_AuditEntry_action(ctx, field)
+	case "ballot":
+		return ec.fieldContext_AuditEntry_ballot(ctx, field)
+	case "details":
+		return ec.fieldContext_AuditEntry_details(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AuditEntry", field.Name)
+}
+
+func (ec *executionContext) childFields_AuditPage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "entries":
+		return ec.fieldContext_AuditPage_entries(ctx, field)
+	case "next":
+		return ec.fieldContext_AuditPage_next(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AuditPage", field.Name)
+}
+
+func (ec *executionContext) childFields_Ballot(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Ballot_id(ctx, field)
+	case "title":
+		return ec.fieldContext_Ballot_title(ctx, field)
+	case "state":
+		return ec.fieldContext_Ballot_state(ctx, field)
+	case "candidates":
+		return ec.fieldContext_Ballot_candidates(ctx, field)
+	case "candidatePattern":
+		return ec.fieldContext_Ballot_candidatePattern(ctx, field)
+	case "opensAt":
+		return ec.fieldContext_Ballot_opensAt(ctx, field)
+	case "closesAt":
+		return ec.fieldContext_Ballot_closesAt(ctx, field)
+	case "votesPerVoter":
+		return ec.fieldContext_Ballot_votesPerVoter(ctx, field)
+	case "voterPeriodSeconds":
+		return ec.fieldContext_Ballot_voterPeriodSeconds(ctx, field)
+	case "limitScope":
+		return ec.fieldContext_Ballot_limitScope(ctx, field)
+	case "visibility":
+		return ec.fieldContext_Ballot_visibility(ctx, field)
+	case "needsTicket":
+		return ec.fieldContext_Ballot_needsTicket(ctx, field)
+	case "ticketCap":
+		return ec.fieldContext_Ballot_ticketCap(ctx, field)
+	case "ticketIntervalMs":
+		return ec.fieldContext_Ballot_ticketIntervalMs(ctx, field)
+	case "hotForSeconds":
+		return ec.fieldContext_Ballot_hotForSeconds(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Ballot_createdAt(ctx, field)
+	case "ranking":
+		return ec.fieldContext_Ballot_ranking(ctx, field)
+	case "result":
+		return ec.fieldContext_Ballot_result(ctx, field)
+	case "myVotes":
+		return ec.fieldContext_Ballot_myVotes(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Ballot", field.Name)
+}
+
+func (ec *executionContext) childFields_BallotPage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "entries":
+		return ec.fieldContext_BallotPage_entries(ctx, field)
+	case "next":
+		return ec.fieldContext_BallotPage_next(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BallotPage", field.Name)
+}
+
+func (ec *executionContext) childFields_BallotResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "ballot":
+		return ec.fieldContext_BallotResult_ballot(ctx, field)
+	case "finalCounts":
+		return ec.fieldContext_BallotResult_finalCounts(ctx, field)
+	case "totalExact":
+		return ec.fieldContext_BallotResult_totalExact(ctx, field)
+	case "voidedExact":
+		return ec.fieldContext_BallotResult_voidedExact(ctx, field)
+	case "certifiedAt":
+		return ec.fieldContext_BallotResult_certifiedAt(ctx, field)
+	case "signed":
+		return ec.fieldContext_BallotResult_signed(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type BallotResult", field.Name)
+}
+
+func (ec *executionContext) childFields_FinalCount(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "username":
+		return ec.fieldContext_FinalCount_username(ctx, field)
+	case "votesExact":
+		return ec.fieldContext_FinalCount_votesExact(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FinalCount", field.Name)
+}
+
+func (ec *executionContext) childFields_OwnVote(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_OwnVote_id(ctx, field)
+	case "username":
+		return ec.fieldContext_OwnVote_username(ctx, field)
+	case "votedAt":
+		return ec.fieldContext_OwnVote_votedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OwnVote", field.Name)
+}
+
+func (ec *executionContext) childFields_OwnVotesPage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "entries":
+		return ec.fieldContext_OwnVotesPage_entries(ctx, field)
+	case "next":
+		return ec.fieldContext_OwnVotesPage_next(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OwnVotesPage", field.Name)
+}
+
+func (ec *executionContext) childFields_RankingEntry(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "rank":
+		return ec.fieldContext_RankingEntry_rank(ctx, field)
+	case "count":
+		return ec.fieldContext_RankingEntry_count(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RankingEntry", field.Name)
+}
+
+func (ec *executionContext) childFields_RankingPage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "entries":
+		return ec.fieldContext_RankingPage_entries(ctx, field)
+	case "next":
+		return ec.fieldContext_RankingPage_next(ctx, field)
+	case "candidateCount":
+		return ec.fieldContext_RankingPage_candidateCount(ctx, field)
+	case "totalExact":
+		return ec.fieldContext_RankingPage_totalExact(ctx, field)
+	case "stale":
+		return ec.fieldContext_RankingPage_stale(ctx, field)
+	case "asOf":
+		return ec.fieldContext_RankingPage_asOf(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RankingPage", field.Name)
+}
 
 func (ec *executionContext) childFields_TallyUpdate(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
@@ -1032,6 +2350,44 @@ func (ec *executionContext) childFields_UserVote(ctx context.Context, field grap
 	return nil, fmt.Errorf("no field named %q was found under type UserVote", field.Name)
 }
 
+func (ec *executionContext) childFields_Viewer(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "voter":
+		return ec.fieldContext_Viewer_voter(ctx, field)
+	case "tenant":
+		return ec.fieldContext_Viewer_tenant(ctx, field)
+	case "scopes":
+		return ec.fieldContext_Viewer_scopes(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Viewer", field.Name)
+}
+
+func (ec *executionContext) childFields_Void(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Void_id(ctx, field)
+	case "ballot":
+		return ec.fieldContext_Void_ballot(ctx, field)
+	case "firstAdmissionNumber":
+		return ec.fieldContext_Void_firstAdmissionNumber(ctx, field)
+	case "lastAdmissionNumber":
+		return ec.fieldContext_Void_lastAdmissionNumber(ctx, field)
+	case "reason":
+		return ec.fieldContext_Void_reason(ctx, field)
+	case "proposedBy":
+		return ec.fieldContext_Void_proposedBy(ctx, field)
+	case "proposedAt":
+		return ec.fieldContext_Void_proposedAt(ctx, field)
+	case "approvedBy":
+		return ec.fieldContext_Void_approvedBy(ctx, field)
+	case "approvedAt":
+		return ec.fieldContext_Void_approvedAt(ctx, field)
+	case "votesExact":
+		return ec.fieldContext_Void_votesExact(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Void", field.Name)
+}
+
 func (ec *executionContext) childFields_VoteChoice(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "username":
@@ -1082,6 +2438,8 @@ func (ec *executionContext) childFields_VoteStatus(ctx context.Context, field gr
 		return ec.fieldContext_VoteStatus_state(ctx, field)
 	case "admittedAt":
 		return ec.fieldContext_VoteStatus_admittedAt(ctx, field)
+	case "admissionNumber":
+		return ec.fieldContext_VoteStatus_admissionNumber(ctx, field)
 	case "choices":
 		return ec.fieldContext_VoteStatus_choices(ctx, field)
 	}
@@ -1212,6 +2570,80 @@ func (ec *executionContext) childFields___Type(ctx context.Context, field graphq
 
 // region    ***************************** args.gotpl *****************************
 
+func (ec *executionContext) field_Ballot_myVotes_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "atLeast",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["atLeast"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Ballot_ranking_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "atLeast",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["atLeast"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Entity_findManyBallotByIDs_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "reps",
+		func(ctx context.Context, v any) ([]*BallotByIDsInput, error) {
+			return ec.unmarshalNBallotByIDsInput2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallotByIDsInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["reps"] = arg0
+	return args, nil
+}
+
 func (ec *executionContext) field_Entity_findManyUserVoteByBallotAndUsernames_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
 	var err error
 	args := map[string]any{}
@@ -1223,6 +2655,160 @@ func (ec *executionContext) field_Entity_findManyUserVoteByBallotAndUsernames_ar
 		return nil, err
 	}
 	args["reps"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_approveVoid_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "ballot",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["ballot"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg1
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_certifyBallot_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_changeVote_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "usernames",
+		func(ctx context.Context, v any) ([]string, error) {
+			return ec.unmarshalNString2ᚕstringᚄ(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["usernames"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "ballot",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOID2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["ballot"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "ticket",
+		func(ctx context.Context, v any) (*TicketInput, error) {
+			return ec.unmarshalOTicketInput2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐTicketInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["ticket"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "idempotencyKey",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["idempotencyKey"] = arg4
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_closeBallot_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_createBallot_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (CreateBallotInput, error) {
+			return ec.unmarshalNCreateBallotInput2githubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐCreateBallotInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_proposeVoid_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (ProposeVoidInput, error) {
+			return ec.unmarshalNProposeVoidInput2githubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐProposeVoidInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_retractVote_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "ballot",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOID2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["ballot"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "idempotencyKey",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["idempotencyKey"] = arg2
 	return args, nil
 }
 
@@ -1253,6 +2839,28 @@ func (ec *executionContext) field_Mutation_ticketAndVote_args(ctx context.Contex
 		return nil, err
 	}
 	args["idempotencyKey"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_updateBallot_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (UpdateBallotInput, error) {
+			return ec.unmarshalNUpdateBallotInput2githubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐUpdateBallotInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg1
 	return args, nil
 }
 
@@ -1303,6 +2911,72 @@ func (ec *executionContext) field_Query__entities_args(ctx context.Context, rawA
 		return nil, err
 	}
 	args["representations"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_auditLog_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "ballot",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOID2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["ballot"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOID2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_ballot_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "id",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["id"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_ballots_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "first",
+		func(ctx context.Context, v any) (*int, error) {
+			return ec.unmarshalOInt2ᚖint(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["first"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "after",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOID2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["after"] = arg1
 	return args, nil
 }
 
@@ -1369,6 +3043,20 @@ func (ec *executionContext) field_Query_getUserVotes_args(ctx context.Context, r
 		return nil, err
 	}
 	args["atLeast"] = arg2
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_voids_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "ballot",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["ballot"] = arg0
 	return args, nil
 }
 
@@ -1468,6 +3156,931 @@ func (ec *executionContext) field___Type_fields_args(ctx context.Context, rawArg
 
 // region    **************************** field.gotpl *****************************
 
+func (ec *executionContext) _AuditEntry_id(ctx context.Context, field graphql.CollectedField, obj *AuditEntry) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditEntry_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditEntry_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _AuditEntry_at(ctx context.Context, field graphql.CollectedField, obj *AuditEntry) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditEntry_at(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.At, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditEntry_at(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _AuditEntry_actor(ctx context.Context, field graphql.CollectedField, obj *AuditEntry) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditEntry_actor(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Actor, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditEntry_actor(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _AuditEntry_action(ctx context.Context, field graphql.CollectedField, obj *AuditEntry) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditEntry_action(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Action, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditEntry_action(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _AuditEntry_ballot(ctx context.Context, field graphql.CollectedField, obj *AuditEntry) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditEntry_ballot(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Ballot, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditEntry_ballot(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _AuditEntry_details(ctx context.Context, field graphql.CollectedField, obj *AuditEntry) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditEntry_details(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Details, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditEntry_details(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditEntry", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _AuditPage_entries(ctx context.Context, field graphql.CollectedField, obj *AuditPage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditPage_entries(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Entries, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*AuditEntry) graphql.Marshaler {
+			return ec.marshalNAuditEntry2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐAuditEntryᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_AuditPage_entries(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "AuditPage",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AuditEntry(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _AuditPage_next(ctx context.Context, field graphql.CollectedField, obj *AuditPage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_AuditPage_next(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Next, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOID2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_AuditPage_next(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("AuditPage", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_id(ctx context.Context, field graphql.CollectedField, obj *Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_title(ctx context.Context, field graphql.CollectedField, obj *Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_title(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Title, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_title(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_state(ctx context.Context, field graphql.CollectedField, obj *Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_state(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.State, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v BallotState) graphql.Marshaler {
+			return ec.marshalNBallotState2githubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallotState(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_state(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type BallotState does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_candidates(ctx context.Context, field graphql.CollectedField, obj *Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_candidates(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Candidates, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_candidates(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_candidatePattern(ctx context.Context, field graphql.CollectedField, obj *Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_candidatePattern(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CandidatePattern, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_candidatePattern(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_opensAt(ctx context.Context, field graphql.CollectedField, obj *Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_opensAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.OpensAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_opensAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_closesAt(ctx context.Context, field graphql.CollectedField, obj *Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_closesAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ClosesAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_closesAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_votesPerVoter(ctx context.Context, field graphql.CollectedField, obj *Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_votesPerVoter(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.VotesPerVoter, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_votesPerVoter(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_voterPeriodSeconds(ctx context.Context, field graphql.CollectedField, obj *Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_voterPeriodSeconds(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.VoterPeriodSeconds, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_voterPeriodSeconds(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_limitScope(ctx context.Context, field graphql.CollectedField, obj *Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_limitScope(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LimitScope, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v LimitScope) graphql.Marshaler {
+			return ec.marshalNLimitScope2githubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐLimitScope(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_limitScope(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type LimitScope does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_visibility(ctx context.Context, field graphql.CollectedField, obj *Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_visibility(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Visibility, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v Visibility) graphql.Marshaler {
+			return ec.marshalNVisibility2githubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐVisibility(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_visibility(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type Visibility does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_needsTicket(ctx context.Context, field graphql.CollectedField, obj *Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_needsTicket(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.NeedsTicket, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_needsTicket(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_ticketCap(ctx context.Context, field graphql.CollectedField, obj *Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_ticketCap(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TicketCap, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_ticketCap(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_ticketIntervalMs(ctx context.Context, field graphql.CollectedField, obj *Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_ticketIntervalMs(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TicketIntervalMs, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_ticketIntervalMs(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_hotForSeconds(ctx context.Context, field graphql.CollectedField, obj *Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_hotForSeconds(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.HotForSeconds, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_hotForSeconds(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_createdAt(ctx context.Context, field graphql.CollectedField, obj *Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_createdAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CreatedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_createdAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Ballot", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Ballot_ranking(ctx context.Context, field graphql.CollectedField, obj *Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_ranking(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Ranking, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *RankingPage) graphql.Marshaler {
+			return ec.marshalNRankingPage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐRankingPage(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_ranking(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Ballot",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RankingPage(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Ballot_ranking_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Ballot_result(ctx context.Context, field graphql.CollectedField, obj *Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_result(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Result, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *BallotResult) graphql.Marshaler {
+			return ec.marshalOBallotResult2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallotResult(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_result(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Ballot",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BallotResult(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Ballot_myVotes(ctx context.Context, field graphql.CollectedField, obj *Ballot) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Ballot_myVotes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MyVotes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *OwnVotesPage) graphql.Marshaler {
+			return ec.marshalNOwnVotesPage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐOwnVotesPage(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Ballot_myVotes(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Ballot",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_OwnVotesPage(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Ballot_myVotes_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BallotPage_entries(ctx context.Context, field graphql.CollectedField, obj *BallotPage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BallotPage_entries(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Entries, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*Ballot) graphql.Marshaler {
+			return ec.marshalNBallot2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallotᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BallotPage_entries(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BallotPage",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Ballot(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BallotPage_next(ctx context.Context, field graphql.CollectedField, obj *BallotPage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BallotPage_next(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Next, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOID2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_BallotPage_next(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BallotPage", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _BallotResult_ballot(ctx context.Context, field graphql.CollectedField, obj *BallotResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BallotResult_ballot(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Ballot, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BallotResult_ballot(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BallotResult", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _BallotResult_finalCounts(ctx context.Context, field graphql.CollectedField, obj *BallotResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BallotResult_finalCounts(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.FinalCounts, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*FinalCount) graphql.Marshaler {
+			return ec.marshalNFinalCount2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐFinalCountᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BallotResult_finalCounts(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "BallotResult",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_FinalCount(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _BallotResult_totalExact(ctx context.Context, field graphql.CollectedField, obj *BallotResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BallotResult_totalExact(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalExact, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BallotResult_totalExact(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BallotResult", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _BallotResult_voidedExact(ctx context.Context, field graphql.CollectedField, obj *BallotResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BallotResult_voidedExact(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.VoidedExact, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BallotResult_voidedExact(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BallotResult", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _BallotResult_certifiedAt(ctx context.Context, field graphql.CollectedField, obj *BallotResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BallotResult_certifiedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CertifiedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BallotResult_certifiedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BallotResult", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _BallotResult_signed(ctx context.Context, field graphql.CollectedField, obj *BallotResult) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_BallotResult_signed(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Signed, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_BallotResult_signed(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("BallotResult", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Entity_findManyBallotByIDs(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Entity_findManyBallotByIDs(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Entity().FindManyBallotByIDs(ctx, fc.Args["reps"].([]*BallotByIDsInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*Ballot) graphql.Marshaler {
+			return ec.marshalOBallot2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallot(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Entity_findManyBallotByIDs(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Entity",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Ballot(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Entity_findManyBallotByIDs_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Entity_findManyUserVoteByBallotAndUsernames(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1510,6 +4123,52 @@ func (ec *executionContext) fieldContext_Entity_findManyUserVoteByBallotAndUsern
 		return fc, err
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _FinalCount_username(ctx context.Context, field graphql.CollectedField, obj *FinalCount) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FinalCount_username(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Username, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FinalCount_username(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FinalCount", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _FinalCount_votesExact(ctx context.Context, field graphql.CollectedField, obj *FinalCount) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_FinalCount_votesExact(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.VotesExact, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_FinalCount_votesExact(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("FinalCount", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) _Mutation_vote(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
@@ -1598,6 +4257,482 @@ func (ec *executionContext) fieldContext_Mutation_ticketAndVote(ctx context.Cont
 		return fc, err
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_retractVote(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_retractVote(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().RetractVote(ctx, fc.Args["id"].(string), fc.Args["ballot"].(*string), fc.Args["idempotencyKey"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *VoteResponse) graphql.Marshaler {
+			return ec.marshalNVoteResponse2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐVoteResponse(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_retractVote(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_VoteResponse(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_retractVote_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_changeVote(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_changeVote(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ChangeVote(ctx, fc.Args["id"].(string), fc.Args["usernames"].([]string), fc.Args["ballot"].(*string), fc.Args["ticket"].(*TicketInput), fc.Args["idempotencyKey"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *VoteResponse) graphql.Marshaler {
+			return ec.marshalNVoteResponse2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐVoteResponse(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_changeVote(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_VoteResponse(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_changeVote_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_createBallot(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_createBallot(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CreateBallot(ctx, fc.Args["input"].(CreateBallotInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Ballot) graphql.Marshaler {
+			return ec.marshalNBallot2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallot(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_createBallot(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Ballot(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_createBallot_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_updateBallot(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_updateBallot(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().UpdateBallot(ctx, fc.Args["id"].(string), fc.Args["input"].(UpdateBallotInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Ballot) graphql.Marshaler {
+			return ec.marshalNBallot2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallot(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_updateBallot(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Ballot(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_updateBallot_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_closeBallot(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_closeBallot(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CloseBallot(ctx, fc.Args["id"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Ballot) graphql.Marshaler {
+			return ec.marshalNBallot2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallot(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_closeBallot(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Ballot(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_closeBallot_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_certifyBallot(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_certifyBallot(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().CertifyBallot(ctx, fc.Args["id"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *BallotResult) graphql.Marshaler {
+			return ec.marshalNBallotResult2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallotResult(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_certifyBallot(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BallotResult(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_certifyBallot_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_proposeVoid(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_proposeVoid(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ProposeVoid(ctx, fc.Args["input"].(ProposeVoidInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Void) graphql.Marshaler {
+			return ec.marshalNVoid2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐVoid(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_proposeVoid(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Void(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_proposeVoid_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_approveVoid(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_approveVoid(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ApproveVoid(ctx, fc.Args["ballot"].(string), fc.Args["id"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Void) graphql.Marshaler {
+			return ec.marshalNVoid2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐVoid(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_approveVoid(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Void(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_approveVoid_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _OwnVote_id(ctx context.Context, field graphql.CollectedField, obj *OwnVote) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OwnVote_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_OwnVote_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OwnVote", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _OwnVote_username(ctx context.Context, field graphql.CollectedField, obj *OwnVote) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OwnVote_username(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Username, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_OwnVote_username(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OwnVote", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _OwnVote_votedAt(ctx context.Context, field graphql.CollectedField, obj *OwnVote) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OwnVote_votedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.VotedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_OwnVote_votedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OwnVote", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _OwnVotesPage_entries(ctx context.Context, field graphql.CollectedField, obj *OwnVotesPage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OwnVotesPage_entries(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Entries, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*OwnVote) graphql.Marshaler {
+			return ec.marshalNOwnVote2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐOwnVoteᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_OwnVotesPage_entries(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "OwnVotesPage",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_OwnVote(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _OwnVotesPage_next(ctx context.Context, field graphql.CollectedField, obj *OwnVotesPage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_OwnVotesPage_next(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Next, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_OwnVotesPage_next(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("OwnVotesPage", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) _Query_getTicket(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
@@ -1776,6 +4911,214 @@ func (ec *executionContext) fieldContext_Query_vote(ctx context.Context, field g
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_me(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_me(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().Me(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Viewer) graphql.Marshaler {
+			return ec.marshalOViewer2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐViewer(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Query_me(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Viewer(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_ballot(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_ballot(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().Ballot(ctx, fc.Args["id"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *Ballot) graphql.Marshaler {
+			return ec.marshalNBallot2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallot(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_ballot(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Ballot(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_ballot_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_ballots(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_ballots(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().Ballots(ctx, fc.Args["first"].(*int), fc.Args["after"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *BallotPage) graphql.Marshaler {
+			return ec.marshalNBallotPage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallotPage(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_ballots(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_BallotPage(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_ballots_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_auditLog(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_auditLog(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().AuditLog(ctx, fc.Args["ballot"].(*string), fc.Args["first"].(*int), fc.Args["after"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *AuditPage) graphql.Marshaler {
+			return ec.marshalNAuditPage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐAuditPage(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_auditLog(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_AuditPage(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_auditLog_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Query_voids(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_voids(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().Voids(ctx, fc.Args["ballot"].(string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*Void) graphql.Marshaler {
+			return ec.marshalNVoid2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐVoidᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_voids(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Void(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_voids_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query__entities(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -1926,6 +5269,208 @@ func (ec *executionContext) fieldContext_Query___schema(_ context.Context, field
 		},
 	}
 	return fc, nil
+}
+
+func (ec *executionContext) _RankingEntry_rank(ctx context.Context, field graphql.CollectedField, obj *RankingEntry) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RankingEntry_rank(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Rank, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RankingEntry_rank(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RankingEntry", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _RankingEntry_count(ctx context.Context, field graphql.CollectedField, obj *RankingEntry) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RankingEntry_count(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Count, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *UserVote) graphql.Marshaler {
+			return ec.marshalNUserVote2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐUserVote(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RankingEntry_count(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RankingEntry",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UserVote(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RankingPage_entries(ctx context.Context, field graphql.CollectedField, obj *RankingPage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RankingPage_entries(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Entries, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []*RankingEntry) graphql.Marshaler {
+			return ec.marshalNRankingEntry2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐRankingEntryᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RankingPage_entries(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "RankingPage",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_RankingEntry(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _RankingPage_next(ctx context.Context, field graphql.CollectedField, obj *RankingPage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RankingPage_next(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Next, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_RankingPage_next(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RankingPage", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _RankingPage_candidateCount(ctx context.Context, field graphql.CollectedField, obj *RankingPage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RankingPage_candidateCount(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.CandidateCount, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RankingPage_candidateCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RankingPage", field, false, false, errors.New("field of type Int does not have child fields"))
+}
+
+func (ec *executionContext) _RankingPage_totalExact(ctx context.Context, field graphql.CollectedField, obj *RankingPage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RankingPage_totalExact(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.TotalExact, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RankingPage_totalExact(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RankingPage", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _RankingPage_stale(ctx context.Context, field graphql.CollectedField, obj *RankingPage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RankingPage_stale(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Stale, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RankingPage_stale(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RankingPage", field, false, false, errors.New("field of type Boolean does not have child fields"))
+}
+
+func (ec *executionContext) _RankingPage_asOf(ctx context.Context, field graphql.CollectedField, obj *RankingPage) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_RankingPage_asOf(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AsOf, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_RankingPage_asOf(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("RankingPage", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
 func (ec *executionContext) _Subscription_tally(ctx context.Context, field graphql.CollectedField) (ret func(ctx context.Context) graphql.Marshaler) {
@@ -2395,6 +5940,305 @@ func (ec *executionContext) fieldContext_UserVote_asOf(_ context.Context, field 
 	return graphql.NewScalarFieldContext("UserVote", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
+func (ec *executionContext) _Viewer_voter(ctx context.Context, field graphql.CollectedField, obj *Viewer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Viewer_voter(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Voter, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Viewer_voter(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Viewer", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _Viewer_tenant(ctx context.Context, field graphql.CollectedField, obj *Viewer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Viewer_tenant(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Tenant, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Viewer_tenant(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Viewer", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Viewer_scopes(ctx context.Context, field graphql.CollectedField, obj *Viewer) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Viewer_scopes(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Scopes, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Viewer_scopes(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Viewer", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Void_id(ctx context.Context, field graphql.CollectedField, obj *Void) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Void_id(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ID, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Void_id(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Void", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _Void_ballot(ctx context.Context, field graphql.CollectedField, obj *Void) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Void_ballot(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Ballot, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Void_ballot(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Void", field, false, false, errors.New("field of type ID does not have child fields"))
+}
+
+func (ec *executionContext) _Void_firstAdmissionNumber(ctx context.Context, field graphql.CollectedField, obj *Void) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Void_firstAdmissionNumber(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.FirstAdmissionNumber, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Void_firstAdmissionNumber(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Void", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Void_lastAdmissionNumber(ctx context.Context, field graphql.CollectedField, obj *Void) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Void_lastAdmissionNumber(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.LastAdmissionNumber, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Void_lastAdmissionNumber(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Void", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Void_reason(ctx context.Context, field graphql.CollectedField, obj *Void) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Void_reason(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Reason, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Void_reason(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Void", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Void_proposedBy(ctx context.Context, field graphql.CollectedField, obj *Void) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Void_proposedBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ProposedBy, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Void_proposedBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Void", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Void_proposedAt(ctx context.Context, field graphql.CollectedField, obj *Void) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Void_proposedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ProposedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Void_proposedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Void", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Void_approvedBy(ctx context.Context, field graphql.CollectedField, obj *Void) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Void_approvedBy(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ApprovedBy, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Void_approvedBy(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Void", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Void_approvedAt(ctx context.Context, field graphql.CollectedField, obj *Void) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Void_approvedAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ApprovedAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Void_approvedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Void", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _Void_votesExact(ctx context.Context, field graphql.CollectedField, obj *Void) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Void_votesExact(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.VotesExact, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Void_votesExact(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Void", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
 func (ec *executionContext) _VoteChoice_username(ctx context.Context, field graphql.CollectedField, obj *VoteChoice) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -2815,6 +6659,29 @@ func (ec *executionContext) _VoteStatus_admittedAt(ctx context.Context, field gr
 	)
 }
 func (ec *executionContext) fieldContext_VoteStatus_admittedAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("VoteStatus", field, false, false, errors.New("field of type String does not have child fields"))
+}
+
+func (ec *executionContext) _VoteStatus_admissionNumber(ctx context.Context, field graphql.CollectedField, obj *VoteStatus) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_VoteStatus_admissionNumber(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.AdmissionNumber, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_VoteStatus_admissionNumber(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("VoteStatus", field, false, false, errors.New("field of type String does not have child fields"))
 }
 
@@ -3932,6 +7799,281 @@ func (ec *executionContext) fieldContext___Type_isOneOf(_ context.Context, field
 
 // region    **************************** input.gotpl *****************************
 
+func (ec *executionContext) unmarshalInputBallotByIDsInput(ctx context.Context, obj any) (BallotByIDsInput, error) {
+	var it BallotByIDsInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"ID"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "ID":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ID"))
+			data, err := ec.unmarshalNID2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ID = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputBallotRulesInput(ctx context.Context, obj any) (BallotRulesInput, error) {
+	var it BallotRulesInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["candidatePattern"]; !present {
+		asMap["candidatePattern"] = ""
+	}
+	if _, present := asMap["votesPerVoter"]; !present {
+		asMap["votesPerVoter"] = 0
+	}
+	if _, present := asMap["limitScope"]; !present {
+		asMap["limitScope"] = "BALLOT"
+	}
+	if _, present := asMap["visibility"]; !present {
+		asMap["visibility"] = "ALWAYS"
+	}
+	if _, present := asMap["needsTicket"]; !present {
+		asMap["needsTicket"] = true
+	}
+
+	fieldsInOrder := [...]string{"candidatePattern", "votesPerVoter", "voterPeriodSeconds", "limitScope", "visibility", "needsTicket", "hotForSeconds"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "candidatePattern":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("candidatePattern"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.CandidatePattern = data
+		case "votesPerVoter":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("votesPerVoter"))
+			data, err := ec.unmarshalNInt2int(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.VotesPerVoter = data
+		case "voterPeriodSeconds":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("voterPeriodSeconds"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.VoterPeriodSeconds = data
+		case "limitScope":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("limitScope"))
+			data, err := ec.unmarshalNLimitScope2githubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐLimitScope(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.LimitScope = data
+		case "visibility":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("visibility"))
+			data, err := ec.unmarshalNVisibility2githubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐVisibility(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Visibility = data
+		case "needsTicket":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("needsTicket"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.NeedsTicket = data
+		case "hotForSeconds":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("hotForSeconds"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.HotForSeconds = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputCreateBallotInput(ctx context.Context, obj any) (CreateBallotInput, error) {
+	var it CreateBallotInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["title"]; !present {
+		asMap["title"] = ""
+	}
+	if _, present := asMap["state"]; !present {
+		asMap["state"] = "OPEN"
+	}
+	if _, present := asMap["candidates"]; !present {
+		asMap["candidates"] = []any{}
+	}
+	if _, present := asMap["rules"]; !present {
+		asMap["rules"] = map[string]any{}
+	}
+
+	fieldsInOrder := [...]string{"id", "title", "state", "candidates", "opensAt", "closesAt", "ticketCap", "ticketIntervalMs", "rules"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "id":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("id"))
+			data, err := ec.unmarshalNID2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ID = data
+		case "title":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("title"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Title = data
+		case "state":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("state"))
+			data, err := ec.unmarshalNBallotState2githubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallotState(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.State = data
+		case "candidates":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("candidates"))
+			data, err := ec.unmarshalNString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Candidates = data
+		case "opensAt":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("opensAt"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.OpensAt = data
+		case "closesAt":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("closesAt"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ClosesAt = data
+		case "ticketCap":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ticketCap"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.TicketCap = data
+		case "ticketIntervalMs":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ticketIntervalMs"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.TicketIntervalMs = data
+		case "rules":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("rules"))
+			data, err := ec.unmarshalNBallotRulesInput2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallotRulesInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Rules = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputProposeVoidInput(ctx context.Context, obj any) (ProposeVoidInput, error) {
+	var it ProposeVoidInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"id", "ballot", "firstAdmissionNumber", "lastAdmissionNumber", "reason"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "id":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("id"))
+			data, err := ec.unmarshalNID2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ID = data
+		case "ballot":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ballot"))
+			data, err := ec.unmarshalNID2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Ballot = data
+		case "firstAdmissionNumber":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("firstAdmissionNumber"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.FirstAdmissionNumber = data
+		case "lastAdmissionNumber":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("lastAdmissionNumber"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.LastAdmissionNumber = data
+		case "reason":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("reason"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Reason = data
+		}
+	}
+	return it, nil
+}
+
 func (ec *executionContext) unmarshalInputTicketInput(ctx context.Context, obj any) (TicketInput, error) {
 	var it TicketInput
 	if obj == nil {
@@ -3985,6 +8127,92 @@ func (ec *executionContext) unmarshalInputTicketInput(ctx context.Context, obj a
 				return it, err
 			}
 			it.CreatedAt = data
+		}
+	}
+	return it, nil
+}
+
+func (ec *executionContext) unmarshalInputUpdateBallotInput(ctx context.Context, obj any) (UpdateBallotInput, error) {
+	var it UpdateBallotInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"title", "state", "opensAt", "closesAt", "ticketCap", "ticketIntervalMs", "addCandidates", "removeCandidates", "rules"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "title":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("title"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Title = data
+		case "state":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("state"))
+			data, err := ec.unmarshalOBallotState2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallotState(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.State = data
+		case "opensAt":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("opensAt"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.OpensAt = data
+		case "closesAt":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("closesAt"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ClosesAt = data
+		case "ticketCap":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ticketCap"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.TicketCap = data
+		case "ticketIntervalMs":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("ticketIntervalMs"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.TicketIntervalMs = data
+		case "addCandidates":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("addCandidates"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.AddCandidates = data
+		case "removeCandidates":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("removeCandidates"))
+			data, err := ec.unmarshalOString2ᚕstringᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.RemoveCandidates = data
+		case "rules":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("rules"))
+			data, err := ec.unmarshalOBallotRulesInput2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallotRulesInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Rules = data
 		}
 	}
 	return it, nil
@@ -4093,6 +8321,13 @@ func (ec *executionContext) __Entity(ctx context.Context, sel ast.SelectionSet, 
 			return graphql.Null
 		}
 		return ec._UserVote(ctx, sel, obj)
+	case Ballot:
+		return ec._Ballot(ctx, sel, &obj)
+	case *Ballot:
+		if obj == nil {
+			return graphql.Null
+		}
+		return ec._Ballot(ctx, sel, obj)
 	default:
 		if typedObj, ok := obj.(graphql.Marshaler); ok {
 			return typedObj
@@ -4105,6 +8340,346 @@ func (ec *executionContext) __Entity(ctx context.Context, sel ast.SelectionSet, 
 // endregion ************************** interface.gotpl ***************************
 
 // region    **************************** object.gotpl ****************************
+
+var auditEntryImplementors = []string{"AuditEntry"}
+
+func (ec *executionContext) _AuditEntry(ctx context.Context, sel ast.SelectionSet, obj *AuditEntry) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, auditEntryImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AuditEntry")
+		case "id":
+			out.Values[i] = ec._AuditEntry_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "at":
+			out.Values[i] = ec._AuditEntry_at(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "actor":
+			out.Values[i] = ec._AuditEntry_actor(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "action":
+			out.Values[i] = ec._AuditEntry_action(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "ballot":
+			out.Values[i] = ec._AuditEntry_ballot(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "details":
+			out.Values[i] = ec._AuditEntry_details(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var auditPageImplementors = []string{"AuditPage"}
+
+func (ec *executionContext) _AuditPage(ctx context.Context, sel ast.SelectionSet, obj *AuditPage) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, auditPageImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("AuditPage")
+		case "entries":
+			out.Values[i] = ec._AuditPage_entries(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "next":
+			out.Values[i] = ec._AuditPage_next(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var ballotImplementors = []string{"Ballot", "_Entity"}
+
+func (ec *executionContext) _Ballot(ctx context.Context, sel ast.SelectionSet, obj *Ballot) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, ballotImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Ballot")
+		case "id":
+			out.Values[i] = ec._Ballot_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "title":
+			out.Values[i] = ec._Ballot_title(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "state":
+			out.Values[i] = ec._Ballot_state(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "candidates":
+			out.Values[i] = ec._Ballot_candidates(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "candidatePattern":
+			out.Values[i] = ec._Ballot_candidatePattern(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "opensAt":
+			out.Values[i] = ec._Ballot_opensAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "closesAt":
+			out.Values[i] = ec._Ballot_closesAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "votesPerVoter":
+			out.Values[i] = ec._Ballot_votesPerVoter(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "voterPeriodSeconds":
+			out.Values[i] = ec._Ballot_voterPeriodSeconds(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "limitScope":
+			out.Values[i] = ec._Ballot_limitScope(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "visibility":
+			out.Values[i] = ec._Ballot_visibility(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "needsTicket":
+			out.Values[i] = ec._Ballot_needsTicket(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "ticketCap":
+			out.Values[i] = ec._Ballot_ticketCap(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "ticketIntervalMs":
+			out.Values[i] = ec._Ballot_ticketIntervalMs(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "hotForSeconds":
+			out.Values[i] = ec._Ballot_hotForSeconds(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "createdAt":
+			out.Values[i] = ec._Ballot_createdAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "ranking":
+			out.Values[i] = ec._Ballot_ranking(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "result":
+			out.Values[i] = ec._Ballot_result(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "myVotes":
+			out.Values[i] = ec._Ballot_myVotes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var ballotPageImplementors = []string{"BallotPage"}
+
+func (ec *executionContext) _BallotPage(ctx context.Context, sel ast.SelectionSet, obj *BallotPage) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, ballotPageImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BallotPage")
+		case "entries":
+			out.Values[i] = ec._BallotPage_entries(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "next":
+			out.Values[i] = ec._BallotPage_next(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var ballotResultImplementors = []string{"BallotResult"}
+
+func (ec *executionContext) _BallotResult(ctx context.Context, sel ast.SelectionSet, obj *BallotResult) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, ballotResultImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("BallotResult")
+		case "ballot":
+			out.Values[i] = ec._BallotResult_ballot(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "finalCounts":
+			out.Values[i] = ec._BallotResult_finalCounts(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "totalExact":
+			out.Values[i] = ec._BallotResult_totalExact(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "voidedExact":
+			out.Values[i] = ec._BallotResult_voidedExact(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "certifiedAt":
+			out.Values[i] = ec._BallotResult_certifiedAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "signed":
+			out.Values[i] = ec._BallotResult_signed(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
 
 var entityImplementors = []string{"Entity"}
 
@@ -4126,6 +8701,28 @@ func (ec *executionContext) _Entity(ctx context.Context, sel ast.SelectionSet) g
 		switch field.Name {
 		case "__typename":
 			out.Values[i] = graphql.MarshalString("Entity")
+		case "findManyBallotByIDs":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Entity_findManyBallotByIDs(ctx, field)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
 		case "findManyUserVoteByBallotAndUsernames":
 			field := field
 
@@ -4148,6 +8745,49 @@ func (ec *executionContext) _Entity(ctx context.Context, sel ast.SelectionSet) g
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var finalCountImplementors = []string{"FinalCount"}
+
+func (ec *executionContext) _FinalCount(ctx context.Context, sel ast.SelectionSet, obj *FinalCount) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, finalCountImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("FinalCount")
+		case "username":
+			out.Values[i] = ec._FinalCount_username(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "votesExact":
+			out.Values[i] = ec._FinalCount_votesExact(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -4201,6 +8841,153 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 				return ec._Mutation_ticketAndVote(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "retractVote":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_retractVote(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "changeVote":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_changeVote(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "createBallot":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_createBallot(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "updateBallot":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_updateBallot(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "closeBallot":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_closeBallot(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "certifyBallot":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_certifyBallot(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "proposeVoid":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_proposeVoid(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "approveVoid":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_approveVoid(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var ownVoteImplementors = []string{"OwnVote"}
+
+func (ec *executionContext) _OwnVote(ctx context.Context, sel ast.SelectionSet, obj *OwnVote) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, ownVoteImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("OwnVote")
+		case "id":
+			out.Values[i] = ec._OwnVote_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "username":
+			out.Values[i] = ec._OwnVote_username(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "votedAt":
+			out.Values[i] = ec._OwnVote_votedAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var ownVotesPageImplementors = []string{"OwnVotesPage"}
+
+func (ec *executionContext) _OwnVotesPage(ctx context.Context, sel ast.SelectionSet, obj *OwnVotesPage) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, ownVotesPageImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("OwnVotesPage")
+		case "entries":
+			out.Values[i] = ec._OwnVotesPage_entries(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "next":
+			out.Values[i] = ec._OwnVotesPage_next(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		default:
@@ -4332,6 +9119,116 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 			}
 
 			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "me":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_me(ctx, field)
+				if res == graphql.RequiredNull {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "ballot":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_ballot(ctx, field)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "ballots":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_ballots(ctx, field)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "auditLog":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_auditLog(ctx, field)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
+		case "voids":
+			field := field
+
+			innerFunc := func(ctx context.Context, fs *graphql.FieldSet) (res graphql.Marshaler) {
+				defer func() {
+					if r := recover(); r != nil {
+						ec.Error(ctx, ec.Recover(ctx, r))
+					}
+				}()
+				res = ec._Query_voids(ctx, field)
+				if res == graphql.Null {
+					atomic.AddUint32(&fs.Invalids, 1)
+				}
+				return res
+			}
+
+			rrm := func(ctx context.Context) graphql.Marshaler {
+				return ec.OperationContext.RootResolverMiddleware(ctx,
+					func(ctx context.Context) graphql.Marshaler { return innerFunc(ctx, out) })
+			}
+
+			out.Concurrently(i, func(ctx context.Context) graphql.Marshaler { return rrm(innerCtx) })
 		case "_entities":
 			field := field
 
@@ -4389,6 +9286,112 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 			})
 			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var rankingEntryImplementors = []string{"RankingEntry"}
+
+func (ec *executionContext) _RankingEntry(ctx context.Context, sel ast.SelectionSet, obj *RankingEntry) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, rankingEntryImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RankingEntry")
+		case "rank":
+			out.Values[i] = ec._RankingEntry_rank(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "count":
+			out.Values[i] = ec._RankingEntry_count(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var rankingPageImplementors = []string{"RankingPage"}
+
+func (ec *executionContext) _RankingPage(ctx context.Context, sel ast.SelectionSet, obj *RankingPage) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, rankingPageImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("RankingPage")
+		case "entries":
+			out.Values[i] = ec._RankingPage_entries(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "next":
+			out.Values[i] = ec._RankingPage_next(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "candidateCount":
+			out.Values[i] = ec._RankingPage_candidateCount(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "totalExact":
+			out.Values[i] = ec._RankingPage_totalExact(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "stale":
+			out.Values[i] = ec._RankingPage_stale(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "asOf":
+			out.Values[i] = ec._RankingPage_asOf(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
 			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
@@ -4620,6 +9623,137 @@ func (ec *executionContext) _UserVote(ctx context.Context, sel ast.SelectionSet,
 	return out
 }
 
+var viewerImplementors = []string{"Viewer"}
+
+func (ec *executionContext) _Viewer(ctx context.Context, sel ast.SelectionSet, obj *Viewer) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, viewerImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Viewer")
+		case "voter":
+			out.Values[i] = ec._Viewer_voter(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "tenant":
+			out.Values[i] = ec._Viewer_tenant(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "scopes":
+			out.Values[i] = ec._Viewer_scopes(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
+var voidImplementors = []string{"Void"}
+
+func (ec *executionContext) _Void(ctx context.Context, sel ast.SelectionSet, obj *Void) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, voidImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferredFieldSet := graphql.NewFieldSet(nil)
+	deferLabelToView := make(map[string]*graphql.FieldSetView)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("Void")
+		case "id":
+			out.Values[i] = ec._Void_id(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "ballot":
+			out.Values[i] = ec._Void_ballot(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "firstAdmissionNumber":
+			out.Values[i] = ec._Void_firstAdmissionNumber(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "lastAdmissionNumber":
+			out.Values[i] = ec._Void_lastAdmissionNumber(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "reason":
+			out.Values[i] = ec._Void_reason(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "proposedBy":
+			out.Values[i] = ec._Void_proposedBy(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "proposedAt":
+			out.Values[i] = ec._Void_proposedAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "approvedBy":
+			out.Values[i] = ec._Void_approvedBy(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "approvedAt":
+			out.Values[i] = ec._Void_approvedAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "votesExact":
+			out.Values[i] = ec._Void_votesExact(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	atomic.AddInt32(&ec.Deferred, int32(min(len(deferLabelToView), math.MaxInt32)))
+
+	ec.ProcessDeferredGroup(graphql.DeferredGroup{
+		Defers:   deferLabelToView,
+		Path:     graphql.GetPath(ctx),
+		FieldSet: deferredFieldSet,
+		Context:  ctx,
+	})
+
+	return out
+}
+
 var voteChoiceImplementors = []string{"VoteChoice"}
 
 func (ec *executionContext) _VoteChoice(ctx context.Context, sel ast.SelectionSet, obj *VoteChoice) graphql.Marshaler {
@@ -4785,6 +9919,11 @@ func (ec *executionContext) _VoteStatus(ctx context.Context, sel ast.SelectionSe
 			}
 		case "admittedAt":
 			out.Values[i] = ec._VoteStatus_admittedAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "admissionNumber":
+			out.Values[i] = ec._VoteStatus_admissionNumber(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
@@ -5244,6 +10383,117 @@ func (ec *executionContext) ___Type(ctx context.Context, sel ast.SelectionSet, o
 
 // region    ***************************** type.gotpl *****************************
 
+func (ec *executionContext) marshalNAuditEntry2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐAuditEntryᚄ(ctx context.Context, sel ast.SelectionSet, v []*AuditEntry) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNAuditEntry2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐAuditEntry(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNAuditEntry2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐAuditEntry(ctx context.Context, sel ast.SelectionSet, v *AuditEntry) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._AuditEntry(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNAuditPage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐAuditPage(ctx context.Context, sel ast.SelectionSet, v *AuditPage) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._AuditPage(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNBallot2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallotᚄ(ctx context.Context, sel ast.SelectionSet, v []*Ballot) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNBallot2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallot(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNBallot2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallot(ctx context.Context, sel ast.SelectionSet, v *Ballot) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._Ballot(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNBallotByIDsInput2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallotByIDsInput(ctx context.Context, v any) ([]*BallotByIDsInput, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]*BallotByIDsInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalOBallotByIDsInput2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallotByIDsInput(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNBallotPage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallotPage(ctx context.Context, sel ast.SelectionSet, v *BallotPage) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._BallotPage(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNBallotResult2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallotResult(ctx context.Context, sel ast.SelectionSet, v *BallotResult) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._BallotResult(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNBallotRulesInput2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallotRulesInput(ctx context.Context, v any) (*BallotRulesInput, error) {
+	res, err := ec.unmarshalInputBallotRulesInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNBallotState2githubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallotState(ctx context.Context, v any) (BallotState, error) {
+	var res BallotState
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNBallotState2githubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallotState(ctx context.Context, sel ast.SelectionSet, v BallotState) graphql.Marshaler {
+	return v
+}
+
 func (ec *executionContext) unmarshalNBoolean2bool(ctx context.Context, v any) (bool, error) {
 	res, err := graphql.UnmarshalBoolean(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -5260,6 +10510,11 @@ func (ec *executionContext) marshalNBoolean2bool(ctx context.Context, sel ast.Se
 	return res
 }
 
+func (ec *executionContext) unmarshalNCreateBallotInput2githubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐCreateBallotInput(ctx context.Context, v any) (CreateBallotInput, error) {
+	res, err := ec.unmarshalInputCreateBallotInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) unmarshalNFieldSet2string(ctx context.Context, v any) (string, error) {
 	res, err := graphql.UnmarshalString(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -5274,6 +10529,32 @@ func (ec *executionContext) marshalNFieldSet2string(ctx context.Context, sel ast
 		}
 	}
 	return res
+}
+
+func (ec *executionContext) marshalNFinalCount2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐFinalCountᚄ(ctx context.Context, sel ast.SelectionSet, v []*FinalCount) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNFinalCount2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐFinalCount(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNFinalCount2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐFinalCount(ctx context.Context, sel ast.SelectionSet, v *FinalCount) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._FinalCount(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNID2string(ctx context.Context, v any) (string, error) {
@@ -5308,6 +10589,16 @@ func (ec *executionContext) marshalNInt2int(ctx context.Context, sel ast.Selecti
 	return res
 }
 
+func (ec *executionContext) unmarshalNLimitScope2githubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐLimitScope(ctx context.Context, v any) (LimitScope, error) {
+	var res LimitScope
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNLimitScope2githubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐLimitScope(ctx context.Context, sel ast.SelectionSet, v LimitScope) graphql.Marshaler {
+	return v
+}
+
 func (ec *executionContext) unmarshalNOutcome2githubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐOutcome(ctx context.Context, v any) (Outcome, error) {
 	var res Outcome
 	err := res.UnmarshalGQL(v)
@@ -5316,6 +10607,83 @@ func (ec *executionContext) unmarshalNOutcome2githubᚗcomᚋlittlevoteᚋlittle
 
 func (ec *executionContext) marshalNOutcome2githubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐOutcome(ctx context.Context, sel ast.SelectionSet, v Outcome) graphql.Marshaler {
 	return v
+}
+
+func (ec *executionContext) marshalNOwnVote2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐOwnVoteᚄ(ctx context.Context, sel ast.SelectionSet, v []*OwnVote) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNOwnVote2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐOwnVote(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNOwnVote2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐOwnVote(ctx context.Context, sel ast.SelectionSet, v *OwnVote) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._OwnVote(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNOwnVotesPage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐOwnVotesPage(ctx context.Context, sel ast.SelectionSet, v *OwnVotesPage) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._OwnVotesPage(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalNProposeVoidInput2githubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐProposeVoidInput(ctx context.Context, v any) (ProposeVoidInput, error) {
+	res, err := ec.unmarshalInputProposeVoidInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNRankingEntry2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐRankingEntryᚄ(ctx context.Context, sel ast.SelectionSet, v []*RankingEntry) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNRankingEntry2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐRankingEntry(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNRankingEntry2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐRankingEntry(ctx context.Context, sel ast.SelectionSet, v *RankingEntry) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._RankingEntry(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalNRankingPage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐRankingPage(ctx context.Context, sel ast.SelectionSet, v *RankingPage) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._RankingPage(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalNString2string(ctx context.Context, v any) (string, error) {
@@ -5388,6 +10756,11 @@ func (ec *executionContext) unmarshalNTicketInput2ᚖgithubᚗcomᚋlittlevote�
 	return &res, graphql.ErrorOnPath(ctx, err)
 }
 
+func (ec *executionContext) unmarshalNUpdateBallotInput2githubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐUpdateBallotInput(ctx context.Context, v any) (UpdateBallotInput, error) {
+	res, err := ec.unmarshalInputUpdateBallotInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) marshalNUserVote2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐUserVoteᚄ(ctx context.Context, sel ast.SelectionSet, v []*UserVote) graphql.Marshaler {
 	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
 		fc := graphql.GetFieldContext(ctx)
@@ -5426,6 +10799,42 @@ func (ec *executionContext) unmarshalNUserVoteByBallotAndUsernamesInput2ᚕᚖgi
 		}
 	}
 	return res, nil
+}
+
+func (ec *executionContext) unmarshalNVisibility2githubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐVisibility(ctx context.Context, v any) (Visibility, error) {
+	var res Visibility
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNVisibility2githubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐVisibility(ctx context.Context, sel ast.SelectionSet, v Visibility) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) marshalNVoid2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐVoidᚄ(ctx context.Context, sel ast.SelectionSet, v []*Void) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNVoid2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐVoid(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNVoid2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐVoid(ctx context.Context, sel ast.SelectionSet, v *Void) graphql.Marshaler {
+	if v == nil {
+		if !graphql.HasFieldError(ctx, graphql.GetFieldContext(ctx)) {
+			graphql.AddErrorf(ctx, "the requested element is null which the schema does not allow")
+		}
+		return graphql.Null
+	}
+	return ec._Void(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalNVoteChoice2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐVoteChoiceᚄ(ctx context.Context, sel ast.SelectionSet, v []*VoteChoice) graphql.Marshaler {
@@ -5842,6 +11251,65 @@ func (ec *executionContext) marshalNfederation__Scope2ᚕᚕstringᚄ(ctx contex
 	return ret
 }
 
+func (ec *executionContext) marshalOBallot2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallot(ctx context.Context, sel ast.SelectionSet, v []*Ballot) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalOBallot2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallot(ctx, sel, v[i])
+	})
+
+	return ret
+}
+
+func (ec *executionContext) marshalOBallot2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallot(ctx context.Context, sel ast.SelectionSet, v *Ballot) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Ballot(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOBallotByIDsInput2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallotByIDsInput(ctx context.Context, v any) (*BallotByIDsInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputBallotByIDsInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOBallotResult2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallotResult(ctx context.Context, sel ast.SelectionSet, v *BallotResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._BallotResult(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOBallotRulesInput2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallotRulesInput(ctx context.Context, v any) (*BallotRulesInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputBallotRulesInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalOBallotState2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallotState(ctx context.Context, v any) (*BallotState, error) {
+	if v == nil {
+		return nil, nil
+	}
+	var res = new(BallotState)
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOBallotState2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐBallotState(ctx context.Context, sel ast.SelectionSet, v *BallotState) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return v
+}
+
 func (ec *executionContext) unmarshalOBoolean2bool(ctx context.Context, v any) (bool, error) {
 	res, err := graphql.UnmarshalBoolean(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -5973,6 +11441,14 @@ func (ec *executionContext) marshalOString2ᚖstring(ctx context.Context, sel as
 	return res
 }
 
+func (ec *executionContext) unmarshalOTicketInput2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐTicketInput(ctx context.Context, v any) (*TicketInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	res, err := ec.unmarshalInputTicketInput(ctx, v)
+	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) marshalOUserVote2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐUserVote(ctx context.Context, sel ast.SelectionSet, v []*UserVote) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -5999,6 +11475,13 @@ func (ec *executionContext) unmarshalOUserVoteByBallotAndUsernamesInput2ᚖgithu
 	}
 	res, err := ec.unmarshalInputUserVoteByBallotAndUsernamesInput(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOViewer2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐViewer(ctx context.Context, sel ast.SelectionSet, v *Viewer) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Viewer(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalO_Entity2githubᚗcomᚋ99designsᚋgqlgenᚋpluginᚋfederationᚋfedruntimeᚐEntity(ctx context.Context, sel ast.SelectionSet, v fedruntime.Entity) graphql.Marshaler {
