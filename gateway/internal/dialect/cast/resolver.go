@@ -49,7 +49,9 @@ func (r root) Mutation() exec.MutationResolver { return mutation{r.resolver} }
 
 type query struct{ resolver }
 
-func (q query) Query(ctx context.Context, username string) (int32, error) { return q.Count(ctx, username) }
+func (q query) Query(ctx context.Context, username string) (int32, error) {
+	return q.Count(ctx, username)
+}
 
 // Cas is the ticket of now. Whatever keeps it from being found, it is none, and no error.
 func (q query) Cas(ctx context.Context) (*exec.TicketInfo, error) {

@@ -43,7 +43,9 @@ func (r root) Mutation() exec.MutationResolver { return mutation{r.Services} }
 
 type query struct{ dialect.Services }
 
-func (q query) Query(ctx context.Context, username string) (int32, error) { return q.Count(ctx, username) }
+func (q query) Query(ctx context.Context, username string) (int32, error) {
+	return q.Count(ctx, username)
+}
 
 // Cas is the ticket of now, empty if there is none.
 func (q query) Cas(ctx context.Context) (string, error) {
