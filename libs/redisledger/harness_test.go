@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
@@ -35,6 +36,73 @@ func newBench(t *testing.T, limit int64, interval time.Duration) *bench {
 	b.load(redisledger.Ballot{Name: b.ballot, State: "open"}, true)
 	b.mint(limit, interval)
 	return b
+}
+
+// newContest is an open ballot of these rules, without a ticket.
+func newContest(t *testing.T, rules redisledger.Ballot, fresh bool) *bench {
+	t.Helper()
+	b := newBench(t, 1, time.Hour)
+	b.open(rules, fresh)
+	return b
+}
+
+// open makes a ballot under a fresh name the one of the bench.
+func (b *bench) open(rules redisledger.Ballot, fresh bool) {
+	b.t.Helper()
+	b.fence.NS = redisledger.NewNS()
+	ns := b.fence.NS
+	b.t.Cleanup(func() { _ = b.ledger.Unlink(contextOf(b.t), ns) })
+	rules.State, rules.Rules, b.ballot = "open", 1, rules.Name
+	b.load(rules, fresh)
+}
+
+// clock is a bench on a Redis whose time the test sets.
+type clock struct {
+	*bench
+
+	mini *miniredis.Miniredis
+	now  time.Time
+}
+
+func newClock(t *testing.T, rules redisledger.Ballot, fresh bool) *clock {
+	t.Helper()
+	c := &clock{bench: &bench{t: t, fence: redisledger.Fence{Epoch: 7}}, mini: miniredis.RunT(t), now: time.UnixMilli(1_790_000_000_000)}
+	c.mini.SetTime(c.now)
+	rdb, err := redisledger.Open("redis://"+c.mini.Addr(), 4, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = rdb.Close() })
+	c.rdb, c.ledger = rdb, redisledger.New(rdb)
+	c.open(rules, fresh)
+	return c
+}
+
+func (c *clock) pass(d time.Duration) {
+	c.now = c.now.Add(d)
+	c.mini.SetTime(c.now)
+	c.mini.FastForward(max(0, d))
+}
+
+// batch is one of this clock's time, with the newest ticket or of retractions.
+func (c *clock) batch(entries ...redisledger.Entry) *redisledger.Batch {
+	b := newBatch(c.bench, 0, entries...)
+	b.ID = uuidV7At(c.now)
+	if entries[0].Retracts != uuid.Nil && !entries[0].Replaces {
+		b.Tickets = nil
+	}
+	return b
+}
+
+// cast admits and settles entries, all of which have to be accepted.
+func (c *clock) cast(entries ...redisledger.Entry) {
+	c.t.Helper()
+	batch := c.batch(entries...)
+	v := c.admit(batch)
+	if v.Accepted() != len(entries) {
+		c.t.Fatalf("%+v", v.Entries)
+	}
+	c.settle(batch, v, nil)
 }
 
 // mark writes into the ballot's marker behind the scripts' back.

@@ -95,3 +95,41 @@ func TestAfterALoadYoungKeysOfTheOldEpochMustBeLookedUp(t *testing.T) {
 		t.Fatalf("%s: the key may have been admitted before the load", got[0])
 	}
 }
+
+// H14: what is decided already comes before what time changes. The batch's id was lost with its owner; the key is the
+// client's.
+func TestKeyIsLookedAtBeforeTimeAndLimits(t *testing.T) {
+	for name, spoil := range map[string]func(b *bench){
+		"the ballot is closed": func(b *bench) {
+			rules := redisledger.Ballot{Name: b.ballot, State: "closed", VotesPerVoter: 1, Rules: 2}
+			if err := b.ledger.PutRules(b.t.Context(), b.fence, rules); err != nil {
+				b.t.Fatal(err)
+			}
+		},
+		"the ticket is used up": func(b *bench) {
+			if v := b.admit(newBatch(b, 0, vote("bob"), vote("eve"))); v.Accepted() != 1 {
+				b.t.Fatalf("%+v", v)
+			}
+		},
+		"the voter's votes are": func(*bench) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newContest(t, redisledger.Ballot{Name: "main", VotesPerVoter: 1}, true)
+			b.mint(2, time.Hour)
+			e := keyed(uuid.Must(uuid.NewV7()), "x")
+			e.Voter, e.VoteID = "ann", uuid.UUID(e.Key)
+			batch := newBatch(b, 0, e)
+			v := b.admit(batch)
+			spoil(b)
+			want := []redisledger.EntryVerdict{{Code: redisledger.Pending, Batch: batch.ID}}
+			if diff := cmp.Diff(want, b.admit(newBatch(b, 0, e)).Entries); diff != "" {
+				t.Fatalf("before it is settled: %s", diff)
+			}
+			b.settle(batch, v, map[string]int64{"A": 1})
+			want[0].Code = redisledger.Same
+			if diff := cmp.Diff(want, b.admit(newBatch(b, 0, e)).Entries); diff != "" {
+				t.Fatalf("after: %s", diff)
+			}
+		})
+	}
+}

@@ -38,7 +38,13 @@ func TestEveryScriptIsFenced(t *testing.T) {
 			_, _, tally := b.ledger.Tally(t.Context(), b.fence, b.ballot, nil)
 			_, ticket := b.ledger.Ticket(t.Context(), b.fence, b.ballot)
 			_, _, _, mint := b.ledger.Mint(t.Context(), b.fence, b.ballot, redisledger.Mint{Number: 2})
+			_, voted := b.ledger.Voted(t.Context(), b.fence, b.ballot, "ann", nil)
+			_, state := b.ledger.VoterState(t.Context(), b.fence, b.ballot, "ann", "")
+			_, _, cold := b.ledger.ColdVoters(t.Context(), b.fence, b.ballot, 0, 1)
+			_, evict := b.ledger.EvictVoters(t.Context(), b.fence, b.ballot, []redisledger.ColdVoter{{Field: "ann"}})
+			set := b.ledger.SetCounts(t.Context(), b.fence, b.ballot, 9, nil)
 			for what, err := range map[string]error{
+				"voted": voted, "state": state, "cold": cold, "evict": evict, "set counts": set,
 				"admit": a.Err, "settle": s.Err, "claim": claim, "refund": refund, "due": due, "tally": tally,
 				"ticket": ticket, "mint": mint,
 			} {
