@@ -10,6 +10,7 @@ package certified
 import (
 	"crypto"
 	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -29,8 +30,13 @@ import (
 // kind stands in the header of every result, so that nothing else that is signed with the key passes for one.
 const kind = "littlevote-result"
 
-// maxKeyFile bounds what is read of a key file, in bytes.
-const maxKeyFile = 64 << 10
+const (
+	// maxKeyFile bounds what is read of a key file, in bytes.
+	maxKeyFile = 64 << 10
+
+	privateKind = "PRIVATE KEY"
+	publicKind  = "PUBLIC KEY"
+)
 
 // Document is a result as it is signed.
 type Document struct {
@@ -104,7 +110,7 @@ func OpenSigner(file string, dev bool) (*Signer, error) {
 		}
 		return NewSigner(devKey())
 	}
-	block, err := readPEM(file, "PRIVATE KEY")
+	block, err := readPEM(file, privateKind)
 	if err != nil {
 		return nil, config.Errorf(setting, "%v", err)
 	}
@@ -114,6 +120,24 @@ func OpenSigner(file string, dev bool) (*Signer, error) {
 		return nil, config.Errorf(setting, "%s: expected an Ed25519 private key (PKCS#8)", file)
 	}
 	return NewSigner(key)
+}
+
+// MakeKey makes a key, as PEM: the private one is for ballot.sign-key-file, the public one for everybody.
+func MakeKey() (private, public []byte, err error) {
+	open, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("certified: %w", err)
+	}
+	secretDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("certified: %w", err)
+	}
+	openDER, err := x509.MarshalPKIXPublicKey(open)
+	if err != nil {
+		return nil, nil, fmt.Errorf("certified: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: privateKind, Bytes: secretDER}),
+		pem.EncodeToMemory(&pem.Block{Type: publicKind, Bytes: openDER}), nil
 }
 
 // devKey is no secret at all.
@@ -129,7 +153,7 @@ func DevPublicKey() ed25519.PublicKey {
 
 // LoadPublicKey reads a PEM file with an Ed25519 public key.
 func LoadPublicKey(file string) (ed25519.PublicKey, error) {
-	block, err := readPEM(file, "PUBLIC KEY")
+	block, err := readPEM(file, publicKind)
 	if err != nil {
 		return nil, err
 	}

@@ -3,7 +3,6 @@ package certified
 import (
 	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
@@ -89,33 +88,25 @@ func TestOnlyWhatWasSignedIsBelieved(t *testing.T) {
 	}
 }
 
-func write(t *testing.T, kind string, der []byte) string {
+func write(t *testing.T, text []byte) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "key.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file
 }
 
 func TestKeyFiles(t *testing.T) {
-	public, key, err := ed25519.GenerateKey(rand.Reader)
+	private, public, err := MakeKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
+	s, err := OpenSigner(write(t, private), false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	open, err := x509.MarshalPKIXPublicKey(public)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := OpenSigner(write(t, "PRIVATE KEY", private), false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	loaded, err := LoadPublicKey(write(t, "PUBLIC KEY", open))
+	loaded, err := LoadPublicKey(write(t, public))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,15 +114,15 @@ func TestKeyFiles(t *testing.T) {
 		t.Error(err)
 	}
 	for what, file := range map[string]string{
-		"missing": "", "not there": filepath.Join(t.TempDir(), "none"), "the public one": write(t, "PUBLIC KEY", open),
-		"no key": write(t, "PRIVATE KEY", []byte("x")),
+		"missing": "", "not there": filepath.Join(t.TempDir(), "none"), "the public one": write(t, public),
+		"no key": write(t, pem.EncodeToMemory(&pem.Block{Type: privateKind, Bytes: []byte("x")})), "no PEM": write(t, []byte("x")),
 	} {
 		var keyed *config.KeyError
 		if _, err := OpenSigner(file, false); !errors.As(err, &keyed) || !strings.Contains(err.Error(), "ballot.sign-key-file") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	if _, err := LoadPublicKey(write(t, "PRIVATE KEY", private)); err == nil {
+	if _, err := LoadPublicKey(write(t, private)); err == nil {
 		t.Error("a private key was taken for a public one")
 	}
 }

@@ -18,7 +18,7 @@ func TestG6LifeOfABallot(t *testing.T) {
 	a, b := w.start(), w.start()
 	w.persist()
 	_, err := a.ballots.CreateBallot(t.Context(), &ballotv1.CreateBallotRequest{
-		Ballot: &ballotv1.Ballot{Name: "final", Candidates: []string{"Anna", "Bob"}},
+		Ballot: &ballotv1.Ballot{Name: "final", Candidates: []string{"Anna", "Bob"}}, Actor: "cli:test",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -39,11 +39,11 @@ func TestG6LifeOfABallot(t *testing.T) {
 		})
 		wantCounted(t, i.cast(t, bob)[0])
 	}
-	if _, err := a.ballots.CloseBallot(t.Context(), &ballotv1.CloseBallotRequest{Name: "final"}); err != nil {
+	if _, err := a.ballots.CloseBallot(t.Context(), &ballotv1.CloseBallotRequest{Name: "final", Actor: "cli:test"}); err != nil {
 		t.Fatal(err)
 	}
 	wantCode(t, b.cast(t, anna)[0], statusv1.Code_CODE_BALLOT_CLOSED, statusv1.Outcome_OUTCOME_NONE)
-	result, err := b.ballots.CertifyBallot(t.Context(), &ballotv1.CertifyBallotRequest{Name: "final"})
+	result, err := b.ballots.CertifyBallot(t.Context(), &ballotv1.CertifyBallotRequest{Name: "final", Actor: "cli:test"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ func (s *Service) arguments() []string {
 			"--participant-heartbeat=100ms",
 		},
 		Vote: {
-			"--vote-listen=" + s.Address, "--ticket-key-file=" + s.system.keyFile,
+			"--vote-listen=" + s.Address, "--ticket-key-file=" + s.system.keyFile, "--ballot-sign-key-file=" + s.system.signKey,
 			"--participant-lease=5s", "--participant-heartbeat=100ms", "--vote-timeout=3s", "--vote-outbox-lease=3s",
 		},
 		Query:     {"--query-listen=" + s.Address, "--participant-lease=5s", "--participant-heartbeat=100ms"},

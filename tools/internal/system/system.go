@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/littlevote/littlevote/libs/certified"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/tools/internal/process"
 	"github.com/littlevote/littlevote/tools/internal/scope"
@@ -57,6 +58,7 @@ type System struct {
 	config   Config
 	services map[Kind][]*Service
 	keyFile  string
+	signKey  string // file with the key of the results
 	lockKey  string
 }
 
@@ -83,7 +85,7 @@ func Start(t scope.Scope, cfg Config) *System {
 	}
 	s := &System{View: Look(t, cfg.Programs, cfg.Stores), t: t, config: cfg, services: map[Kind][]*Service{}, lockKey: rand.Text()}
 	t.Cleanup(func() { s.leaveNothing(t) })
-	s.keyFile = writeKey(t, cfg.Dir)
+	s.keyFile, s.signKey = writeKey(t, cfg.Dir), writeSignKey(t, cfg.Dir)
 	for _, kind := range Kinds() {
 		for i := range max(1, cfg.Replicas) {
 			s.services[kind] = append(s.services[kind], &Service{
@@ -113,6 +115,19 @@ func writeKey(t scope.Scope, dir string) string {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails
 	if err := os.WriteFile(file, []byte(hex.EncodeToString(secret)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func writeSignKey(t scope.Scope, dir string) string {
+	t.Helper()
+	file := filepath.Join(dir, "result.key.pem")
+	private, _, err := certified.MakeKey()
+	if err == nil {
+		err = os.WriteFile(file, private, 0o600)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	return file

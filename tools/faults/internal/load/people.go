@@ -81,6 +81,7 @@ func makeBallot(t scope.Scope, organisers ballotv1.BallotServiceClient) {
 		defer cancel()
 		_, err := organisers.CreateBallot(ctx, &ballotv1.CreateBallotRequest{
 			Ballot: &ballotv1.Ballot{Name: LimitedBallot, Candidates: []string{"no", "yes"}, VotesPerVoter: 1},
+			Actor:  "cli:faults",
 		})
 		return err
 	})

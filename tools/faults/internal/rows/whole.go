@@ -92,7 +92,7 @@ func closing(r *Run) {
 	}
 	r.Hold(r.Between(0, time.Second))
 	r.organise(func(ctx context.Context, c ballotv1.BallotServiceClient) error {
-		_, err := c.CloseBallot(ctx, &ballotv1.CloseBallotRequest{Name: "main"})
+		_, err := c.CloseBallot(ctx, &ballotv1.CloseBallotRequest{Name: "main", Actor: "cli:faults"})
 		return err
 	})
 	r.closedAt = time.Now()
@@ -120,7 +120,7 @@ func (r *Run) organise(call func(context.Context, ballotv1.BallotServiceClient) 
 func certified(r *Run) {
 	var result *ballotv1.Result
 	r.organise(func(ctx context.Context, c ballotv1.BallotServiceClient) error {
-		response, err := c.CertifyBallot(ctx, &ballotv1.CertifyBallotRequest{Name: "main"})
+		response, err := c.CertifyBallot(ctx, &ballotv1.CertifyBallotRequest{Name: "main", Actor: "cli:faults"})
 		result = response.GetResult()
 		return err
 	})

@@ -26,6 +26,7 @@ type stores struct {
 	postgres string
 	embedded []string // names of those that are ours
 	keyFile  string
+	signKey  string         // file with the key of the results
 	closers  []func() error // in the order of their start
 }
 
@@ -52,6 +53,9 @@ func (s *stores) open(ctx context.Context, dir string, log *slog.Logger) error {
 	}
 	s.closers = append(s.closers, lock.Release)
 	if s.keyFile, err = ensureKey(filepath.Join(dir, "ticket.keys")); err != nil {
+		return err
+	}
+	if s.signKey, err = ensureSignKey(dir); err != nil {
 		return err
 	}
 	return s.start(ctx, dir, log)
