@@ -67,7 +67,7 @@ func runOn(ctx context.Context, s *settings, st *stores, out io.Writer, log *slo
 	})
 }
 
-// useStores tells every service where the stores and the ticket key are.
+// useStores tells every service where the stores and the keys are.
 func (s *settings) useStores(st *stores) {
 	s.ticket.Redis.URL, s.vote.Redis.URL, s.query.Redis.URL = st.redis, st.redis, st.redis
 	s.vote.Kafka.Brokers, s.persist.Kafka.Brokers = st.kafka, st.kafka
@@ -75,6 +75,9 @@ func (s *settings) useStores(st *stores) {
 	s.query.Postgres.URL, s.persist.Postgres.URL = st.postgres, st.postgres
 	if s.ticket.Ticket.KeyFile == "" {
 		s.ticket.Ticket.KeyFile, s.vote.Ticket.KeyFile, s.gateway.Ticket.KeyFile = st.keyFile, st.keyFile, st.keyFile
+	}
+	if s.vote.Ballot.SignKeyFile == "" {
+		s.vote.Ballot.SignKeyFile = st.signKey
 	}
 }
 
