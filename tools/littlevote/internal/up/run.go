@@ -23,6 +23,7 @@ import (
 	ticketservice "github.com/littlevote/littlevote/services/ticket-service"
 	voteservice "github.com/littlevote/littlevote/services/vote-service"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/reach"
+	"github.com/littlevote/littlevote/tools/littlevote/internal/token"
 )
 
 // readyTimeout bounds the wait for the first answer; a replay of a long log may come before it.
@@ -78,6 +79,9 @@ func (s *settings) useStores(st *stores) {
 	}
 	if s.vote.Ballot.SignKeyFile == "" {
 		s.vote.Ballot.SignKeyFile = st.signKey
+	}
+	if len(s.gateway.Auth.Issuers) == 0 && s.gateway.Auth.JWKSFile == "" {
+		s.gateway.Auth.Issuers, s.gateway.Auth.JWKSFile = []string{token.Issuer}, st.tokens
 	}
 }
 

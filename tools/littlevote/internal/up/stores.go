@@ -17,6 +17,7 @@ import (
 
 	"github.com/littlevote/littlevote/libs/embedded"
 	"github.com/littlevote/littlevote/libs/embedded/filelock"
+	"github.com/littlevote/littlevote/tools/littlevote/internal/token"
 )
 
 // stores are Redis, Kafka and Postgres, given or embedded.
@@ -27,6 +28,7 @@ type stores struct {
 	embedded []string // names of those that are ours
 	keyFile  string
 	signKey  string         // file with the key of the results
+	tokens   string         // file with the public key of the tokens that `littlevote token` makes
 	closers  []func() error // in the order of their start
 }
 
@@ -56,6 +58,9 @@ func (s *stores) open(ctx context.Context, dir string, log *slog.Logger) error {
 		return err
 	}
 	if s.signKey, err = ensureSignKey(dir); err != nil {
+		return err
+	}
+	if s.tokens, err = token.Ensure(dir); err != nil {
 		return err
 	}
 	return s.start(ctx, dir, log)
