@@ -118,6 +118,8 @@ func (r bare) TicketAndVote(_ context.Context, usernames []string, _, _ *string)
 
 func (r bare) Subscription() exec.SubscriptionResolver { return nil } // nothing is measured of it
 func (r bare) Ballot() exec.BallotResolver             { return nil }
+func (r bare) Post() exec.PostResolver                 { return nil }
+func (r bare) User() exec.UserResolver                 { return nil }
 
 type unobserved struct{}
 

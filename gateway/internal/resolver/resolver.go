@@ -12,6 +12,7 @@ import (
 	"github.com/littlevote/littlevote/gateway/graph/exec"
 	"github.com/littlevote/littlevote/gateway/graph/model"
 	"github.com/littlevote/littlevote/gateway/internal/answer"
+	"github.com/littlevote/littlevote/gateway/internal/likes"
 	"github.com/littlevote/littlevote/gateway/internal/reads"
 	"github.com/littlevote/littlevote/gateway/internal/votes"
 	"github.com/littlevote/littlevote/libs/ticket"
@@ -51,7 +52,8 @@ type Config struct {
 	Voter     Voter
 	Organiser Organiser
 	Live      Live
-	Entities  map[string]FindEntities // by type, beside UserVote and Ballot
+	Blog      *likes.Blog             // nil: there is none
+	Entities  map[string]FindEntities // by type, beside those of this package
 	Keys      *ticket.Keys
 	Texts     *answer.Texts
 	Language  answer.Language // where Accept-Language names none of ours
@@ -72,6 +74,7 @@ func New(cfg Config) *Resolver {
 		r.entities = make(map[string]FindEntities)
 	}
 	r.entities["UserVote"], r.entities["Ballot"] = r.findUserVotes, r.findBallots
+	r.entities["Post"], r.entities["User"] = r.findPosts, r.findUsers
 	return r
 }
 

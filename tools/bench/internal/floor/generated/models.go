@@ -9,6 +9,28 @@ import (
 	"strconv"
 )
 
+// What is known of who has an account of this system.
+type Account struct {
+	// The name.
+	Name string `json:"name"`
+	// Since when, RFC 3339 in UTC.
+	CreatedAt string `json:"createdAt"`
+}
+
+// What a post of this system says.
+type Article struct {
+	// The title.
+	Title string `json:"title"`
+	// The text.
+	Content string `json:"content"`
+	// Who wrote it.
+	Author *User `json:"author"`
+	// When it was written, RFC 3339 in UTC.
+	CreatedAt string `json:"createdAt"`
+	// When it was last changed, RFC 3339 in UTC.
+	UpdatedAt string `json:"updatedAt"`
+}
+
 // One thing that was done.
 type AuditEntry struct {
 	// Its id; later entries have higher ones.
@@ -161,6 +183,54 @@ type FinalCount struct {
 	VotesExact string `json:"votesExact"`
 }
 
+// A like that counts.
+type Like struct {
+	// What is liked.
+	Item string `json:"item"`
+	// The same as a post.
+	Post *Post `json:"post"`
+	// Who likes it.
+	User *User `json:"user"`
+	// Since when, RFC 3339 in UTC.
+	LikedAt string `json:"likedAt"`
+}
+
+// A page of likes.
+type LikePage struct {
+	// The likes, newest first.
+	Likes []*Like `json:"likes"`
+	// What to ask for next; null where nothing follows.
+	Next *string `json:"next,omitempty"`
+}
+
+// The answer to a like or an unlike.
+type LikeResponse struct {
+	// True if the like, or its end, is durable and counted.
+	Success bool `json:"success"`
+	// What happened, for people: in Chinese, or in English where Accept-Language asks for it. Programs use `code`.
+	Message string `json:"message"`
+	// What happened, for programs: OK, ALREADY_LIKED, NOT_LIKED, NOT_FOUND where there is no such post, UNAUTHENTICATED, RATE_LIMITED,
+	// INVALID_ARGUMENT, KEY_REUSED, OVERLOADED, UNAVAILABLE, OUTCOME_UNKNOWN, INTERNAL. New codes may be added: go by `outcome` and
+	// `retryable` where a code is not known.
+	Code string `json:"code"`
+	// Whether anything happened.
+	Outcome Outcome `json:"outcome"`
+	// Whether sending the same again may succeed. Where `outcome` is UNKNOWN, only with the same idempotency key.
+	Retryable bool `json:"retryable"`
+	// How long to wait before that, in milliseconds; null means no wait, or no retry.
+	RetryAfterMs *int `json:"retryAfterMs,omitempty"`
+	// The item of the request.
+	Item string `json:"item"`
+	// On success how many like the item now; null otherwise. A count over 2147483647 is a field error: ask for `likeCountExact`.
+	LikeCount *int `json:"likeCount,omitempty"`
+	// On success how many like the item now, in decimal digits, without a bound; null otherwise.
+	LikeCountExact *string `json:"likeCountExact,omitempty"`
+	// On success a consistency token for `atLeast`, opaque, at most 128 characters.
+	Token *string `json:"token,omitempty"`
+	// When it was decided, RFC 3339 in UTC.
+	Timestamp string `json:"timestamp"`
+}
+
 // Votes. Several in one document run one after the other; at most 10 are allowed (a setting).
 type Mutation struct {
 }
@@ -180,6 +250,36 @@ type OwnVotesPage struct {
 	// The votes, newest first.
 	Entries []*OwnVote `json:"entries"`
 	// What to ask for next as `after`; null where nothing follows.
+	Next *string `json:"next,omitempty"`
+}
+
+// Something that can be liked: a post of this system, or what another subgraph knows by this id.
+type Post struct {
+	// The item's id.
+	ID string `json:"id"`
+	// How many like it. A count over 2147483647 is a field error with extensions.code COUNT_OVERFLOW; `likeCountExact` has no such bound.
+	LikeCount int `json:"likeCount"`
+	// How many like it, in decimal digits, without a bound.
+	LikeCountExact string `json:"likeCountExact"`
+	// Whether the caller likes it; false for somebody unknown.
+	LikedByMe bool `json:"likedByMe"`
+	// Who likes it, newest first, a page at a time. It may be a moment behind.
+	Likers *LikePage `json:"likers"`
+	// What it says; null if it is no post of this system.
+	Article *Article `json:"article,omitempty"`
+}
+
+func (Post) IsEntity() {}
+
+type PostByIDsInput struct {
+	ID string `json:"ID"`
+}
+
+// A page of posts.
+type PostPage struct {
+	// The posts, newest first.
+	Posts []*Post `json:"posts"`
+	// What to ask for next; null where nothing follows.
 	Next *string `json:"next,omitempty"`
 }
 
@@ -224,6 +324,18 @@ type RankingPage struct {
 	Stale bool `json:"stale"`
 	// As in `UserVote`.
 	AsOf string `json:"asOf"`
+}
+
+// A session: 30 minutes (a setting) after its last use it ends.
+type Session struct {
+	// The secret that stands for it, for the header `Authorization: Bearer …`.
+	Token string `json:"token"`
+	// When it ends unless it is used, RFC 3339 in UTC.
+	ExpiresAt string `json:"expiresAt"`
+	// When it ends however much it is used, RFC 3339 in UTC.
+	EndsAt string `json:"endsAt"`
+	// Whose it is.
+	User *User `json:"user"`
 }
 
 // Counts as they change. Over WebSockets by the protocol `graphql-transport-ws`, or as server-sent events: the same request as for a
@@ -296,6 +408,22 @@ type UpdateBallotInput struct {
 	RemoveCandidates []string `json:"removeCandidates,omitempty"`
 	// All rules anew; only of a draft.
 	Rules *BallotRulesInput `json:"rules,omitempty"`
+}
+
+// Somebody who likes and writes.
+type User struct {
+	// 16 digits for who has an account of this system, and `jwt:` with 32 hexadecimal digits for who comes with a JWT.
+	ID string `json:"id"`
+	// What they like, newest first, a page at a time. It may be a moment behind.
+	Likes *LikePage `json:"likes"`
+	// Their account; null if they have none here.
+	Account *Account `json:"account,omitempty"`
+}
+
+func (User) IsEntity() {}
+
+type UserByIDsInput struct {
+	ID string `json:"ID"`
 }
 
 // A candidate's count.
