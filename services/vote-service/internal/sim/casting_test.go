@@ -2,6 +2,7 @@ package sim
 
 import (
 	"encoding/binary"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,9 +27,11 @@ func (t *tables) cast(b pgledger.CastBatch, clock time.Time) (pgledger.CastResul
 		return t.again(b, now), nil
 	}
 	c := casting{tables: t, CastBatch: b, rules: rules, ballot: t.pgBallot(b.Ballot), clock: clock, at: now}
-	c.ticket = t.ticket(b.Ballot, now)
+	if !rules.Ticketless {
+		c.ticket = t.ticket(b.Ballot, now)
+	}
 	r := pgledger.CastResult{At: now}
-	if c.ticket != nil && b.Votes[0].Retracts == uuid.Nil {
+	if c.ticket != nil && (b.Votes[0].Retracts == uuid.Nil || b.Votes[0].Replaces) {
 		r.TicketVersion = c.ticket.version
 	}
 	for _, v := range b.Votes {
@@ -145,7 +148,8 @@ func (c *casting) vote(v pgledger.CastVote) pgledger.CastVerdict {
 	}
 	if v.Retracts != uuid.Nil {
 		event.Retracts = v.Retracts[:]
-	} else {
+	}
+	if c.ticket != nil && (v.Retracts == uuid.Nil || v.Replaces) {
 		e.TicketVersion = c.ticket.version
 	}
 	e.Votes = []*eventv1.VoteEvent{event}
@@ -165,11 +169,12 @@ func (c *casting) judge(v pgledger.CastVote) pgledger.CastCode {
 		return pgledger.CastAhead
 	case r.State != "open" || r.OpensAt != nil && c.at.Before(*r.OpensAt) || r.ClosesAt != nil && !c.clock.Before(*r.ClosesAt):
 		return pgledger.CastClosed
-	case v.Retracts != uuid.Nil:
-		if retracted, found := c.voters[voterVote{c.Ballot, v.Voter, v.Retracts}]; !found || retracted {
+	case v.Retracts != uuid.Nil && !v.Replaces:
+		if row, found := c.voters[voterVote{c.Ballot, v.Voter, v.Retracts}]; !found || row.retracted {
 			return pgledger.CastNoVote
 		}
 		return pgledger.CastOK
+	case r.Ticketless:
 	case c.ticket == nil:
 		return pgledger.CastExpired
 	case v.Ticket != "" && v.Ticket != c.ticket.value:
@@ -178,11 +183,38 @@ func (c *casting) judge(v pgledger.CastVote) pgledger.CastCode {
 		return pgledger.CastExpired
 	case c.ticket.limit != pgledger.NoCap && c.used[name{c.Ballot, c.ticket.version}] >= c.ticket.limit && !c.wrong.noCap:
 		return pgledger.CastExhausted
-	case c.MaxNames > 0 && c.namesAfter(v) > c.MaxNames:
+	}
+	if code := c.judgeVoter(v); code != pgledger.CastOK {
+		return code
+	}
+	if c.MaxNames > 0 && c.namesAfter(v) > c.MaxNames {
 		return pgledger.CastNames
-	case r.VotesPerVoter > 0 && v.Voter == "" && !c.wrong.noVoterLimit:
+	}
+	return pgledger.CastOK
+}
+
+func (c *casting) judgeVoter(v pgledger.CastVote) pgledger.CastCode {
+	r, given := c.rules, map[string]bool{}
+	key := pgledger.VoterKey{Voter: v.Voter, Period: r.Period(c.at)}
+	for i, candidate := range v.Candidates {
+		if v.Counts[i] > 0 {
+			given[candidate] = true
+			if r.PerCandidate {
+				key.Candidate = candidate
+			}
+		}
+	}
+	votes := c.votesOf(c.Ballot, key)
+	switch {
+	case v.Voter == "" && r.VotesPerVoter == 0 && !v.Replaces, v.Voter == "" && c.wrong.noVoterLimit:
+		return pgledger.CastOK
+	case v.Voter == "":
 		return pgledger.CastNoVoter
-	case r.VotesPerVoter > 0 && len(c.votesOf(c.Ballot, v.Voter)) >= r.VotesPerVoter && !c.wrong.noVoterLimit:
+	case r.PerCandidate && len(given) != 1:
+		return pgledger.CastNotOne
+	case v.Replaces && !slices.Contains(votes, v.Retracts):
+		return pgledger.CastNoVote
+	case !v.Replaces && r.VotesPerVoter > 0 && len(votes) >= r.VotesPerVoter && !c.wrong.noVoterLimit:
 		return pgledger.CastLimit
 	}
 	return pgledger.CastOK

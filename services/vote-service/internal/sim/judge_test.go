@@ -90,9 +90,9 @@ func (w *world) judge() {
 		}
 	}
 	perVoter := map[string]int{}
-	for row, retracted := range w.pg.voters {
-		if !retracted {
-			perVoter[row.voter]++
+	for at, row := range w.pg.voters {
+		if !row.retracted {
+			perVoter[at.voter]++
 		}
 	}
 	for voter, n := range perVoter {

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -75,36 +76,77 @@ func (l ledger) Lookup(ctx context.Context, ballot string, keys []uuid.UUID) (pg
 	})
 }
 
-func (l ledger) Voters(ctx context.Context, ballot string, voters []string) (map[string][]uuid.UUID, error) {
-	return read(ctx, l.db, "voters "+strings.Join(voters, " "), func(p *postgres) (map[string][]uuid.UUID, error) {
-		found := map[string][]uuid.UUID{}
-		for _, v := range voters {
-			if votes := p.votesOf(ballot, v); len(votes) > 0 {
-				found[v] = votes
+func (l ledger) BallotNamed(ctx context.Context, name string) (pgledger.Ballot, error) {
+	return read(ctx, l.db, "ballot "+name, func(p *postgres) (pgledger.Ballot, error) {
+		b, found := p.ballots[name]
+		if !found {
+			return b, pgledger.ErrUnknownBallot
+		}
+		return b, nil
+	})
+}
+
+func (l ledger) VotersOf(
+	ctx context.Context, b *pgledger.Ballot, keys []pgledger.VoterKey,
+) (map[pgledger.VoterKey][]uuid.UUID, error) {
+	name := "voters"
+	for _, k := range keys {
+		name += fmt.Sprintf(" %s/%s/%d", k.Voter, k.Candidate, k.Period)
+	}
+	return read(ctx, l.db, name, func(p *postgres) (map[pgledger.VoterKey][]uuid.UUID, error) {
+		found := map[pgledger.VoterKey][]uuid.UUID{}
+		for _, k := range keys {
+			if votes := p.votesOf(b.Name, k); len(votes) > 0 {
+				found[k] = votes
 			}
 		}
 		return found, nil
 	})
 }
 
+func (l ledger) LastVote(ctx context.Context, ballot, voter, candidate string) (*pgledger.VoterVote, error) {
+	return read(ctx, l.db, "last vote of "+voter+" for "+candidate, func(p *postgres) (*pgledger.VoterVote, error) {
+		var last *pgledger.VoterVote
+		for at, row := range p.voters {
+			v := pgledger.VoterVote{ID: at.vote, Voter: voter, Candidate: candidate, VotedAt: row.at}
+			if at.ballot == ballot && at.voter == voter && row.candidate == candidate && !row.retracted &&
+				(last == nil || byAge(*last, v) < 0) {
+				last = &v
+			}
+		}
+		return last, nil
+	})
+}
+
 func (l ledger) VoteOf(ctx context.Context, ballot string, id uuid.UUID) (*pgledger.Vote, error) {
 	return read(ctx, l.db, "vote "+id.String()[28:], func(p *postgres) (*pgledger.Vote, error) {
 		var found *pgledger.Vote
+		var given, taken []pgledger.Choice
 		for _, row := range p.logs {
 			if row.ballot != ballot || row.vote != id {
 				continue
 			}
 			if found == nil {
 				found = &pgledger.Vote{
-					ID: id, Batch: row.batch, Epoch: row.epoch, Admission: row.admission, Voter: row.voter, Retracts: row.retracts,
-					Retracted: p.voters[voterVote{ballot, row.voter, id}],
+					ID: id, Batch: row.batch, Epoch: row.epoch, Admission: row.admission, Voter: row.voter,
+					Retracted: p.voters[voterVote{ballot, row.voter, id}].retracted, At: p.voters[voterVote{ballot, row.voter, id}].at,
 				}
 			}
-			found.Choices = append(found.Choices, pgledger.Choice{Candidate: row.candidate, Count: row.delta})
+			choice := pgledger.Choice{Candidate: row.candidate, Count: row.delta}
+			if row.retracts == uuid.Nil {
+				given = append(given, choice)
+			} else {
+				found.Retracts, taken = row.retracts, append(taken, choice)
+			}
 		}
-		if found != nil {
-			slices.SortFunc(found.Choices, func(a, b pgledger.Choice) int { return strings.Compare(a.Candidate, b.Candidate) })
+		if found == nil {
+			return nil, nil //nolint:nilnil // not found is an answer
 		}
+		found.Choices, found.Change = given, len(given) > 0 && found.Retracts != uuid.Nil
+		if len(given) == 0 {
+			found.Choices = taken
+		}
+		slices.SortFunc(found.Choices, func(a, b pgledger.Choice) int { return strings.Compare(a.Candidate, b.Candidate) })
 		return found, nil
 	})
 }

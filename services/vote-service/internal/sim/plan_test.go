@@ -127,7 +127,7 @@ func (p *plan) String() string {
 }
 
 func (p *plan) ballot() pgledger.Ballot {
-	b := pgledger.Ballot{Name: ballotName, State: "open", RulesVersion: 1, VotesPerVoter: p.limit, MaxCandidates: 6}
+	b := pgledger.Ballot{Name: ballotName, State: "open", RulesVersion: 1, VotesPerVoter: p.limit, MaxCandidates: 6, Visibility: pgledger.VisibleAlways}
 	if !p.open {
 		b.Candidates = []string{"A", "B", "C"}
 	}

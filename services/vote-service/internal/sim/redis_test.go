@@ -312,6 +312,30 @@ func (l *link) PutRules(ctx context.Context, f redisledger.Fence, b redisledger.
 	return err
 }
 
+func (l *link) VoterState(ctx context.Context, f redisledger.Fence, ballot, voter, candidate string) (redisledger.VoterState, error) {
+	return ask(ctx, l, "voter", func(n *ledgermodel.Ledger) (redisledger.VoterState, error) {
+		return n.VoterState(ctx, f, ballot, voter, candidate)
+	})
+}
+
+func (l *link) ColdVoters(ctx context.Context, f redisledger.Fence, ballot string, cursor uint64, limit int) (
+	[]redisledger.ColdVoter, uint64, error,
+) {
+	var next uint64
+	cold, err := ask(ctx, l, "cold", func(n *ledgermodel.Ledger) (cold []redisledger.ColdVoter, err error) {
+		cold, next, err = n.ColdVoters(ctx, f, ballot, cursor, limit)
+		return cold, err
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	return cold, next, nil
+}
+
+func (l *link) EvictVoters(ctx context.Context, f redisledger.Fence, ballot string, cold []redisledger.ColdVoter) (int64, error) {
+	return ask(ctx, l, "evict", func(n *ledgermodel.Ledger) (int64, error) { return n.EvictVoters(ctx, f, ballot, cold) })
+}
+
 func (l *link) KeyStatus(ctx context.Context, f redisledger.Fence, ballot string, key uuid.UUID) (redisledger.KeyState, uuid.UUID, error) {
 	var batch uuid.UUID
 	state, err := ask(ctx, l, "key", func(n *ledgermodel.Ledger) (s redisledger.KeyState, err error) {

@@ -24,7 +24,7 @@ type tables struct {
 	logs      []logRow
 	tallies   map[name]*pgledger.Tally
 	keys      map[name]pgledger.Key // ballot and key
-	voters    map[voterVote]bool    // whether the vote is retracted
+	voters    map[voterVote]voterRow
 	used      map[name]int64        // of tickets
 	tickets   map[name]*ticketRow   // minted in Postgres
 	pgBallots map[epochBallot]*pgBallot
@@ -49,6 +49,11 @@ type (
 		ballot, voter string
 		vote          uuid.UUID
 	}
+	voterRow struct {
+		retracted bool
+		candidate string    // the one that the vote is for, if it is for one
+		at        time.Time // zero until the vote itself has come
+	}
 	logRow struct {
 		ballot, candidate, ticket, voter string
 		delta, epoch, admission          int64
@@ -69,7 +74,7 @@ type (
 func newTables(ballots ...pgledger.Ballot) *tables {
 	t := &tables{
 		ballots: map[string]pgledger.Ballot{}, applied: map[uuid.UUID]int64{}, tallies: map[name]*pgledger.Tally{},
-		keys: map[name]pgledger.Key{}, voters: map[voterVote]bool{}, used: map[name]int64{}, tickets: map[name]*ticketRow{},
+		keys: map[name]pgledger.Key{}, voters: map[voterVote]voterRow{}, used: map[name]int64{}, tickets: map[name]*ticketRow{},
 		pgBallots: map[epochBallot]*pgBallot{}, named: map[epochBallot]bool{}, offsets: map[int32]*offset{},
 		dropped: map[uuid.UUID]bool{}, stay: 10 * time.Second,
 	}
@@ -187,28 +192,32 @@ func (t *tables) write(e pgledger.Event) int {
 	for i, v := range e.GetVotes() {
 		id := uuid.UUID(v.GetVoteId())
 		admission := e.GetFirstAdmissionNumber() + int64(i)
-		sums := map[string]int64{}
+		type choice struct {
+			candidate string
+			back      bool // it is taken back
+		}
+		sums := map[choice]int64{}
 		for j, c := range v.GetCandidates() {
-			candidate := e.GetCandidates()[c]
-			sums[candidate] += v.GetDeltas()[j]
-			t.count(name{e.GetBallot(), candidate}, v.GetDeltas()[j], admission, time.UnixMilli(e.GetAdmittedAtMs()))
+			candidate, delta := e.GetCandidates()[c], v.GetDeltas()[j]
+			sums[choice{candidate, len(v.GetRetracts()) > 0 && delta < 0}] += delta
+			t.count(name{e.GetBallot(), candidate}, delta, admission, time.UnixMilli(e.GetAdmittedAtMs()))
 		}
 		row := logRow{
 			ballot: e.GetBallot(), ticket: e.GetTicketVersion(), voter: v.GetVoterId(), epoch: e.GetEpoch(), admission: admission,
 			vote: id, batch: e.ID(),
 		}
-		if len(v.GetRetracts()) > 0 {
-			row.retracts = uuid.UUID(v.GetRetracts())
-		}
-		for candidate, delta := range sums {
-			row.candidate, row.delta = candidate, delta
+		for of, delta := range sums {
+			row.candidate, row.delta, row.retracts = of.candidate, delta, uuid.Nil
+			if of.back {
+				row.retracts = uuid.UUID(v.GetRetracts())
+			}
 			t.logs = append(t.logs, row)
 			rows++
 		}
 		if len(v.GetBodyHash()) > 0 {
 			t.keys[name{e.GetBallot(), string(id[:])}] = pgledger.Key{BodyHash: [16]byte(v.GetBodyHash()), BatchID: e.ID()}
 		}
-		t.note(e.GetBallot(), v)
+		t.note(e, v)
 	}
 	return rows
 }
@@ -227,29 +236,55 @@ func (t *tables) count(n name, delta, admission int64, at time.Time) {
 }
 
 // note keeps whose vote it is; a row only ever becomes retracted.
-func (t *tables) note(ballot string, v *eventv1.VoteEvent) {
+func (t *tables) note(e pgledger.Event, v *eventv1.VoteEvent) {
 	if v.GetVoterId() == "" {
 		return
 	}
-	row := voterVote{ballot, v.GetVoterId(), uuid.UUID(v.GetVoteId())}
 	if len(v.GetRetracts()) > 0 {
-		row.vote = uuid.UUID(v.GetRetracts())
-		t.voters[row] = true
-	} else if !t.voters[row] {
-		t.voters[row] = false
+		at := voterVote{e.GetBallot(), v.GetVoterId(), uuid.UUID(v.GetRetracts())}
+		row := t.voters[at]
+		row.retracted = true
+		t.voters[at] = row
 	}
-}
-
-// votesOf returns a voter's votes that count.
-func (t *tables) votesOf(ballot, voter string) []uuid.UUID {
-	var votes []uuid.UUID
-	for row, retracted := range t.voters {
-		if row.ballot == ballot && row.voter == voter && !retracted {
-			votes = append(votes, row.vote)
+	var given []string
+	for i, c := range v.GetCandidates() {
+		if len(v.GetRetracts()) == 0 || v.GetDeltas()[i] > 0 {
+			given = append(given, e.GetCandidates()[c])
 		}
 	}
-	slices.SortFunc(votes, func(a, b uuid.UUID) int { return cmp.Compare(a.String(), b.String()) })
+	if len(given) == 0 {
+		return
+	}
+	at := voterVote{e.GetBallot(), v.GetVoterId(), uuid.UUID(v.GetVoteId())}
+	row := t.voters[at]
+	row.at = time.UnixMilli(e.GetAdmittedAtMs())
+	if given = slices.Compact(given); len(given) == 1 {
+		row.candidate = given[0]
+	}
+	t.voters[at] = row
+}
+
+// votesOf returns a voter's votes that count under a key, the oldest first.
+func (t *tables) votesOf(ballot string, key pgledger.VoterKey) []uuid.UUID {
+	b := t.ballots[ballot]
+	var found []pgledger.VoterVote
+	for at, row := range t.voters {
+		if at.ballot != ballot || at.voter != key.Voter || row.retracted || b.PerCandidate && row.candidate != key.Candidate ||
+			b.VoterPeriod > 0 && b.Period(row.at) != key.Period {
+			continue
+		}
+		found = append(found, pgledger.VoterVote{ID: at.vote, VotedAt: row.at})
+	}
+	slices.SortFunc(found, byAge)
+	var votes []uuid.UUID
+	for _, v := range found {
+		votes = append(votes, v.ID)
+	}
 	return votes
+}
+
+func byAge(a, b pgledger.VoterVote) int {
+	return cmp.Or(a.VotedAt.Compare(b.VotedAt), cmp.Compare(a.ID.String(), b.ID.String()))
 }
 
 func (t *tables) version(ballot string) (top int64) {

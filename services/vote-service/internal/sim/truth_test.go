@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -57,7 +58,8 @@ func newTruth(t *testing.T, seed uint64) *truth {
 	}
 	t.Cleanup(pool.Close)
 	s := &truth{T: t, r: rand.New(rand.NewPCG(seed, 3)), pool: pool, topic: uuid.UUID{9}, first: 1}
-	s.exec("UPDATE ballots SET votes_per_voter = 2 WHERE ballot = 'cast'")
+	s.exec("UPDATE ballots SET votes_per_voter = 2, limit_scope = $1, ticketless = $2 WHERE ballot = 'cast'",
+		[]string{"ballot", "candidate"}[seed%2], seed == 1)
 	s.exec(`INSERT INTO ledger_epoch (epoch, mode, state, ns, replicated, reason) VALUES (1, 'redis', 'open', 'ns', false, 'test')`)
 	ballots, err := pgledger.Ballots(t.Context(), pool)
 	if err != nil {
@@ -168,6 +170,12 @@ func (s *truth) vote() {
 			v.BodyHash[0] += byte(s.r.IntN(2))
 		case s.r.IntN(8) == 0:
 			v.Ticket = "another"
+		case len(s.votes) > 0 && s.r.IntN(4) == 0:
+			old := s.votes[s.r.IntN(len(s.votes))]
+			v.Voter, v.Retracts, v.Replaces = old.Voter, old.ID, true
+			v.Candidates, v.Counts = append(v.Candidates, old.Candidates...), append(v.Counts, -old.Counts[0])
+			slices.Reverse(v.Candidates)
+			slices.Reverse(v.Counts)
 		}
 		if v.Retracts == uuid.Nil && !v.Keyed {
 			v.Keyed = true
@@ -284,12 +292,12 @@ func (s *truth) compare() {
 		}
 		for n := range 5 {
 			voter := fmt.Sprint("voter ", n)
-			key := pgledger.VoterKey{Voter: voter}
-			votes, err := pgledger.VotersOf(s.Context(), s.pool, &pgledger.Ballot{Name: ballot}, []pgledger.VoterKey{key})
+			b, key := s.tables.ballots[ballot], pgledger.VoterKey{Voter: voter, Candidate: "A"}
+			votes, err := pgledger.VotersOf(s.Context(), s.pool, &b, []pgledger.VoterKey{key})
 			if err != nil {
 				s.Fatal(err)
 			}
-			if diff := cmp.Diff(s.tables.votesOf(ballot, voter), votes[key], cmpopts.EquateEmpty()); diff != "" {
+			if diff := cmp.Diff(s.tables.votesOf(ballot, key), votes[key], cmpopts.EquateEmpty()); diff != "" {
 				s.Errorf("votes of %s (-model +pgledger):\n%s", voter, diff)
 			}
 		}

@@ -4,42 +4,86 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"slices"
+	"regexp"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/littlevote/littlevote/libs/groupcommit"
 	"github.com/littlevote/littlevote/libs/pgledger"
 )
 
-// ballot is a ballot's rules and the votes that wait for it.
+// stateDraft is that of a ballot whose rules may still change; later only what the ledger decides by itself does, and names
+// are added to a closed list.
+const stateDraft = "draft"
+
+// ballot is a ballot and the votes that wait for it.
 type ballot struct {
-	rules       pgledger.Ballot // as they were when the ballot was first seen; what changes later is decided in the ledger
+	name        string
+	now         atomic.Pointer[rules]
 	queue       *groupcommit.Queue[*job]
-	retractions *groupcommit.Queue[*job] // a batch holds votes or retractions, never both
+	retractions *groupcommit.Queue[*job] // a batch holds votes and changes, or retractions, never both
 	known       sync.Map                 // names that the open list is known to have; it never loses one within an epoch
+	full        full
+}
+
+// rules are what a ballot's row said when it was last read. State and times are decided in the ledger, not by these.
+type rules struct {
+	pgledger.Ballot
+
+	listed  map[string]bool
+	pattern *regexp.Regexp // nil: any
+}
+
+func newRules(b pgledger.Ballot, log *slog.Logger) *rules {
+	r := &rules{Ballot: b}
+	if b.Candidates != nil {
+		r.listed = make(map[string]bool, len(b.Candidates))
+		for _, name := range b.Candidates {
+			r.listed[name] = true
+		}
+	}
+	if b.CandidatePattern != "" {
+		var err error
+		if r.pattern, err = regexp.Compile(`\A(?:` + b.CandidatePattern + `)\z`); err != nil {
+			log.Error("a ballot's pattern of candidates does not parse; it takes none", "ballot", b.Name, "error", err)
+			r.listed = map[string]bool{}
+		}
+	}
+	return r
 }
 
 // allows says whether the ballot takes a candidate's name.
-func (b *ballot) allows(name string) bool {
-	if b.rules.Candidates != nil {
-		return slices.Contains(b.rules.Candidates, name)
+func (r *rules) allows(name string) bool {
+	if r.listed != nil {
+		return r.listed[name]
 	}
-	return IsName(name)
+	return IsName(name) && (r.pattern == nil || r.pattern.MatchString(name))
+}
+
+// maxNames is how many names an open list may grow to; 0: nobody counts them. Where the limit is per candidate each voter's
+// votes are bounded, and so is the list.
+func (r *rules) maxNames() int64 {
+	if r.Candidates != nil || r.PerCandidate {
+		return 0
+	}
+	return r.MaxCandidates
 }
 
 // Ballots is the directory of ballots, refreshed from Postgres.
 type Ballots struct {
 	store Store
-	open  func(rules pgledger.Ballot) *ballot
+	open  func(name string) *ballot
 	log   *slog.Logger
+	look  lookOut
+
 	mu    sync.RWMutex
 	names map[string]*ballot
-	rules []pgledger.Ballot // as they are now
+	read  bool // at least once
 }
 
-func newBallots(store Store, open func(pgledger.Ballot) *ballot, log *slog.Logger) *Ballots {
-	return &Ballots{store: store, open: open, log: log, names: map[string]*ballot{}}
+func newBallots(store Store, open func(name string) *ballot, log *slog.Logger) *Ballots {
+	return &Ballots{store: store, open: open, log: log, names: map[string]*ballot{}, look: newLookOut()}
 }
 
 func (d *Ballots) find(name string) *ballot {
@@ -52,7 +96,7 @@ func (d *Ballots) find(name string) *ballot {
 func (d *Ballots) missing() *refusal {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	if len(d.names) == 0 {
+	if !d.read {
 		return &refusedAway
 	}
 	return &refusedNoBallot
@@ -68,27 +112,32 @@ func (d *Ballots) all() []*ballot {
 	return list
 }
 
-// current returns the rules of all ballots as they were last read.
-func (d *Ballots) current() []pgledger.Ballot {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	return d.rules
+// put takes rules in, unless newer ones are known.
+func (d *Ballots) put(list ...pgledger.Ballot) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, row := range list {
+		b := d.names[row.Name]
+		if b == nil {
+			b = d.open(row.Name)
+			b.now.Store(newRules(row, d.log))
+			d.names[row.Name] = b
+		} else if b.now.Load().RulesVersion < row.RulesVersion {
+			b.now.Store(newRules(row, d.log))
+		}
+	}
 }
 
-// refresh adds ballots that are new. What the rules say about time and state is decided in the ledger, not here.
+// refresh reads all ballots.
 func (d *Ballots) refresh(ctx context.Context) error {
 	list, err := d.store.Ballots(ctx)
 	if err != nil {
 		return fmt.Errorf("ballots: %w", err)
 	}
+	d.put(list...)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.rules = list
-	for _, rules := range list {
-		if d.names[rules.Name] == nil {
-			d.names[rules.Name] = d.open(rules)
-		}
-	}
+	d.read = true
 	return nil
 }
 

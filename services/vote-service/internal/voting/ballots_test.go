@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"testing"
 
-	"github.com/littlevote/littlevote/libs/pgledger"
 	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
 )
 
@@ -15,7 +14,7 @@ func TestWhoKnowsNoBallotsYetDoesNotSayThatThereIsNone(t *testing.T) {
 	if _, r := validate(request, ballots, nil); r == nil || r.code != refusedAway.code || !r.retryable {
 		t.Errorf("before the ballots are read: %+v", r)
 	}
-	ballots.names["cast"] = &ballot{rules: pgledger.Ballot{Name: "cast"}}
+	ballots.read = true
 	if _, r := validate(request, ballots, nil); r == nil || r.code != refusedNoBallot.code {
 		t.Errorf("afterwards: %+v", r)
 	}

@@ -19,21 +19,21 @@ import (
 
 // batch is the votes that share an admission, a record and a settlement.
 type batch struct {
-	id          uuid.UUID
-	ballot      *ballot
-	ledger      epoch.Ledger
-	lane        uint32
-	jobs        []*job             // in the order of event.Votes: groups first, then entries; nil when taken over
-	event       *eventv1.VoteBatch // all votes, accepted or not
-	groups      []uint32           // sizes of the groups
-	request     redisledger.Batch
-	verdict     redisledger.Verdict
-	accepted    []int // indexes of the accepted votes
-	record      *eventv1.VoteBatch
-	counts      []int64 // what each of event.Candidates gets
-	retractions bool
-	maybeSent   bool // a produce call was made and got no clear answer: true for life
-	ended       chan struct{}
+	id        uuid.UUID
+	ballot    *ballot
+	ledger    epoch.Ledger
+	lane      uint32
+	jobs      []*job             // in the order of event.Votes: groups first, then entries; nil when taken over
+	event     *eventv1.VoteBatch // all votes, accepted or not
+	groups    []uint32           // sizes of the groups
+	request   redisledger.Batch
+	verdict   redisledger.Verdict
+	accepted  []int // indexes of the accepted votes
+	record    *eventv1.VoteBatch
+	counts    []int64 // what each of event.Candidates gets
+	named     []bool  // … if an accepted vote names it
+	maybeSent bool    // a produce call was made and got no clear answer: true for life
+	ended     chan struct{}
 }
 
 // newBatch lays out jobs of one ballot: votes without any state of their own are grouped by ticket, so that admission
@@ -44,10 +44,7 @@ func newBatch(b *ballot, ledger epoch.Ledger, lane uint32, jobs []*job) (*batch,
 		return nil, err
 	}
 	n := &batch{id: id, ballot: b, ledger: ledger, lane: lane, ended: make(chan struct{})}
-	n.request = redisledger.Batch{ID: id, Ballot: b.rules.Name}
-	if b.rules.Candidates == nil {
-		n.request.MaxNames = b.rules.MaxCandidates
-	}
+	n.request = redisledger.Batch{ID: id, Ballot: b.name, MaxNames: b.now.Load().maxNames()}
 	n.lay(jobs)
 	payload, err := proto.Marshal(&eventv1.OutboxBatch{Batch: n.event, GroupSizes: n.groups})
 	if err != nil {
@@ -72,35 +69,25 @@ func newBatchID() (uuid.UUID, error) {
 
 // lay orders the jobs and writes their votes down.
 func (n *batch) lay(jobs []*job) {
-	n.retractions = jobs[0].retracts != uuid.Nil
+	ticketless := jobs[0].retraction() || jobs[0].rules.Ticketless
 	ticketIndex := map[string]int{}
 	var grouped [][]*job
 	var single []*job
 	for _, j := range jobs {
 		i, ok := ticketIndex[j.ticket]
-		if !ok && !n.retractions {
+		if !ok && !ticketless {
 			i = len(n.request.Tickets)
 			ticketIndex[j.ticket] = i
 			n.request.Tickets = append(n.request.Tickets, j.ticket)
 			grouped = append(grouped, nil)
 		}
 		fresh := n.freshNames(j)
-		if !j.keyed && len(fresh) == 0 && j.voter == "" {
+		if !j.keyed && len(fresh) == 0 && j.voter == "" && !ticketless {
 			grouped[i] = append(grouped[i], j)
 			continue
 		}
 		single = append(single, j)
-		e := redisledger.Entry{Ticket: i, LookedUp: j.freeIn == n.ledger && time.Since(j.freeAt) < lookUpHolds, NewNames: fresh}
-		if j.keyed {
-			e.Key, e.BodyHash = j.id[:], j.bodyHash[:]
-		}
-		if j.voter != "" {
-			e.Voter, e.VoteID, e.Retracts = j.voter, j.id, j.retracts
-			if j.votesIn == n.ledger {
-				e.VoterState = j.votes
-			}
-		}
-		n.request.Entries = append(n.request.Entries, e)
+		n.request.Entries = append(n.request.Entries, n.entry(j, i, fresh))
 	}
 	n.jobs = make([]*job, 0, len(jobs))
 	for i, group := range grouped {
@@ -113,6 +100,23 @@ func (n *batch) lay(jobs []*job) {
 	}
 	n.jobs = append(n.jobs, single...)
 	n.write()
+}
+
+// entry is what admission needs to know of a vote that is looked at by itself.
+func (n *batch) entry(j *job, ticket int, fresh []string) redisledger.Entry {
+	e := redisledger.Entry{Ticket: ticket, LookedUp: j.freeIn == n.ledger && time.Since(j.freeAt) < lookUpHolds, NewNames: fresh}
+	if j.keyed {
+		e.Key, e.BodyHash = j.id[:], j.bodyHash[:]
+	}
+	if j.voter == "" {
+		return e
+	}
+	e.Voter, e.Candidate, e.VoteID = j.voter, j.candidate(), j.id
+	e.Retracts, e.Replaces, e.Period = j.retracts, j.replaces, j.period
+	if j.votesIn == n.ledger && time.Since(j.votesAt) < redisledger.LookUpHolds {
+		e.VoterState, e.StatePeriod = j.votes, j.votesPeriod
+	}
+	return e
 }
 
 // freshNames returns the names of a vote that an open list may not have yet.
@@ -133,22 +137,23 @@ func (n *batch) write() {
 	n.event = &eventv1.VoteBatch{
 		BatchId: n.id[:],
 		Epoch:   n.ledger.Epoch,
-		Ballot:  n.ballot.rules.Name,
+		Ballot:  n.ballot.name,
 		Votes:   make([]*eventv1.VoteEvent, len(n.jobs)),
 	}
 	index := map[string]uint32{}
 	for i, j := range n.jobs {
+		choices := j.deltas()
 		e := &eventv1.VoteEvent{
 			VoteId:     j.id[:],
 			Voter:      j.label,
 			VoterId:    j.voter,
-			Candidates: make([]uint32, len(j.choices)),
-			Deltas:     make([]int64, len(j.choices)),
+			Candidates: make([]uint32, len(choices)),
+			Deltas:     make([]int64, len(choices)),
 		}
 		if j.keyed {
 			e.BodyHash = j.bodyHash[:]
 		}
-		for k, c := range j.choices {
+		for k, c := range choices {
 			at, ok := index[c.GetCandidate()]
 			if !ok {
 				at = uint32(len(n.event.Candidates))
@@ -162,7 +167,6 @@ func (n *batch) write() {
 		}
 		n.event.Votes[i] = e
 	}
-	n.event.Format = events.FormatFor(n.event)
 }
 
 // takenOver rebuilds another instance's batch from its outbox entry.
@@ -173,7 +177,6 @@ func takenOver(id uuid.UUID, b *ballot, ledger epoch.Ledger, c *redisledger.Clai
 	}
 	// Whether the owner had sent it nobody knows.
 	n := &batch{id: id, ballot: b, ledger: ledger, event: o.GetBatch(), groups: o.GetGroupSizes(), maybeSent: true}
-	n.retractions = len(o.GetBatch().GetVotes()) > 0 && len(o.GetBatch().GetVotes()[0].GetRetracts()) > 0
 	return n, n.decide(c.Verdict)
 }
 
@@ -207,32 +210,26 @@ func (n *batch) decide(v redisledger.Verdict) error {
 // count makes the record of the accepted votes, and what they add to the tally.
 func (n *batch) count() {
 	n.record = &eventv1.VoteBatch{
-		Format:               n.event.GetFormat(),
 		BatchId:              n.event.GetBatchId(),
 		Epoch:                n.event.GetEpoch(),
 		Ballot:               n.event.GetBallot(),
 		AdmittedAtMs:         n.verdict.At.UnixMilli(),
-		TicketVersion:        n.ticketVersion(),
+		TicketVersion:        n.verdict.TicketVersion, // none in a batch that took no use
 		FirstAdmissionNumber: n.verdict.First,
 		Candidates:           n.event.GetCandidates(),
 		Votes:                make([]*eventv1.VoteEvent, len(n.accepted)),
 	}
 	n.counts = make([]int64, len(n.event.GetCandidates()))
+	n.named = make([]bool, len(n.event.GetCandidates()))
 	for k, i := range n.accepted {
 		e := n.event.GetVotes()[i]
 		n.record.Votes[k] = e
 		for c, at := range e.GetCandidates() {
 			n.counts[at] += e.GetDeltas()[c]
+			n.named[at] = true
 		}
 	}
-}
-
-// ticketVersion is that of the ticket whose uses the batch took; a retraction takes none.
-func (n *batch) ticketVersion() string {
-	if n.retractions {
-		return ""
-	}
-	return n.verdict.TicketVersion
+	n.record.Format = events.FormatFor(n.record)
 }
 
 // keys returns the idempotency keys of the accepted votes, each with its body hash behind it.
@@ -250,7 +247,7 @@ func (n *batch) keys() [][]byte {
 func (n *batch) settlement() *redisledger.Settlement {
 	s := &redisledger.Settlement{Fence: n.ledger.Fence(), ID: n.id, Ballot: n.event.GetBallot(), AdmittedAt: n.verdict.At}
 	for i, count := range n.counts {
-		if count != 0 {
+		if n.named[i] {
 			s.Names = append(s.Names, n.event.GetCandidates()[i])
 			s.Counts = append(s.Counts, count)
 		}
@@ -271,17 +268,18 @@ func (n *batch) succeed(totals []int64, exact bool) {
 	running := make([]int64, len(n.counts))
 	next := 0
 	for i, count := range n.counts {
-		if count == 0 || next >= len(totals) {
+		if !n.named[i] || next >= len(totals) {
 			continue
 		}
 		running[i] = totals[next]
+		n.ballot.full.note(n.event.GetCandidates()[i], totals[next])
 		if exact {
 			running[i] -= count
 		}
 		next++
 	}
 	for k, i := range n.accepted {
-		e := n.event.GetVotes()[i]
+		e, j := n.event.GetVotes()[i], n.jobs[i]
 		out := make([]*votev1.Total, len(e.GetCandidates()))
 		for c, at := range e.GetCandidates() {
 			if exact {
@@ -289,7 +287,7 @@ func (n *batch) succeed(totals []int64, exact bool) {
 			}
 			out[c] = &votev1.Total{Candidate: n.event.GetCandidates()[at], Votes: running[at]}
 		}
-		n.jobs[i].succeed(n.token(k), out, n.verdict.First+int64(k), n.verdict.At)
+		j.succeed(n.token(k), out[len(j.taken):], n.verdict.First+int64(k), n.verdict.At)
 	}
 }
 

@@ -43,15 +43,17 @@ func (e *Engine) cast(n *batch) {
 
 func (n *batch) castBatch() pgledger.CastBatch {
 	b := pgledger.CastBatch{
-		Epoch: n.ledger.Epoch, ID: n.id, Ballot: n.ballot.rules.Name, MaxNames: n.request.MaxNames,
+		Epoch: n.ledger.Epoch, ID: n.id, Ballot: n.ballot.name, MaxNames: n.request.MaxNames,
 		Votes: make([]pgledger.CastVote, len(n.jobs)),
 	}
 	for i, j := range n.jobs {
+		choices := j.deltas()
 		v := pgledger.CastVote{
-			ID: j.id, Keyed: j.keyed, BodyHash: j.bodyHash, Ticket: j.ticket, Voter: j.voter, Label: j.label, Retracts: j.retracts,
-			Candidates: make([]string, len(j.choices)), Counts: make([]int64, len(j.choices)),
+			ID: j.id, Keyed: j.keyed, BodyHash: j.bodyHash, Ticket: j.ticket, Voter: j.voter, Label: j.label,
+			Retracts: j.retracts, Replaces: j.replaces,
+			Candidates: make([]string, len(choices)), Counts: make([]int64, len(choices)),
 		}
-		for k, c := range j.choices {
+		for k, c := range choices {
 			v.Candidates[k], v.Counts[k] = c.GetCandidate(), c.GetCount()
 		}
 		b.Votes[i] = v
@@ -69,18 +71,27 @@ var refusals = map[pgledger.CastCode]refusal{
 	pgledger.CastAhead:      refusedAhead,
 	pgledger.CastNames:      refusedNames,
 	pgledger.CastLimit:      refusedLimit,
-	pgledger.CastNoVote:     refusedNoVote,
 	pgledger.CastForgotten:  refusedAway,
 	// This process does not know the ballot's newest rules yet; when it does, it says what is missing.
 	pgledger.CastNoVoter: refusedAway,
+	pgledger.CastNotOne:  refusedAway,
 }
 
 func (e *Engine) answerCast(n *batch, j *job, v pgledger.CastVerdict, at time.Time) {
 	switch v.Code {
 	case pgledger.CastOK:
-		j.succeed(token(n.ledger.Epoch, v.Admission, n.id), j.totals(v.Totals), v.Admission, at)
+		var totals []int64
+		if len(v.Totals) > 0 {
+			totals = v.Totals[len(j.taken):]
+		}
+		for i, votes := range totals {
+			j.ballot.full.note(j.choices[i].GetCandidate(), votes)
+		}
+		j.succeed(token(n.ledger.Epoch, v.Admission, n.id), j.totals(totals), v.Admission, at)
 	case pgledger.CastSame:
 		e.slow.Go(func() { e.answerInPostgres(j, v.Batch) })
+	case pgledger.CastNoVote:
+		e.noVote(j, at)
 	default:
 		j.refuse(refusals[v.Code], at)
 	}
@@ -106,7 +117,7 @@ func (e *Engine) answerInPostgres(j *job, id uuid.UUID) {
 	for i, c := range j.choices {
 		names[i] = c.GetCandidate()
 	}
-	rows, err := e.Store.Tallies(ctx, j.ballot.rules.Name, names)
+	rows, err := e.Store.Tallies(ctx, j.ballot.name, names)
 	ledger, ok := e.Epochs.Current()
 	if err != nil || !ok {
 		j.refuse(unknown, time.Now())
@@ -120,5 +131,6 @@ func (e *Engine) answerInPostgres(j *job, id uuid.UUID) {
 	for i, name := range names {
 		counts[i] = known[name]
 	}
+	j.same = true
 	j.succeed(token(ledger.Epoch, 1, id), j.totals(counts), 0, time.Now())
 }

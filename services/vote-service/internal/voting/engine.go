@@ -14,7 +14,6 @@ import (
 	"github.com/littlevote/littlevote/libs/events"
 	"github.com/littlevote/littlevote/libs/faultpoint"
 	"github.com/littlevote/littlevote/libs/groupcommit"
-	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/ticket"
 	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
@@ -54,16 +53,17 @@ type Engine struct {
 	ballots *Ballots
 	format  atomic.Int32 // of records, the latest that every live persister reads
 
-	lane     atomic.Uint32
-	durable  [len(ways)]atomic.Int64
-	answered [4]atomic.Int64 // by status.v1.Outcome
-	workers  sync.WaitGroup  // take from the queues
-	slow     sync.WaitGroup  // the ways off the common path
-	ctx      context.Context
-	cancel   context.CancelFunc
-	mu       sync.Mutex
-	inFlight map[uuid.UUID]*batch
-	driving  map[uuid.UUID]chan struct{} // other instances' batches that this one is finishing
+	lane      atomic.Uint32
+	durable   [len(ways)]atomic.Int64
+	answered  [4]atomic.Int64 // by status.v1.Outcome
+	forgotten atomic.Int64    // states of voters
+	workers   sync.WaitGroup  // take from the queues
+	slow      sync.WaitGroup  // the ways off the common path
+	ctx       context.Context
+	cancel    context.CancelFunc
+	mu        sync.Mutex
+	inFlight  map[uuid.UUID]*batch
+	driving   map[uuid.UUID]chan struct{} // other instances' batches that this one is finishing
 }
 
 // NewEngine returns an engine that takes votes in once Run has read the ballots.
@@ -82,10 +82,10 @@ func NewEngine(cfg Config, parts Parts) *Engine {
 }
 
 // openBallot starts the workers of a ballot.
-func (e *Engine) openBallot(rules pgledger.Ballot) *ballot {
+func (e *Engine) openBallot(name string) *ballot {
 	weight := func(j *job) int { return j.weight() }
 	b := &ballot{
-		rules:       rules,
+		name:        name,
 		queue:       groupcommit.NewQueue(e.cfg.Queue, e.cfg.BatchVotes, e.cfg.BatchBytes, weight),
 		retractions: groupcommit.NewQueue(e.cfg.Queue, e.cfg.BatchVotes, e.cfg.BatchBytes, weight),
 	}
@@ -102,6 +102,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	wg.Go(func() { e.ballots.run(ctx, e.cfg.Refresh) })
 	wg.Go(func() { e.recover(ctx) })
 	wg.Go(func() { e.tend(ctx) })
+	wg.Go(func() { e.forget(ctx) })
 	wg.Wait()
 	return nil
 }
@@ -138,11 +139,11 @@ func (e *Engine) castAll(ctx context.Context, votes []*votev1.Vote) ([]*votev1.V
 		v, refused := validate(req, e.ballots, e.Keys)
 		j := &jobs[i]
 		*j = job{vote: v, verdict: verdicts[i], call: c}
-		if refused != nil {
-			j.refuse(*refused, time.Now())
+		if refused != nil && v.old() {
+			e.slow.Go(func() { e.checkAgain(j, req) })
 			continue
 		}
-		e.enqueue(j)
+		e.take(j, refused)
 	}
 	select {
 	case <-c.done:
@@ -153,9 +154,34 @@ func (e *Engine) castAll(ctx context.Context, votes []*votev1.Vote) ([]*votev1.V
 	}
 }
 
+// take lets a vote be decided, or refuses it.
+func (e *Engine) take(j *job, refused *refusal) {
+	switch {
+	case refused != nil:
+		j.refuse(*refused, time.Now())
+	case j.replaces:
+		e.slow.Go(func() { e.change(j) })
+	default:
+		e.enqueue(j)
+	}
+}
+
+// checkAgain checks a vote on a ballot that is not known here, or was not open when it was read, by what Postgres says now.
+func (e *Engine) checkAgain(j *job, req *votev1.Vote) {
+	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
+	defer cancel()
+	if refused := e.renew(ctx, ballotOf(req)); refused != nil {
+		j.refuse(*refused, time.Now())
+		return
+	}
+	var refused *refusal
+	j.vote, refused = validate(req, e.ballots, e.Keys)
+	e.take(j, refused)
+}
+
 func (e *Engine) enqueue(j *job) {
 	queue := j.ballot.queue
-	if j.retracts != uuid.Nil {
+	if j.retraction() {
 		queue = j.ballot.retractions
 	}
 	switch err := queue.Put(j); {
@@ -235,12 +261,13 @@ func (e *Engine) distinct(jobs []*job) []*job {
 
 // readable refuses what some persister that is alive would not understand.
 func (e *Engine) readable(jobs []*job) []*job {
-	if e.format.Load() >= events.Format {
+	format := e.format.Load()
+	if format >= events.Format {
 		return jobs
 	}
 	out := jobs[:0:len(jobs)]
 	for _, j := range jobs {
-		if j.voter != "" {
+		if format < j.format() {
 			j.refuse(refusedAway, time.Now())
 			continue
 		}
@@ -352,67 +379,6 @@ func (e *Engine) decide(n *batch, v redisledger.Verdict) bool {
 		return false
 	}
 	return true
-}
-
-func (e *Engine) answerRefused(n *batch) {
-	var voters []*job // whose votes Redis does not know
-	at := 0
-	for i, g := range n.verdict.Groups {
-		size := int(n.groups[i])
-		for _, j := range n.jobs[at+g.Accepted : at+size] {
-			j.refuse(refusalFor(g.Code), n.verdict.At)
-		}
-		at += size
-	}
-	for i, v := range n.verdict.Entries {
-		j := n.jobs[at+i]
-		switch v.Code {
-		case redisledger.OK:
-			for _, name := range n.request.Entries[i].NewNames {
-				j.ballot.known.Store(name, struct{}{})
-			}
-		case redisledger.Same, redisledger.Pending:
-			e.slow.Go(func() { e.answerSeen(j, v.Batch) })
-		case redisledger.Busy:
-			e.slow.Go(func() { e.awaitTurn(j, v.Batch) })
-		case redisledger.LookUp:
-			e.slow.Go(func() { e.lookUp(j) })
-		case redisledger.LookUpVoter:
-			voters = append(voters, j)
-		default:
-			j.refuse(refusalFor(v.Code), n.verdict.At)
-		}
-	}
-	if len(voters) > 0 {
-		e.slow.Go(func() { e.lookUpVoters(n.ballot, voters) })
-	}
-}
-
-func refusalFor(code redisledger.Code) refusal {
-	switch code {
-	case redisledger.Expired:
-		return refusedExpired
-	case redisledger.Superseded:
-		return refusedSuperseded
-	case redisledger.Exhausted:
-		return refusedExhausted
-	case redisledger.Closed:
-		return refusedClosed
-	case redisledger.Overloaded:
-		return refusedFull
-	case redisledger.Names:
-		return refusedNames
-	case redisledger.Ahead:
-		return refusedAhead
-	case redisledger.Reused:
-		return refusedReused
-	case redisledger.Limit:
-		return refusedLimit
-	case redisledger.NoVote:
-		return refusedNoVote
-	default:
-		return refusedAway
-	}
 }
 
 // track makes a batch known to retries of its keys in this process.

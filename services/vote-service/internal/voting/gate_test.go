@@ -103,3 +103,27 @@ func (g gatedRedis) KeyStatus(
 	defer g.mu.Unlock()
 	return g.redis.KeyStatus(ctx, f, ballot, key)
 }
+
+func (g gatedRedis) VoterState(
+	ctx context.Context, f redisledger.Fence, ballot, voter, candidate string,
+) (redisledger.VoterState, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.redis.VoterState(ctx, f, ballot, voter, candidate)
+}
+
+func (g gatedRedis) ColdVoters(
+	ctx context.Context, f redisledger.Fence, ballot string, cursor uint64, limit int,
+) ([]redisledger.ColdVoter, uint64, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.redis.ColdVoters(ctx, f, ballot, cursor, limit)
+}
+
+func (g gatedRedis) EvictVoters(
+	ctx context.Context, f redisledger.Fence, ballot string, cold []redisledger.ColdVoter,
+) (int64, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.redis.EvictVoters(ctx, f, ballot, cold)
+}

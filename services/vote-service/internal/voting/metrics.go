@@ -18,7 +18,7 @@ func (e *Engine) Observe(meter metric.Meter) error {
 		metric.WithDescription("Votes that wait for a batch, by ballot."),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
 			for _, b := range e.ballots.all() {
-				o.Observe(int64(b.queue.Len()+b.retractions.Len()), metric.WithAttributes(attribute.String("ballot", b.rules.Name)))
+				o.Observe(int64(b.queue.Len()+b.retractions.Len()), metric.WithAttributes(attribute.String("ballot", b.name)))
 			}
 			return nil
 		}))
@@ -39,7 +39,13 @@ func (e *Engine) Observe(meter metric.Meter) error {
 			}
 			return nil
 		}))
-	return errors.Join(queued, durable, decided)
+	_, forgotten := meter.Int64ObservableCounter("vote.voters.evicted",
+		metric.WithDescription("States of voters dropped from Redis, of candidates that are no longer hot and of periods that are over."),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(e.forgotten.Load())
+			return nil
+		}))
+	return errors.Join(queued, durable, decided, forgotten)
 }
 
 // note counts the outcomes of a call.

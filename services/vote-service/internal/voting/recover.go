@@ -25,7 +25,7 @@ func (e *Engine) recover(ctx context.Context) {
 		var err error
 		for _, b := range e.ballots.all() {
 			if failed := e.recoverBallot(ctx, b); failed != nil {
-				err = errors.Join(err, fmt.Errorf("ballot %s: %w", b.rules.Name, failed))
+				err = errors.Join(err, fmt.Errorf("ballot %s: %w", b.name, failed))
 			}
 		}
 		if err != nil && ctx.Err() == nil && !failing {
@@ -45,26 +45,26 @@ func (e *Engine) recoverBallot(ctx context.Context, b *ballot) error {
 	if !ok || ledger.Mode != epoch.Redis {
 		return nil
 	}
-	ids, oldest, err := e.Redis.Due(ctx, ledger.Fence(), b.rules.Name, e.cfg.OutboxLease, dueAtOnce)
+	ids, oldest, err := e.Redis.Due(ctx, ledger.Fence(), b.name, e.cfg.OutboxLease, dueAtOnce)
 	if errors.Is(err, redisledger.ErrWrongEpoch) {
 		e.Epochs.Suspect()
 		return nil
 	}
 	if oldest > e.cfg.OutboxAge {
-		return e.EndEpoch(ctx, fmt.Sprintf("a batch of %s has stood in the outbox for %s", b.rules.Name, oldest))
+		return e.EndEpoch(ctx, fmt.Sprintf("a batch of %s has stood in the outbox for %s", b.name, oldest))
 	}
 	for _, id := range ids {
 		if err := e.drive(ctx, b, ledger, id); err != nil {
 			return err
 		}
-		e.Log.InfoContext(ctx, "finished a batch that its owner left", "ballot", b.rules.Name, "batch", id)
+		e.Log.InfoContext(ctx, "finished a batch that its owner left", "ballot", b.name, "batch", id)
 	}
 	return err
 }
 
 // drive pushes a batch forward: claim, make durable, settle. Doing it twice is harmless. nil means that it is settled.
 func (e *Engine) drive(ctx context.Context, b *ballot, ledger epoch.Ledger, id uuid.UUID) error {
-	claimed, how, err := e.Redis.Claim(ctx, ledger.Fence(), b.rules.Name, id, e.cfg.Instance)
+	claimed, how, err := e.Redis.Claim(ctx, ledger.Fence(), b.name, id, e.cfg.Instance)
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (e *Engine) drive(ctx context.Context, b *ballot, ledger epoch.Ledger, id u
 	n.lane = e.lane.Add(1)
 	// It may have waited for longer than Redis remembers its keys, and Postgres learns of them later still.
 	if keys := n.keys(); len(keys) > 0 {
-		if err := e.Redis.Remember(ctx, ledger.Fence(), b.rules.Name, id, keys); err != nil {
+		if err := e.Redis.Remember(ctx, ledger.Fence(), b.name, id, keys); err != nil {
 			return err
 		}
 	}

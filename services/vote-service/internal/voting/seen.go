@@ -54,23 +54,32 @@ func (e *Engine) lookUpVoters(b *ballot, jobs []*job) {
 	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
 	defer cancel()
 	ledger, ok := e.Epochs.Current() // before Postgres is asked
-	voters := make([]string, len(jobs))
+	asked, keys := time.Now(), make([]pgledger.VoterKey, len(jobs))
 	for i, j := range jobs {
-		voters[i] = j.voter
+		keys[i] = j.voterKey()
 	}
-	found, err := e.Store.Voters(ctx, b.rules.Name, voters)
+	found, err := e.Store.VotersOf(ctx, &b.now.Load().Ballot, keys)
 	if err != nil {
-		e.Log.WarnContext(ctx, "voters could not be looked up", "ballot", b.rules.Name, "error", err)
+		e.Log.WarnContext(ctx, "voters could not be looked up", "ballot", b.name, "error", err)
 	}
-	for _, j := range jobs {
+	for i, j := range jobs {
 		if err != nil || !ok {
 			j.refuse(refusedAway, time.Now())
 			continue
 		}
-		j.votesIn = ledger
-		j.votes = append(make([]uuid.UUID, 0, len(found[j.voter])), found[j.voter]...) // never nil: that means not looked up
+		j.votesIn, j.votesAt = ledger, asked
+		j.votes = append(make([]uuid.UUID, 0, len(found[keys[i]])), found[keys[i]]...) // never nil: that means not looked up
 		e.enqueue(j)
 	}
+}
+
+// voterKey is what is looked up of the job's voter.
+func (j *job) voterKey() pgledger.VoterKey {
+	key := pgledger.VoterKey{Voter: j.voter, Period: j.votesPeriod}
+	if j.rules.PerCandidate {
+		key.Candidate = j.candidate()
+	}
+	return key
 }
 
 // answerCounts answers a vote that counts since an earlier request, with the counts of now.
@@ -79,7 +88,7 @@ func (e *Engine) answerCounts(ctx context.Context, j *job, ledger epoch.Ledger, 
 	for i, c := range j.choices {
 		names[i] = c.GetCandidate()
 	}
-	counts, at, err := e.Redis.Tally(ctx, ledger.Fence(), j.ballot.rules.Name, names)
+	counts, at, err := e.Redis.Tally(ctx, ledger.Fence(), j.ballot.name, names)
 	if err != nil || !e.Epochs.Live(ledger) {
 		j.refuse(unknown, time.Now())
 		return
@@ -88,6 +97,7 @@ func (e *Engine) answerCounts(ctx context.Context, j *job, ledger epoch.Ledger, 
 	for i, c := range counts {
 		totals[i] = &votev1.Total{Candidate: c.Name, Votes: c.Votes}
 	}
+	j.same = true
 	j.succeed(token(ledger.Epoch, 1, id), totals, 0, at)
 }
 
@@ -134,7 +144,7 @@ func (e *Engine) lookUp(j *job) {
 	case errors.Is(err, errLag): // the persister tells of its lag, once and not for every vote
 		j.refuse(unknown, time.Now())
 	case err != nil:
-		e.Log.WarnContext(ctx, "a key could not be looked up", "ballot", j.ballot.rules.Name, "error", err)
+		e.Log.WarnContext(ctx, "a key could not be looked up", "ballot", j.ballot.name, "error", err)
 		j.refuse(unknown, time.Now())
 	case found == nil:
 		j.freeIn, j.freeAt = ledger, asked
@@ -158,11 +168,11 @@ func (e *Engine) find(ctx context.Context, j *job) (epoch.Ledger, *pgledger.Key,
 	if ledger.Mode == epoch.Postgres {
 		return ledger, nil, nil // Postgres looks for itself
 	}
-	_, oldest, err := e.Redis.Due(ctx, ledger.Fence(), j.ballot.rules.Name, maxLookUpLag, 1)
+	_, oldest, err := e.Redis.Due(ctx, ledger.Fence(), j.ballot.name, maxLookUpLag, 1)
 	if err != nil {
 		return ledger, nil, err
 	}
-	keys, err := e.Store.Lookup(ctx, j.ballot.rules.Name, []uuid.UUID{j.id})
+	keys, err := e.Store.Lookup(ctx, j.ballot.name, []uuid.UUID{j.id})
 	if err != nil {
 		return ledger, nil, err
 	}
@@ -187,7 +197,7 @@ func (e *Engine) answerApplied(ctx context.Context, j *job, id uuid.UUID) {
 		e.answerInPostgres(j, id)
 		return
 	}
-	claimed, _, err := e.Redis.Claim(ctx, ledger.Fence(), j.ballot.rules.Name, id, e.cfg.Instance)
+	claimed, _, err := e.Redis.Claim(ctx, ledger.Fence(), j.ballot.name, id, e.cfg.Instance)
 	if err != nil {
 		j.refuse(unknown, time.Now())
 		return

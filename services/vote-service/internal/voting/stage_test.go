@@ -163,7 +163,9 @@ func (s *stage) Produce(_ context.Context, record *eventv1.VoteBatch, _ uint32) 
 type modelStore struct{ *stage }
 
 func (m modelStore) Ballots(context.Context) ([]pgledger.Ballot, error) {
-	return []pgledger.Ballot{{Name: "main", State: "open", Candidates: []string{"A", "B"}, RulesVersion: 1}}, nil
+	return []pgledger.Ballot{{
+		Name: "main", State: "open", Candidates: []string{"A", "B"}, RulesVersion: 1, Visibility: pgledger.VisibleAlways,
+	}}, nil
 }
 
 func (m modelStore) Apply(_ context.Context, b pgledger.Batch) (pgledger.Result, error) {
@@ -195,8 +197,16 @@ func (m modelStore) Lookup(context.Context, string, []uuid.UUID) (pgledger.Keys,
 	return pgledger.Keys{}, nil
 }
 
-func (m modelStore) Voters(context.Context, string, []string) (map[string][]uuid.UUID, error) {
+func (m modelStore) BallotNamed(context.Context, string) (pgledger.Ballot, error) {
+	return pgledger.Ballot{}, pgledger.ErrUnknownBallot
+}
+
+func (m modelStore) VotersOf(context.Context, *pgledger.Ballot, []pgledger.VoterKey) (map[pgledger.VoterKey][]uuid.UUID, error) {
 	return nil, nil //nolint:nilnil // nobody has voted
+}
+
+func (m modelStore) LastVote(context.Context, string, string, string) (*pgledger.VoterVote, error) {
+	return nil, nil //nolint:nilnil // not found
 }
 
 func (m modelStore) VoteOf(context.Context, string, uuid.UUID) (*pgledger.Vote, error) {

@@ -21,7 +21,11 @@ import (
 func (e *Engine) GetVoteStatus(ctx context.Context, req *votev1.GetVoteStatusRequest) (*votev1.GetVoteStatusResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.cfg.Timeout)
 	defer cancel()
-	ballot, id, err := e.name(req.GetBallot(), req.GetVoteId())
+	id, err := parseVoteID(req.GetVoteId())
+	if err != nil {
+		return nil, err
+	}
+	ballot, err := e.ballotNamed(ctx, ballotOf(req))
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +34,7 @@ func (e *Engine) GetVoteStatus(ctx context.Context, req *votev1.GetVoteStatusReq
 	key, batch := redisledger.KeyAbsent, uuid.Nil
 	ledger, ok := e.Epochs.Current()
 	if ok && ledger.Mode == epoch.Redis {
-		if state, of, err := e.Redis.KeyStatus(ctx, ledger.Fence(), ballot.rules.Name, id); err == nil && e.Epochs.Live(ledger) {
+		if state, of, err := e.Redis.KeyStatus(ctx, ledger.Fence(), ballot.name, id); err == nil && e.Epochs.Live(ledger) {
 			key, batch = state, of
 		}
 	}
@@ -61,6 +65,9 @@ func fill(status *votev1.GetVoteStatusResponse, v *pgledger.Vote) {
 	if v.Retracted {
 		status.State = votev1.VoteState_VOTE_STATE_RETRACTED
 	}
+	if v.Void {
+		status.State = votev1.VoteState_VOTE_STATE_VOID
+	}
 	status.AdmittedAt, status.AdmissionNumber = timestamppb.New(v.At), v.Admission
 	for _, c := range v.Choices {
 		status.Choices = append(status.Choices, &votev1.Choice{Candidate: c.Candidate, Count: c.Count})
@@ -69,7 +76,7 @@ func fill(status *votev1.GetVoteStatusResponse, v *pgledger.Vote) {
 
 // absent tells a vote that was dropped for good from one that nobody has heard of.
 func (e *Engine) absent(ctx context.Context, b *ballot, id uuid.UUID, status *votev1.GetVoteStatusResponse) error {
-	dropped, err := e.Store.Dropped(ctx, b.rules.Name, id)
+	dropped, err := e.Store.Dropped(ctx, b.name, id)
 	if err != nil {
 		return unreachable("the stores that know do not answer")
 	}
@@ -80,18 +87,23 @@ func (e *Engine) absent(ctx context.Context, b *ballot, id uuid.UUID, status *vo
 	return nil
 }
 
-// findVote finds a vote in the ledger; nil says that it was not in the log either when this was called. It waits for the
-// persister to know that.
+// findVote finds a vote in the ledger; nil says that it was not in the log either when this was called.
 func (e *Engine) findVote(ctx context.Context, b *ballot, id uuid.UUID) (*pgledger.Vote, error) {
+	return awaitVote(ctx, e, b, func(ctx context.Context) (*pgledger.Vote, error) { return e.Store.VoteOf(ctx, b.name, id) })
+}
+
+// awaitVote asks Postgres until it finds something, or until it would have found what was in the log when this was called:
+// it waits for the persister to know that.
+func awaitVote[T any](ctx context.Context, e *Engine, b *ballot, find func(context.Context) (*T, error)) (*T, error) {
 	asked := time.Now()
 	for {
 		// How far the ledger is comes first: what was in the log then is found after.
-		keys, err := e.Store.Lookup(ctx, b.rules.Name, nil)
+		keys, err := e.Store.Lookup(ctx, b.name, nil)
 		if err != nil {
 			return nil, err
 		}
 		upTo := time.Now().Add(-keys.Lag)
-		v, err := e.Store.VoteOf(ctx, b.rules.Name, id)
+		v, err := find(ctx)
 		if err != nil || v != nil {
 			return v, err
 		}
@@ -104,27 +116,33 @@ func (e *Engine) findVote(ctx context.Context, b *ballot, id uuid.UUID) (*pgledg
 	}
 }
 
-// name checks the ballot and the vote's id of a request.
-func (e *Engine) name(name, vote string) (*ballot, uuid.UUID, error) {
-	id, err := uuid.Parse(vote)
-	if err != nil || len(vote) != uuidLen || id == uuid.Nil {
-		return nil, uuid.Nil, service.Error(connect.CodeInvalidArgument,
+func parseVoteID(text string) (uuid.UUID, error) {
+	id, err := uuid.Parse(text)
+	if err != nil || len(text) != uuidLen || id == uuid.Nil {
+		return uuid.Nil, service.Error(connect.CodeInvalidArgument,
 			&statusv1.ErrorDetail{Code: statusv1.Code_CODE_INVALID_ARGUMENT, Outcome: statusv1.Outcome_OUTCOME_NONE},
 			"vote_id: a UUID in its form of 36 characters")
 	}
-	if name == "" {
-		name = defaultBallot
+	return id, nil
+}
+
+// ballotNamed finds a ballot, and asks Postgres for one that is not known here yet.
+func (e *Engine) ballotNamed(ctx context.Context, name string) (*ballot, error) {
+	if b := e.ballots.find(name); b != nil {
+		return b, nil
 	}
-	b := e.ballots.find(name)
-	if b == nil && e.Ready(context.Background()) != nil {
-		return nil, uuid.Nil, unreachable("the ballots are not read yet")
+	if refused := e.renew(ctx, name); refused != nil {
+		return nil, unreachable(refused.detail)
 	}
-	if b == nil {
-		return nil, uuid.Nil, service.Error(connect.CodeNotFound,
-			&statusv1.ErrorDetail{Code: statusv1.Code_CODE_BALLOT_NOT_FOUND, Outcome: statusv1.Outcome_OUTCOME_NONE},
-			"there is no such ballot")
+	if b := e.ballots.find(name); b != nil {
+		return b, nil
 	}
-	return b, id, nil
+	if r := e.ballots.missing(); r != &refusedNoBallot {
+		return nil, unreachable("the ballots are not read yet")
+	}
+	return nil, service.Error(connect.CodeNotFound,
+		&statusv1.ErrorDetail{Code: statusv1.Code_CODE_BALLOT_NOT_FOUND, Outcome: statusv1.Outcome_OUTCOME_NONE},
+		"there is no such ballot")
 }
 
 func unreachable(why string) error {

@@ -34,17 +34,22 @@ type Redis interface {
 	Tally(ctx context.Context, f redisledger.Fence, ballot string, names []string) ([]redisledger.Count, time.Time, error)
 	LoadNew(ctx context.Context, f redisledger.Fence, b redisledger.Ballot, open func(context.Context) error) error
 	PutRules(ctx context.Context, f redisledger.Fence, b redisledger.Ballot) error
+	VoterState(ctx context.Context, f redisledger.Fence, ballot, voter, candidate string) (redisledger.VoterState, error)
+	ColdVoters(ctx context.Context, f redisledger.Fence, ballot string, cursor uint64, limit int) ([]redisledger.ColdVoter, uint64, error)
+	EvictVoters(ctx context.Context, f redisledger.Fence, ballot string, cold []redisledger.ColdVoter) (int64, error)
 	KeyStatus(ctx context.Context, f redisledger.Fence, ballot string, key uuid.UUID) (redisledger.KeyState, uuid.UUID, error)
 }
 
 // Store is the ledger in Postgres.
 type Store interface {
 	Ballots(ctx context.Context) ([]pgledger.Ballot, error)
+	BallotNamed(ctx context.Context, name string) (pgledger.Ballot, error)
 	Apply(ctx context.Context, b pgledger.Batch) (pgledger.Result, error)
 	Cast(ctx context.Context, b pgledger.CastBatch) (pgledger.CastResult, error)
 	BatchApplied(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]bool, pgledger.Epoch, error)
 	Lookup(ctx context.Context, ballot string, keys []uuid.UUID) (pgledger.Keys, error)
-	Voters(ctx context.Context, ballot string, voters []string) (map[string][]uuid.UUID, error)
+	VotersOf(ctx context.Context, b *pgledger.Ballot, keys []pgledger.VoterKey) (map[pgledger.VoterKey][]uuid.UUID, error)
+	LastVote(ctx context.Context, ballot, voter, candidate string) (*pgledger.VoterVote, error)
 	VoteOf(ctx context.Context, ballot string, id uuid.UUID) (*pgledger.Vote, error)
 	Dropped(ctx context.Context, ballot string, id uuid.UUID) (bool, error)
 	Tallies(ctx context.Context, ballot string, names []string) ([]pgledger.Tally, error)
@@ -70,6 +75,10 @@ func (p postgres) Ballots(ctx context.Context) ([]pgledger.Ballot, error) {
 	return pgledger.Ballots(ctx, p.pool)
 }
 
+func (p postgres) BallotNamed(ctx context.Context, name string) (pgledger.Ballot, error) {
+	return pgledger.BallotNamed(ctx, p.pool, name)
+}
+
 func (p postgres) Apply(ctx context.Context, b pgledger.Batch) (pgledger.Result, error) {
 	return pgledger.Apply(ctx, p.pool, b)
 }
@@ -86,17 +95,14 @@ func (p postgres) Lookup(ctx context.Context, ballot string, keys []uuid.UUID) (
 	return pgledger.Lookup(ctx, p.pool, ballot, keys)
 }
 
-func (p postgres) Voters(ctx context.Context, ballot string, voters []string) (map[string][]uuid.UUID, error) {
-	keys := make([]pgledger.VoterKey, len(voters))
-	for i, voter := range voters {
-		keys[i].Voter = voter
-	}
-	found, err := pgledger.VotersOf(ctx, p.pool, &pgledger.Ballot{Name: ballot}, keys)
-	votes := make(map[string][]uuid.UUID, len(found))
-	for key, ids := range found {
-		votes[key.Voter] = ids
-	}
-	return votes, err
+func (p postgres) VotersOf(
+	ctx context.Context, b *pgledger.Ballot, keys []pgledger.VoterKey,
+) (map[pgledger.VoterKey][]uuid.UUID, error) {
+	return pgledger.VotersOf(ctx, p.pool, b, keys)
+}
+
+func (p postgres) LastVote(ctx context.Context, ballot, voter, candidate string) (*pgledger.VoterVote, error) {
+	return pgledger.LastVote(ctx, p.pool, ballot, voter, candidate)
 }
 
 func (p postgres) VoteOf(ctx context.Context, ballot string, id uuid.UUID) (*pgledger.Vote, error) {

@@ -3,6 +3,7 @@ package voting
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/littlevote/littlevote/libs/epoch"
@@ -48,48 +49,86 @@ func (e *Engine) tendBallots(ctx context.Context, done *told) error {
 	if done.ledger != ledger {
 		*done = told{ledger: ledger, rules: map[string]int64{}}
 	}
-	var due []pgledger.Ballot
-	var names []string
-	for _, b := range e.ballots.current() {
-		if done.rules[b.Name] < b.RulesVersion {
-			due, names = append(due, b), append(names, b.Name)
+	var due []*rules
+	for _, b := range e.ballots.all() {
+		if r := b.now.Load(); done.rules[b.name] < r.RulesVersion {
+			due = append(due, r)
 		}
 	}
+	return e.tell(ctx, ledger, due, func(r *rules, err error) error {
+		if errors.Is(err, redisledger.ErrWrongEpoch) {
+			e.Epochs.Suspect()
+			return nil // another instance may just be making it
+		}
+		if err == nil {
+			done.rules[r.Name] = r.RulesVersion
+		}
+		return err
+	})
+}
+
+// tell makes the markers of ballots that are new in an epoch in Redis, and brings the others their rules. It calls told for each,
+// and stops at its first error.
+func (e *Engine) tell(ctx context.Context, ledger epoch.Ledger, due []*rules, told func(r *rules, err error) error) error {
 	if len(due) == 0 {
 		return nil
+	}
+	names := make([]string, len(due))
+	for i, r := range due {
+		names[i] = r.Name
 	}
 	made, err := e.Store.NameBallots(ctx, ledger.Epoch, names)
 	if err != nil {
 		return err
 	}
-	isNew := make(map[string]bool, len(made))
-	for _, name := range made {
-		isNew[name] = true
-	}
-	for _, b := range due {
+	for _, r := range due {
 		var err error
-		if isNew[b.Name] {
-			err = e.Redis.LoadNew(ctx, ledger.Fence(), marker(b), func(ctx context.Context) error {
+		if slices.Contains(made, r.Name) {
+			err = e.Redis.LoadNew(ctx, ledger.Fence(), marker(&r.Ballot), func(ctx context.Context) error {
 				return e.Store.StillOpen(ctx, ledger.Epoch)
 			})
 		} else {
-			err = e.Redis.PutRules(ctx, ledger.Fence(), marker(b))
+			err = e.Redis.PutRules(ctx, ledger.Fence(), marker(&r.Ballot))
 		}
-		if err != nil {
-			if errors.Is(err, redisledger.ErrWrongEpoch) {
-				e.Epochs.Suspect()
-				continue // another instance may just be making it
-			}
+		if err := told(r, err); err != nil {
 			return err
 		}
-		done.rules[b.Name] = b.RulesVersion
 	}
 	return nil
 }
 
+// renew reads what Postgres says of a ballot that is not known here, or was a draft; a new one is brought into the ledger
+// before anybody votes on it.
+func (e *Engine) renew(ctx context.Context, name string) *refusal {
+	known := e.ballots.find(name)
+	if refused := e.ballots.renew(ctx, name); refused != nil {
+		return refused
+	}
+	b := e.ballots.find(name)
+	if b == nil || known != nil {
+		return nil
+	}
+	for {
+		ledger, ok := e.Epochs.Current()
+		if ok && ledger.Mode == epoch.Postgres {
+			return nil // whoever casts the first vote there makes what it needs
+		}
+		if ok && e.tell(ctx, ledger, []*rules{b.now.Load()}, func(_ *rules, err error) error { return err }) == nil {
+			return nil
+		}
+		// Another instance may just be making its marker.
+		if !pause(ctx, 20*time.Millisecond) {
+			return &refusedAway
+		}
+	}
+}
+
 // marker is what Redis needs to know of a ballot.
-func marker(b pgledger.Ballot) redisledger.Ballot {
-	m := redisledger.Ballot{Name: b.Name, State: b.State, VotesPerVoter: int64(b.VotesPerVoter), Rules: b.RulesVersion}
+func marker(b *pgledger.Ballot) redisledger.Ballot {
+	m := redisledger.Ballot{
+		Name: b.Name, State: b.State, VotesPerVoter: int64(b.VotesPerVoter), VoterPeriod: b.VoterPeriod,
+		PerCandidate: b.PerCandidate, Ticketless: b.Ticketless, HotFor: b.HotFor, Rules: b.RulesVersion,
+	}
 	if b.OpensAt != nil {
 		m.OpensAt = *b.OpensAt
 	}

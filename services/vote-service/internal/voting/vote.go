@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/littlevote/littlevote/libs/epoch"
+	"github.com/littlevote/littlevote/libs/pgledger"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
 )
@@ -20,6 +21,7 @@ import (
 // vote is a request that obeys its ballot's rules.
 type vote struct {
 	ballot   *ballot
+	rules    *rules    // of the ballot, as they were when this was checked
 	id       uuid.UUID // the idempotency key, if keyed
 	keyed    bool
 	bodyHash [16]byte // set if keyed
@@ -28,13 +30,51 @@ type vote struct {
 	label    string   // as claimed
 	choices  []*votev1.Choice
 
-	retracts uuid.UUID // the vote that this takes back; Nil: this is a vote
+	retracts uuid.UUID // the vote that this takes back; Nil: none
+	replaces bool      // this is a change: it gives something too
+	taken    []*votev1.Choice
+	last     bool  // retracts is the voter's last vote for a candidate, whichever that is
+	again    bool  // … and was looked up for the second time
+	period   int64 // of the vote that a retraction takes back
 
 	// What Postgres said, and in which epoch it was asked: in any other one it proves nothing.
-	freeIn  epoch.Ledger // it does not know the key
-	freeAt  time.Time    // when that was asked
-	votesIn epoch.Ledger
-	votes   []uuid.UUID // the voter's votes that count
+	freeIn      epoch.Ledger // it does not know the key
+	freeAt      time.Time    // when that was asked
+	votesIn     epoch.Ledger
+	votesAt     time.Time
+	votes       []uuid.UUID // the voter's votes that count
+	votesPeriod int64       // … in this period
+}
+
+// retraction says that the vote takes back, and gives nothing.
+func (v *vote) retraction() bool { return v.retracts != uuid.Nil && !v.replaces }
+
+// deltas are all that the vote adds to counts, what it takes back first.
+func (v *vote) deltas() []*votev1.Choice {
+	if len(v.taken) == 0 {
+		return v.choices
+	}
+	return slices.Concat(v.taken, v.choices)
+}
+
+// format is that of a record with the vote in it; see events.FormatFor.
+func (v *vote) format() int32 {
+	switch {
+	case v.replaces, v.rules.Ticketless && !v.retraction():
+		return 3
+	case v.voter != "":
+		return 2
+	default:
+		return 1
+	}
+}
+
+// candidate is the one that the vote is for, or what it takes back was for; empty if there are several.
+func (v *vote) candidate() string {
+	if len(v.choices) != 1 {
+		return ""
+	}
+	return v.choices[0].GetCandidate()
 }
 
 // weight estimates how many bytes the vote adds to a batch.
@@ -43,7 +83,24 @@ func (v *vote) weight() int {
 	for _, c := range v.choices {
 		n += 16 + len(c.GetCandidate())
 	}
+	for _, c := range v.taken {
+		n += 16 + len(c.GetCandidate())
+	}
 	return n
+}
+
+// kind names what a vote does, for its hash.
+func (v *vote) kind() string {
+	switch {
+	case v.last:
+		return "retract the last"
+	case v.replaces:
+		return "replace " + v.retracts.String()
+	case v.retraction():
+		return "retract " + v.retracts.String()
+	default:
+		return "vote"
+	}
 }
 
 // hashBody identifies what must match when a key comes again: kind, ballot, voter and the sum per candidate. The ticket
@@ -64,12 +121,8 @@ func (v *vote) hashBody() [16]byte {
 		buf = binary.BigEndian.AppendUint32(buf, uint32(len(s)))
 		buf = append(buf, s...)
 	}
-	if v.retracts == uuid.Nil {
-		text("vote")
-	} else {
-		text("retract " + v.retracts.String())
-	}
-	text(v.ballot.rules.Name)
+	text(v.kind())
+	text(v.ballot.name)
 	text(v.voter)
 	text(v.label)
 	for _, n := range names {
@@ -85,6 +138,7 @@ type job struct {
 	vote
 	verdict *votev1.Verdict
 	call    *call
+	same    bool // its key was used before: it counts since then, and may have been retracted since
 }
 
 // call is one RPC that waits for its verdicts.
@@ -127,6 +181,7 @@ var (
 	refusedAhead      = refuse(statusv1.Code_CODE_INVALID_ARGUMENT, "idempotency_key: a UUIDv7 of a time that is still to come")
 	refusedLimit      = refuse(statusv1.Code_CODE_VOTER_LIMIT, "the voter has used all votes that the ballot allows")
 	refusedNoVote     = refuse(statusv1.Code_CODE_VOTE_NOT_FOUND, "the voter has no such vote, or has retracted it")
+	refusedFullTally  = refuse(statusv1.Code_CODE_INVALID_ARGUMENT, "choices: a candidate has as many votes as one may have")
 	refusedNames      = refuse(statusv1.Code_CODE_INVALID_ARGUMENT, "the ballot takes no more candidates")
 	refusedFull       = again(statusv1.Code_CODE_OVERLOADED, 100*time.Millisecond, "too many votes wait")
 	refusedAway       = again(statusv1.Code_CODE_UNAVAILABLE, 500*time.Millisecond, "the ledger cannot be reached or is being moved; nothing happened")
@@ -174,10 +229,25 @@ func (j *job) refuse(r refusal, at time.Time) {
 func (j *job) succeed(token string, totals []*votev1.Total, admission int64, at time.Time) {
 	v := j.verdict
 	v.Code, v.Outcome = statusv1.Code_CODE_OK, statusv1.Outcome_OUTCOME_COUNTED
-	v.Token, v.Totals, v.AdmissionNumber = token, totals, admission
+	v.Token, v.AdmissionNumber = token, admission
+	if j.shows() {
+		v.Totals = totals
+	}
 	v.DecidedAt = timestamppb.New(at)
 	j.identify()
 	j.call.answered()
+}
+
+// shows says whether the voter may see counts with the success.
+func (j *job) shows() bool {
+	switch j.rules.Visibility {
+	case pgledger.VisibleAlways:
+		return true
+	case pgledger.VisibleAfterVote:
+		return !j.retraction() && !j.same
+	default:
+		return false
+	}
 }
 
 func (j *job) identify() {
