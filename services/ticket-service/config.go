@@ -29,9 +29,9 @@ type Ticket struct {
 	Listen            string        `key:"listen" help:"host:port on which the ticket service answers"`
 	Interval          time.Duration `key:"interval" help:"how long a ticket of the ballot main is valid, 10ms to 24h; what is minted already keeps its window"`
 	Cap               Cap           `key:"cap" help:"how many votes one ticket of the ballot main admits, 1 to 2147483647, or none"`
-	Lock              string        `key:"lock" help:"where the producer lock stands: redis, etcd, or none (then every replica mints, to the same effect)"`
+	Lock              string        `key:"lock" help:"where the producer lock stands: redis; ring (in Redis too, where consistent hashing over the live replicas says whose turn it is); etcd; or none (then every replica mints, to the same effect)"`
 	LockTTL           time.Duration `key:"lock-ttl" help:"how long the producer lock outlives its holder, 100ms to 1m (etcd: whole seconds, at least what it grants); below ticket.interval no failover costs a ticket"`
-	LockKey           string        `key:"lock-key" help:"name of the producer lock, in Redis or etcd; another one where several systems share a store"`
+	LockKey           string        `key:"lock-key" help:"name of the producer lock, in Redis or etcd, and the beginning of the names beside it; another one where several systems share a store"`
 	LockEtcdEndpoints []string      `key:"lock-etcd-endpoints" help:"URLs of etcd with commas between, for ticket.lock etcd"`
 }
 
@@ -97,6 +97,7 @@ func (c Cap) validate(key string) error {
 // The backends of the lock.
 const (
 	lockRedis = "redis"
+	lockRing  = "ring"
 	lockEtcd  = "etcd"
 	lockNone  = "none"
 )
@@ -127,7 +128,7 @@ func (t Ticket) Validate() error {
 		config.Address("listen", t.Listen),
 		validInterval(t.Interval),
 		t.Cap.validate("cap"),
-		config.OneOf("lock", t.Lock, lockRedis, lockEtcd, lockNone),
+		config.OneOf("lock", t.Lock, lockRedis, lockRing, lockEtcd, lockNone),
 		config.Between("lock-ttl", t.LockTTL, 100*time.Millisecond, time.Minute),
 		config.Required("lock-key", t.LockKey),
 	}

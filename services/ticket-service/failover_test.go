@@ -89,13 +89,19 @@ func (w *town) holder() string {
 	return token
 }
 
-// The holder of the lock is killed, or frozen, as processes are; measured is how long until the other holds the lock, and
+// The holder of the lock is killed, or frozen, as processes are, with the lock in Redis and by election; measured is how long until the other holds the lock, and
 // what the other's callers see.
-func TestS17ProducerFailover(t *testing.T) {
-	for name, signal := range map[string]syscall.Signal{"kill -9": syscall.SIGKILL, "SIGSTOP": syscall.SIGSTOP} {
+func TestS17S55ProducerFailover(t *testing.T) {
+	for name, c := range map[string]struct {
+		signal syscall.Signal
+		lock   string
+	}{
+		"kill -9": {syscall.SIGKILL, lockRedis}, "SIGSTOP": {syscall.SIGSTOP, lockRedis}, "kill -9 of the elected": {syscall.SIGKILL, lockRing},
+	} {
 		t.Run(name, func(t *testing.T) {
 			w := newTown(t)
-			cfg := w.cfg
+			cfg, signal := w.cfg, c.signal
+			cfg.Ticket.Lock = c.lock
 			cfg.Ticket.Interval, cfg.Ticket.LockTTL = time.Second, 700*time.Millisecond
 			first := w.startChild(cfg)
 			testenv.Eventually(t, 15*time.Second, func() error {

@@ -122,6 +122,8 @@ func (s *Service) openLock(cfg Ticket, log *slog.Logger) error {
 	switch cfg.Lock {
 	case lockRedis:
 		backend = lock.NewRedis(s.rdb, cfg.LockKey, cfg.LockTTL)
+	case lockRing:
+		backend = lock.NewRing(s.rdb, cfg.LockKey, cfg.LockTTL)
 	case lockEtcd:
 		etcd, err := lock.NewEtcd(cfg.LockEtcdEndpoints, cfg.LockKey, cfg.LockTTL)
 		if err != nil {

@@ -25,11 +25,17 @@ type store struct {
 func each(t *testing.T, test func(t *testing.T, s store)) {
 	t.Helper()
 	t.Parallel() // all of this is waiting
-	t.Run("redis", func(t *testing.T) { test(t, redisStore(t, 400*time.Millisecond)) })
+	const life = 400 * time.Millisecond
+	t.Run("redis", func(t *testing.T) {
+		test(t, redisStore(t, life, func(rdb redis.UniversalClient, key string) Backend { return NewRedis(rdb, key, life) }))
+	})
+	t.Run("ring", func(t *testing.T) {
+		test(t, redisStore(t, life, func(rdb redis.UniversalClient, key string) Backend { return NewRing(rdb, key, life) }))
+	})
 	t.Run("etcd", func(t *testing.T) { test(t, etcdStore(t)) })
 }
 
-func redisStore(t *testing.T, life time.Duration) store {
+func redisStore(t *testing.T, life time.Duration, open func(rdb redis.UniversalClient, key string) Backend) store {
 	t.Helper()
 	key := testenv.Namespace(t)
 	url := testenv.Redis(t)
@@ -41,7 +47,7 @@ func redisStore(t *testing.T, life time.Duration) store {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = rdb.Close() })
-		clients[i], s.replicas[i] = rdb, NewRedis(rdb, key, life)
+		clients[i], s.replicas[i] = rdb, open(rdb, key)
 	}
 	s.steal = func(t *testing.T) {
 		t.Helper()
@@ -159,7 +165,7 @@ func TestBackendIsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = etcd.Close() }()
-	for _, b := range []Backend{NewRedis(rdb, "lock", time.Second), etcd} {
+	for _, b := range []Backend{NewRedis(rdb, "lock", time.Second), NewRing(rdb, "lock", time.Second), etcd} {
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		if _, err := b.Take(ctx); err == nil || errors.Is(err, ErrTaken) {
 			t.Errorf("%T: %v", b, err)
