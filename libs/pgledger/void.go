@@ -259,9 +259,22 @@ func (a *Approval) stillClosed(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// ClosedCounts returns the counts of a ballot that takes no votes any more, and the admission number that they are as of: in
-// an epoch in Redis it is higher than Redis knows exactly if a void has not been shown there yet.
-func ClosedCounts(ctx context.Context, db DB, ballot string) (admissions int64, counts []redisledger.Count, err error) {
+// VoidedBallots names the ballots that have an approved void.
+func VoidedBallots(ctx context.Context, db DB) ([]string, error) {
+	rows, err := db.Query(ctx, "SELECT DISTINCT ballot FROM voids WHERE approved_by IS NOT NULL ORDER BY ballot")
+	if err != nil {
+		return nil, fmt.Errorf("read voids: %w", err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("read voids: %w", err)
+	}
+	return names, nil
+}
+
+// VoidedCounts returns the counts of a ballot that has an approved void, so all that it ever admitted is in them; and the
+// admission number that they are as of. Redis knows a lower one if it has not been told of the void.
+func VoidedCounts(ctx context.Context, db DB, ballot string) (admissions int64, counts []redisledger.Count, err error) {
 	tallies, err := Tallies(ctx, db, ballot, nil)
 	if err != nil {
 		return 0, nil, err

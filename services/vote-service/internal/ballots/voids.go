@@ -158,7 +158,7 @@ func (s *Service) tryShow(ctx context.Context, ballot string) error {
 	if l.Mode == epoch.Postgres {
 		return nil
 	}
-	admissions, counts, err := pgledger.ClosedCounts(ctx, s.Pool, ballot)
+	admissions, counts, err := pgledger.VoidedCounts(ctx, s.Pool, ballot)
 	if err != nil {
 		return err
 	}

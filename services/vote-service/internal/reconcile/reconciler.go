@@ -34,6 +34,7 @@ const (
 // Redis is the ledger of an epoch in Redis; see redisledger.Ledger.
 type Redis interface {
 	Cut(ctx context.Context, f redisledger.Fence, ballot string) (redisledger.Cut, error)
+	SetCounts(ctx context.Context, f redisledger.Fence, ballot string, admissions int64, counts []redisledger.Count) error
 }
 
 // Topic is the log of the votes.
@@ -204,6 +205,9 @@ func (r *Reconciler) compareRedis(ctx context.Context, names []string) ([]drift,
 		default:
 			cuts[name] = cut
 		}
+	}
+	if err := r.showVoids(ctx, cuts); err != nil {
+		return nil, err
 	}
 	if err := r.awaitPersister(ctx); err != nil {
 		return nil, err
