@@ -64,8 +64,12 @@ type Settings struct {
 	MaxComplexity  int           `key:"max-complexity" help:"complexity of a document, 1 to 1000000: about the values in its answer, with 500 candidates for getAllUserVotes"`
 	DocumentCache  int           `key:"document-cache" help:"bytes of parsed documents that are kept, 0 to 1073741824"`
 
+	TrustedProxies []string `key:"trusted-proxies" help:"networks of proxies, such as 10.0.0.0/8, with commas between, whose X-Forwarded-For says where a request comes from; empty: none is believed, and limits per address go by the connection"`
+	RestLogin      bool     `key:"rest-login" help:"GET /api/user/login?userId logs in by an id alone, without a password: for development only"`
+
 	Votes Votes `key:"votes"`
 	Reads Reads `key:"reads"`
+	Likes Likes `key:"likes"`
 	Live  Live  `key:"live"`
 }
 
@@ -108,6 +112,7 @@ func DefaultConfig() Config {
 				TicketWait: 2 * time.Second, Retries: 5000,
 			},
 			Reads: Reads{InFlight: 4, Batch: 1000, Queue: 20_000, MaxWait: time.Second, Timeout: 3 * time.Second},
+			Likes: defaultLikes(),
 			Live:  defaultLive(),
 		},
 	}

@@ -16,10 +16,12 @@ import (
 	"github.com/littlevote/littlevote/gateway/internal/engine"
 	"github.com/littlevote/littlevote/gateway/internal/httpapi"
 	"github.com/littlevote/littlevote/gateway/internal/identity"
+	"github.com/littlevote/littlevote/gateway/internal/likes"
 	"github.com/littlevote/littlevote/gateway/internal/live"
 	"github.com/littlevote/littlevote/gateway/internal/overload"
 	"github.com/littlevote/littlevote/gateway/internal/reads"
 	"github.com/littlevote/littlevote/gateway/internal/resolver"
+	"github.com/littlevote/littlevote/gateway/internal/visit"
 	"github.com/littlevote/littlevote/gateway/internal/votes"
 	"github.com/littlevote/littlevote/gateway/playground"
 	"github.com/littlevote/littlevote/libs/service"
@@ -49,6 +51,7 @@ type Service struct {
 	rankings   *reads.Rankings
 	voter      *votes.Voter
 	live       *live.Hub
+	blog       *likes.Blog // nil: there is none
 	graphql    *httpapi.Handler
 }
 
@@ -101,6 +104,10 @@ func (s *Service) connect(host service.Host) (http.Handler, error) {
 		return nil, err
 	}
 	texts := answer.NewTexts()
+	if s.blog, err = s.openBlog(host, door); err != nil {
+		return nil, err
+	}
+	root.Blog = s.blog
 	root.Keys, root.Texts, root.Language, root.SDL, root.Now = keys, texts, language, sdl, time.Now
 	schema := exec.New(resolver.New(root))
 	metrics, err := newRequestMetrics(host.Meter)
@@ -155,6 +162,7 @@ func newServer(cfg Settings, handler http.Handler, log *slog.Logger) *http.Serve
 		WriteTimeout:      2*slack + cfg.RequestTimeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    cfg.MaxBody + headers,
+		ConnContext:       visit.Connection,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // broken clients, mostly
 	}
 }
@@ -237,6 +245,9 @@ func (s *Service) close(ctx context.Context) {
 	}
 	if s.voter != nil {
 		s.voter.Close(ctx)
+	}
+	if s.blog != nil {
+		s.blog.Close(ctx)
 	}
 	if s.tickets != nil { // made together
 		s.tallies.Close(ctx)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -83,8 +84,9 @@ func newRules(introspection bool) *rules.Rules {
 
 // Document is a document that may be executed. Requests share it.
 type Document struct {
-	text string
-	doc  *ast.QueryDocument
+	text     string
+	doc      *ast.QueryDocument
+	sessions bool // it may begin or end one
 }
 
 // Prepare returns the document with this text, or what is wrong with it. It does not keep text.
@@ -92,7 +94,7 @@ func (e *Engine) Prepare(text []byte) (*Document, gqlerror.List) {
 	if known := e.cache.get(text); known != nil {
 		return known, nil
 	}
-	document := &Document{text: string(text)}
+	document := &Document{text: string(text), sessions: bytes.Contains(text, []byte("log"))} // login or logout
 	var err error
 	document.doc, err = parser.ParseQueryWithTokenLimit(&ast.Source{Input: document.text}, e.cfg.Limits.Tokens)
 	if err != nil {
@@ -176,6 +178,9 @@ func operationError(message string) gqlerror.List {
 
 // Mutation reports whether the operation may change something.
 func (o Operation) Mutation() bool { return o.definition.Operation == ast.Mutation }
+
+// Session reports whether the operation may begin or end the caller's session.
+func (o Operation) Session() bool { return o.Mutation() && o.document.sessions }
 
 // Bind gives the operation its variables, checked against their types. Names that the operation does not declare are
 // left out.

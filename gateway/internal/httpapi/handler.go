@@ -18,6 +18,7 @@ import (
 	"github.com/littlevote/littlevote/gateway/internal/answer"
 	"github.com/littlevote/littlevote/gateway/internal/engine"
 	"github.com/littlevote/littlevote/gateway/internal/overload"
+	"github.com/littlevote/littlevote/gateway/internal/visit"
 )
 
 // Config bounds a Handler.
@@ -212,6 +213,9 @@ func (h *Handler) serve(
 	}
 	if kind == kindSubscription {
 		return h.subscribe(ctx, w, r, as, operation, memory)
+	}
+	if operation.Session() {
+		ctx = visit.WithAnswer(ctx, w, r)
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.cfg.Timeout)
 	defer cancel()
