@@ -52,6 +52,7 @@ func newWorld(t *testing.T) *world {
 type wire struct {
 	ballots.Redis
 	cut    bool
+	mute   bool   // takes no counts
 	failed func() // called when a call finds it cut
 	cuts   atomic.Int64
 }
@@ -95,6 +96,9 @@ func (w *wire) Cut(ctx context.Context, f redisledger.Fence, ballot string) (red
 func (w *wire) SetCounts(ctx context.Context, f redisledger.Fence, ballot string, admissions int64, counts []redisledger.Count) error {
 	if err := w.err(); err != nil {
 		return err
+	}
+	if w.mute {
+		return errCut
 	}
 	return w.Redis.SetCounts(ctx, f, ballot, admissions, counts)
 }
@@ -245,6 +249,14 @@ func TestCreateSaysWhichFieldIsWrong(t *testing.T) {
 		"closes_at": {
 			Name: "x", OpensAt: &timestamppb.Timestamp{Seconds: 10}, ClosesAt: &timestamppb.Timestamp{Seconds: 10, Nanos: 999_999},
 		},
+		"state":             {Name: "x", State: ballotv1.BallotState_BALLOT_STATE_CLOSED},
+		"title":             {Name: "x", Title: "a\x00b"},
+		"candidate_pattern": {Name: "x", Candidates: []string{"A"}, CandidatePattern: "a"},
+		"ticket_interval":   {Name: "x", TicketInterval: durationpb.New(99 * time.Millisecond)},
+		"voter_period":      {Name: "x", VotesPerVoter: 1, VoterPeriod: durationpb.New(time.Second)},
+		"limit_scope":       {Name: "x", LimitScope: ballotv1.LimitScope_LIMIT_SCOPE_CANDIDATE},
+		"visibility":        {Name: "x", Visibility: 99},
+		"hot_for":           {Name: "x", VotesPerVoter: 1, HotFor: durationpb.New(time.Hour)},
 	} {
 		_, err := w.CreateBallot(t.Context(), &ballotv1.CreateBallotRequest{Ballot: b, Actor: me})
 		refused(t, err, connect.CodeInvalidArgument, none(statusv1.Code_CODE_INVALID_ARGUMENT))
