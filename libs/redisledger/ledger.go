@@ -37,6 +37,15 @@ func New(rdb redis.UniversalClient) *Ledger { return &Ledger{rdb: rdb} }
 //go:embed lua/common.lua
 var common string
 
+//go:embed lua/limits.lua
+var limits string
+
+//go:embed lua/cooling.lua
+var cooling string
+
+//go:embed lua/lists.lua
+var lists string
+
 //go:embed lua/admit.lua
 var admitSource string
 
@@ -104,34 +113,35 @@ var ticketSource string
 var mintSource string
 
 var (
-	admitScript    = newScript(admitSource)
-	beginScript    = newScript(beginSource)
+	admitScript    = newScript(limits, admitSource)
+	beginScript    = newScript(limits, beginSource)
 	countsScript   = newScript(countsSource)
 	finishScript   = newScript(finishSource)
 	rulesScript    = newScript(rulesSource)
 	cutScript      = newScript(cutSource)
 	keyScript      = newScript(keySource)
 	knownScript    = newScript(knownSource)
-	settleScript   = newScript(settleSource)
+	settleScript   = newScript(lists, settleSource)
 	claimScript    = newScript(claimSource)
 	rememberScript = newScript(rememberSource)
-	refundScript   = newScript(refundSource)
+	refundScript   = newScript(limits, refundSource)
 	sealScript     = newScript(sealSource)
 	dueScript      = newScript(dueSource)
-	readScript     = newScript(readSource)
-	voterScript    = newScript(voterSource)
-	coldScript     = newScript(coldSource)
-	evictScript    = newScript(evictSource)
-	hotScript      = newScript(hotSource)
+	readScript     = newScript(lists, readSource)
+	voterScript    = newScript(limits, voterSource)
+	coldScript     = newScript(limits, cooling, coldSource)
+	evictScript    = newScript(limits, cooling, evictSource)
+	hotScript      = newScript(limits, hotSource)
 	recountScript  = newScript(recountSource)
 	ticketScript   = newScript(ticketSource)
 	mintScript     = newScript(mintSource)
 )
 
-// newScript puts what is common in front. A line that begins with "-- mutant NAME: " is a comment, unless this binary was
+// newScript puts what is common in front; each script has only as much of it as it needs, since every call makes all its
+// functions anew. A line that begins with "-- mutant NAME: " is a comment, unless this binary was
 // built for faults and runs as that known-wrong variant: then it is code.
-func newScript(source string) *script {
-	source = common + source
+func newScript(parts ...string) *script {
+	source := common + strings.Join(parts, "")
 	if faultpoint.Enabled {
 		for _, v := range faultpoint.Mutants {
 			if faultpoint.Mutant(v.Name) {

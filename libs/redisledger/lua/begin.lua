@@ -5,6 +5,18 @@
 -- Replies {'WRONG_EPOCH'} (not a master, or the name is sealed or in use) or {'BEGUN', from}: votes for candidates whose id
 -- tells this time (in ms) or a later one have to be loaded; none if it is ''.
 
+-- replid_here returns this node's replication id; '' where the Redis has none, nil if it is not a master.
+local function replid_here()
+  local info = redis.pcall('INFO', 'replication')
+  if type(info) ~= 'string' then
+    return ''
+  end
+  if string.find(info, 'role:slave', 1, true) then
+    return nil
+  end
+  return string.match(info, 'master_replid:(%x+)') or ''
+end
+
 local replid = replid_here()
 local m = redis.call('HMGET', KEYS[1], 'sealed', 'loading')
 if not replid or m[1] or (not m[2] and redis.call('EXISTS', KEYS[1]) == 1) then
