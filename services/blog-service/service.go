@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/littlevote/littlevote/libs/config"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/service"
@@ -157,6 +158,16 @@ func (s *Service) Run(ctx context.Context) error {
 	background.Wait()
 	s.articles.Close()
 	return err
+}
+
+// Migrate brings the blog's tables to this version, before an instance does it by itself.
+func Migrate(ctx context.Context, cfg config.Postgres, log *slog.Logger) error {
+	pool, err := pgledger.Open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return store.Migrate(ctx, pool, log)
 }
 
 // migrateRetry is the pause after a try, while Postgres is away.

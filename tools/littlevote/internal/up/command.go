@@ -11,6 +11,7 @@ import (
 
 	"github.com/littlevote/littlevote/gateway"
 	"github.com/littlevote/littlevote/libs/config"
+	blogservice "github.com/littlevote/littlevote/services/blog-service"
 	persister "github.com/littlevote/littlevote/services/persister"
 	queryservice "github.com/littlevote/littlevote/services/query-service"
 	ticketservice "github.com/littlevote/littlevote/services/ticket-service"
@@ -25,6 +26,7 @@ type settings struct {
 	vote    voteservice.Config
 	query   queryservice.Config
 	persist persister.Config
+	blog    blogservice.Config
 }
 
 // own comes first, so that its defaults hold: stores that are not named are embedded, and ports are free ones.
@@ -44,6 +46,9 @@ type own struct {
 	Persister struct {
 		Listen string `key:"listen" help:"host:port of the persister's health; port 0 takes a free one"`
 	} `key:"persister"`
+	Blog struct {
+		Listen string `key:"listen" help:"host:port of the blog service; port 0 takes a free one"`
+	} `key:"blog"`
 	Redis struct {
 		URL string `key:"url" help:"redis://user:password@host:port/db, or rediss:// for TLS; a Redis Cluster: redis+cluster://host:port,host:port; Sentinels: redis+sentinel://host:port,host:port/master-name; empty runs an embedded one, whose state a restart rebuilds from Postgres"`
 	} `key:"redis"`
@@ -63,13 +68,14 @@ func defaults() *settings {
 		vote:    voteservice.DefaultConfig(),
 		query:   queryservice.DefaultConfig(),
 		persist: persister.DefaultConfig(),
+		blog:    blogservice.DefaultConfig(),
 	}
 	s.own.Listen = "127.0.0.1:8080"
 	s.own.DataDir = ".littlevote"
 	s.own.Log.Level = slog.LevelWarn
 	const free = "127.0.0.1:0"
 	s.own.Admin.Listen, s.own.Ticket.Listen, s.own.Vote.Listen = free, free, free
-	s.own.Query.Listen, s.own.Persister.Listen = free, free
+	s.own.Query.Listen, s.own.Persister.Listen, s.own.Blog.Listen = free, free, free
 	return s
 }
 
@@ -79,14 +85,14 @@ func Command() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Run the whole system in one process",
-		Long: `Runs gateway, ticket-, vote-, query-service and persister in one process until Ctrl-C. Stores that are not named by a flag
+		Long: `Runs gateway, ticket-, vote-, query-, blog-service and persister in one process until Ctrl-C. Stores that are not named by a flag
 are embedded, with their data in --data-dir; started again on it, every acknowledged vote is there.
 
 Prints name=address lines on stdout, then "ready"; logs go to stderr. Each setting is a flag, a variable and a key of the
 YAML file: --ticket-cap, LITTLEVOTE_TICKET_CAP, ticket.cap. Flags win over variables, variables over the file.`,
 		Args: cobra.NoArgs,
 	}
-	loader, err := config.Bind(cmd.Flags(), &s.own, &s.gateway, &s.ticket, &s.vote, &s.query, &s.persist)
+	loader, err := config.Bind(cmd.Flags(), &s.own, &s.gateway, &s.ticket, &s.vote, &s.query, &s.persist, &s.blog)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err != nil {
 			return err

@@ -18,6 +18,7 @@ import (
 	"github.com/littlevote/littlevote/gateway"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/service"
+	blogservice "github.com/littlevote/littlevote/services/blog-service"
 	persister "github.com/littlevote/littlevote/services/persister"
 	queryservice "github.com/littlevote/littlevote/services/query-service"
 	ticketservice "github.com/littlevote/littlevote/services/ticket-service"
@@ -49,6 +50,9 @@ func runOn(ctx context.Context, s *settings, st *stores, out io.Writer, log *slo
 		return err
 	}
 	s.useStores(st)
+	if err := blogservice.Migrate(ctx, s.blog.Postgres, log); err != nil {
+		return err
+	}
 	host := service.Host{Log: log, Health: service.NewHealth(), Meter: meter}
 	parts, err := newParts(ctx, s, host, registry)
 	if err != nil {
@@ -74,6 +78,7 @@ func (s *settings) useStores(st *stores) {
 	s.vote.Kafka.Brokers, s.persist.Kafka.Brokers = st.kafka, st.kafka
 	s.ticket.Postgres.URL, s.vote.Postgres.URL = st.postgres, st.postgres
 	s.query.Postgres.URL, s.persist.Postgres.URL = st.postgres, st.postgres
+	s.blog.Redis.URL, s.blog.Postgres.URL = st.redis, st.postgres
 	if s.ticket.Ticket.KeyFile == "" {
 		s.ticket.Ticket.KeyFile, s.vote.Ticket.KeyFile, s.gateway.Ticket.KeyFile = st.keyFile, st.keyFile, st.keyFile
 	}
@@ -92,6 +97,7 @@ type parts struct {
 	vote    *voteservice.Service
 	query   *queryservice.Service
 	persist *persister.Service
+	blog    *blogservice.Service
 	admin   *service.Admin
 }
 
@@ -113,16 +119,27 @@ func newParts(ctx context.Context, s *settings, host service.Host, registry *pro
 	if p.ticket, err = ticketservice.New(ctx, s.ticket, host); err != nil {
 		return nil, err
 	}
+	s.blog.Vote.Target, s.blog.Query.Target = p.vote.Addr(), p.query.Addr()
+	if p.blog, err = blogservice.New(ctx, s.blog, host); err != nil {
+		return nil, err
+	}
+	s.gateway.Blog.Target = p.blog.Addr()
 	s.gateway.Ticket.Target, s.gateway.Vote.Target, s.gateway.Query.Target = p.ticket.Addr(), p.vote.Addr(), p.query.Addr()
 	p.gateway, err = gateway.New(ctx, s.gateway, host)
 	return p, err
 }
 
 func (p *parts) addresses() []string {
-	return []string{
+	list := []string{
 		"gateway=" + p.gateway.Addr(), "admin=" + p.admin.Addr(), "ticket=" + p.ticket.Addr(),
-		"vote=" + p.vote.Addr(), "query=" + p.query.Addr(), "persister=" + p.persist.Addr(),
+		"vote=" + p.vote.Addr(), "query=" + p.query.Addr(), "persister=" + p.persist.Addr(), "blog=" + p.blog.Addr(),
 	}
+	for _, ballot := range []string{"cast", "tiny"} {
+		if address := p.gateway.DialectAddrs()[ballot]; address != "" {
+			list = append(list, ballot+"="+address)
+		}
+	}
+	return list
 }
 
 // run runs all parts until ctx ends or one of them fails, and stops them in the way of a vote: whoever takes votes in
@@ -130,6 +147,7 @@ func (p *parts) addresses() []string {
 func (p *parts) run(ctx context.Context, ready func()) error {
 	line := newLine(ctx)
 	line.start(p.gateway)
+	line.start(p.blog)
 	line.start(p.ticket, p.vote, p.query)
 	line.start(p.persist)
 	line.start(p.admin)

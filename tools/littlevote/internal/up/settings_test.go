@@ -14,7 +14,7 @@ import (
 // libs/config/keys.txt is what one service accepts in a file that it shares with others.
 func TestEveryKeyOfEveryServiceIsListed(t *testing.T) {
 	s := defaults()
-	loader, err := config.Bind(pflag.NewFlagSet("", pflag.ContinueOnError), &s.own, &s.gateway, &s.ticket, &s.vote, &s.query, &s.persist)
+	loader, err := config.Bind(pflag.NewFlagSet("", pflag.ContinueOnError), &s.own, &s.gateway, &s.ticket, &s.vote, &s.query, &s.persist, &s.blog)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func TestEveryKeyOfEveryServiceIsListed(t *testing.T) {
 func load(t *testing.T, flag string, environ ...string) error {
 	t.Helper()
 	s, flags := defaults(), pflag.NewFlagSet("", pflag.ContinueOnError)
-	loader, err := config.Bind(flags, &s.own, &s.gateway, &s.ticket, &s.vote, &s.query, &s.persist)
+	loader, err := config.Bind(flags, &s.own, &s.gateway, &s.ticket, &s.vote, &s.query, &s.persist, &s.blog)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func load(t *testing.T, flag string, environ ...string) error {
 func TestSenselessNumbersAreRefused(t *testing.T) {
 	t.Parallel()
 	s, flags := defaults(), pflag.NewFlagSet("", pflag.ContinueOnError)
-	loader, err := config.Bind(flags, &s.own, &s.gateway, &s.ticket, &s.vote, &s.query, &s.persist)
+	loader, err := config.Bind(flags, &s.own, &s.gateway, &s.ticket, &s.vote, &s.query, &s.persist, &s.blog)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,8 @@ func TestSenselessNumbersAreRefused(t *testing.T) {
 //nolint:gochecknoglobals // A constant.
 var mayBeZero = map[string]bool{
 	"gateway.document-cache": true, "gateway.drain-wait": true, "gateway.max-aliases": true, "gateway.votes.ticket-wait": true,
-	"reconcile.interval": true,
+	"reconcile.interval": true, "likes.voter-rate": true, "likes.address-rate": true, "likes.item-rate": true,
+	"gateway.live.patience": true, "gateway.live.max-subscriptions": true,
 }
 
 // Settings that nobody knows, and values that are no numbers but have rules of their own.
