@@ -84,7 +84,11 @@ func (s *socket) serve() {
 	late := time.AfterFunc(s.h.cfg.Streams.InitTimeout, func() { s.close(closeInitTimeout, "Connection initialisation timeout") })
 	defer late.Stop()
 	s.wait.Go(s.ping)
-	for over := false; ; {
+	over := s.conn.Subprotocol() != subprotocol
+	if over {
+		s.wait.Go(func() { s.close(closeNotOurs, "Subprotocol not acceptable") })
+	}
+	for {
 		kind, data, err := s.conn.Read(s.ctx)
 		if err != nil {
 			s.close(websocket.StatusNormalClosure, "")

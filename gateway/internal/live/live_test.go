@@ -178,6 +178,15 @@ func TestWhileNothingCanBeReadCountsAreStale(t *testing.T) {
 			t.Fatalf("%+v", u)
 		}
 		newcomer.next()
+		// The query-service may itself not be able to tell.
+		s.set(func() { s.code = statusv1.Code_CODE_UNAVAILABLE })
+		if u := r.next(); !u.Stale {
+			t.Fatalf("%+v", u)
+		}
+		s.set(func() { s.code = 0 })
+		if u := r.next(); u.Stale {
+			t.Fatalf("%+v", u)
+		}
 		// For too long: told so, and not to give up.
 		s.set(func() { s.frozen = true })
 		began := time.Now()

@@ -108,6 +108,11 @@ func (w *watch) read(ctx context.Context) (again bool) {
 	if ctx.Err() != nil {
 		return false
 	}
+	for _, tally := range response.GetTallies() {
+		if tally.GetCode() == statusv1.Code_CODE_UNAVAILABLE {
+			err = errors.New("live: a tally is not available")
+		}
+	}
 	if err != nil {
 		w.failed(err)
 		return false
