@@ -197,7 +197,7 @@ func TestS62EvictionLosesNoState(t *testing.T) {
 	b.want("back", []redisledger.Voted{notLiked}, b.voted("ann", item))
 }
 
-// What may be evicted is what Postgres was certainly asked about after it was there: settled, and not young.
+// H31, H32: what is evicted is settled, and older than any look-up under way; and from then on it is missed.
 func TestS62WhatIsYoungOrWaitsIsNotEvicted(t *testing.T) {
 	c := newClock(t, likes(time.Minute), true)
 	item := redisledger.ItemID(c.now)
