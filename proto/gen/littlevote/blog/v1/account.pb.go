@@ -358,6 +358,143 @@ func (x *LoginResponse) GetUser() *User {
 	return nil
 }
 
+// LoginByIDRequest says who.
+type LoginByIDRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tenant.
+	Tenant string `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	// The user's id.
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// As in RegisterRequest.
+	Address       string `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoginByIDRequest) Reset() {
+	*x = LoginByIDRequest{}
+	mi := &file_littlevote_blog_v1_account_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoginByIDRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoginByIDRequest) ProtoMessage() {}
+
+func (x *LoginByIDRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_littlevote_blog_v1_account_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoginByIDRequest.ProtoReflect.Descriptor instead.
+func (*LoginByIDRequest) Descriptor() ([]byte, []int) {
+	return file_littlevote_blog_v1_account_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *LoginByIDRequest) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *LoginByIDRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *LoginByIDRequest) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+// LoginByIDResponse carries the session, as LoginResponse does.
+type LoginByIDResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in LoginResponse.
+	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// As in LoginResponse.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// As in LoginResponse.
+	EndsAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=ends_at,json=endsAt,proto3" json:"ends_at,omitempty"`
+	// Whose it is.
+	User          *User `protobuf:"bytes,4,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoginByIDResponse) Reset() {
+	*x = LoginByIDResponse{}
+	mi := &file_littlevote_blog_v1_account_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoginByIDResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoginByIDResponse) ProtoMessage() {}
+
+func (x *LoginByIDResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_littlevote_blog_v1_account_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoginByIDResponse.ProtoReflect.Descriptor instead.
+func (*LoginByIDResponse) Descriptor() ([]byte, []int) {
+	return file_littlevote_blog_v1_account_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *LoginByIDResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *LoginByIDResponse) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *LoginByIDResponse) GetEndsAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndsAt
+	}
+	return nil
+}
+
+func (x *LoginByIDResponse) GetUser() *User {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
 // LogoutRequest names the session.
 type LogoutRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -369,7 +506,7 @@ type LogoutRequest struct {
 
 func (x *LogoutRequest) Reset() {
 	*x = LogoutRequest{}
-	mi := &file_littlevote_blog_v1_account_proto_msgTypes[5]
+	mi := &file_littlevote_blog_v1_account_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -381,7 +518,7 @@ func (x *LogoutRequest) String() string {
 func (*LogoutRequest) ProtoMessage() {}
 
 func (x *LogoutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_littlevote_blog_v1_account_proto_msgTypes[5]
+	mi := &file_littlevote_blog_v1_account_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -394,7 +531,7 @@ func (x *LogoutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogoutRequest.ProtoReflect.Descriptor instead.
 func (*LogoutRequest) Descriptor() ([]byte, []int) {
-	return file_littlevote_blog_v1_account_proto_rawDescGZIP(), []int{5}
+	return file_littlevote_blog_v1_account_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *LogoutRequest) GetToken() string {
@@ -413,7 +550,7 @@ type LogoutResponse struct {
 
 func (x *LogoutResponse) Reset() {
 	*x = LogoutResponse{}
-	mi := &file_littlevote_blog_v1_account_proto_msgTypes[6]
+	mi := &file_littlevote_blog_v1_account_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -425,7 +562,7 @@ func (x *LogoutResponse) String() string {
 func (*LogoutResponse) ProtoMessage() {}
 
 func (x *LogoutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_littlevote_blog_v1_account_proto_msgTypes[6]
+	mi := &file_littlevote_blog_v1_account_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -438,7 +575,7 @@ func (x *LogoutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogoutResponse.ProtoReflect.Descriptor instead.
 func (*LogoutResponse) Descriptor() ([]byte, []int) {
-	return file_littlevote_blog_v1_account_proto_rawDescGZIP(), []int{6}
+	return file_littlevote_blog_v1_account_proto_rawDescGZIP(), []int{8}
 }
 
 // CheckSessionRequest names the session.
@@ -452,7 +589,7 @@ type CheckSessionRequest struct {
 
 func (x *CheckSessionRequest) Reset() {
 	*x = CheckSessionRequest{}
-	mi := &file_littlevote_blog_v1_account_proto_msgTypes[7]
+	mi := &file_littlevote_blog_v1_account_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -464,7 +601,7 @@ func (x *CheckSessionRequest) String() string {
 func (*CheckSessionRequest) ProtoMessage() {}
 
 func (x *CheckSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_littlevote_blog_v1_account_proto_msgTypes[7]
+	mi := &file_littlevote_blog_v1_account_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -477,7 +614,7 @@ func (x *CheckSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckSessionRequest.ProtoReflect.Descriptor instead.
 func (*CheckSessionRequest) Descriptor() ([]byte, []int) {
-	return file_littlevote_blog_v1_account_proto_rawDescGZIP(), []int{7}
+	return file_littlevote_blog_v1_account_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CheckSessionRequest) GetToken() string {
@@ -504,7 +641,7 @@ type CheckSessionResponse struct {
 
 func (x *CheckSessionResponse) Reset() {
 	*x = CheckSessionResponse{}
-	mi := &file_littlevote_blog_v1_account_proto_msgTypes[8]
+	mi := &file_littlevote_blog_v1_account_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -516,7 +653,7 @@ func (x *CheckSessionResponse) String() string {
 func (*CheckSessionResponse) ProtoMessage() {}
 
 func (x *CheckSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_littlevote_blog_v1_account_proto_msgTypes[8]
+	mi := &file_littlevote_blog_v1_account_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -529,7 +666,7 @@ func (x *CheckSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckSessionResponse.ProtoReflect.Descriptor instead.
 func (*CheckSessionResponse) Descriptor() ([]byte, []int) {
-	return file_littlevote_blog_v1_account_proto_rawDescGZIP(), []int{8}
+	return file_littlevote_blog_v1_account_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CheckSessionResponse) GetTenant() string {
@@ -573,7 +710,7 @@ type GetUsersRequest struct {
 
 func (x *GetUsersRequest) Reset() {
 	*x = GetUsersRequest{}
-	mi := &file_littlevote_blog_v1_account_proto_msgTypes[9]
+	mi := &file_littlevote_blog_v1_account_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -585,7 +722,7 @@ func (x *GetUsersRequest) String() string {
 func (*GetUsersRequest) ProtoMessage() {}
 
 func (x *GetUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_littlevote_blog_v1_account_proto_msgTypes[9]
+	mi := &file_littlevote_blog_v1_account_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -598,7 +735,7 @@ func (x *GetUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUsersRequest.ProtoReflect.Descriptor instead.
 func (*GetUsersRequest) Descriptor() ([]byte, []int) {
-	return file_littlevote_blog_v1_account_proto_rawDescGZIP(), []int{9}
+	return file_littlevote_blog_v1_account_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetUsersRequest) GetTenant() string {
@@ -626,7 +763,7 @@ type GetUsersResponse struct {
 
 func (x *GetUsersResponse) Reset() {
 	*x = GetUsersResponse{}
-	mi := &file_littlevote_blog_v1_account_proto_msgTypes[10]
+	mi := &file_littlevote_blog_v1_account_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -638,7 +775,7 @@ func (x *GetUsersResponse) String() string {
 func (*GetUsersResponse) ProtoMessage() {}
 
 func (x *GetUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_littlevote_blog_v1_account_proto_msgTypes[10]
+	mi := &file_littlevote_blog_v1_account_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -651,7 +788,7 @@ func (x *GetUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUsersResponse.ProtoReflect.Descriptor instead.
 func (*GetUsersResponse) Descriptor() ([]byte, []int) {
-	return file_littlevote_blog_v1_account_proto_rawDescGZIP(), []int{10}
+	return file_littlevote_blog_v1_account_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetUsersResponse) GetResults() []*UserResult {
@@ -674,7 +811,7 @@ type UserResult struct {
 
 func (x *UserResult) Reset() {
 	*x = UserResult{}
-	mi := &file_littlevote_blog_v1_account_proto_msgTypes[11]
+	mi := &file_littlevote_blog_v1_account_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -686,7 +823,7 @@ func (x *UserResult) String() string {
 func (*UserResult) ProtoMessage() {}
 
 func (x *UserResult) ProtoReflect() protoreflect.Message {
-	mi := &file_littlevote_blog_v1_account_proto_msgTypes[11]
+	mi := &file_littlevote_blog_v1_account_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -699,7 +836,7 @@ func (x *UserResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserResult.ProtoReflect.Descriptor instead.
 func (*UserResult) Descriptor() ([]byte, []int) {
-	return file_littlevote_blog_v1_account_proto_rawDescGZIP(), []int{11}
+	return file_littlevote_blog_v1_account_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *UserResult) GetUser() *User {
@@ -743,6 +880,16 @@ const file_littlevote_blog_v1_account_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x123\n" +
 	"\aends_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x06endsAt\x12,\n" +
+	"\x04user\x18\x04 \x01(\v2\x18.littlevote.blog.v1.UserR\x04user\"T\n" +
+	"\x10LoginByIDRequest\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x18\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\"\xc7\x01\n" +
+	"\x11LoginByIDResponse\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x129\n" +
+	"\n" +
+	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x123\n" +
+	"\aends_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x06endsAt\x12,\n" +
 	"\x04user\x18\x04 \x01(\v2\x18.littlevote.blog.v1.UserR\x04user\"%\n" +
 	"\rLogoutRequest\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\"\x10\n" +
@@ -763,10 +910,11 @@ const file_littlevote_blog_v1_account_proto_rawDesc = "" +
 	"\n" +
 	"UserResult\x12,\n" +
 	"\x04user\x18\x01 \x01(\v2\x18.littlevote.blog.v1.UserR\x04user\x12\x14\n" +
-	"\x05stale\x18\x02 \x01(\bR\x05stale2\xc5\x03\n" +
+	"\x05stale\x18\x02 \x01(\bR\x05stale2\x9f\x04\n" +
 	"\x0eAccountService\x12U\n" +
 	"\bRegister\x12#.littlevote.blog.v1.RegisterRequest\x1a$.littlevote.blog.v1.RegisterResponse\x12L\n" +
-	"\x05Login\x12 .littlevote.blog.v1.LoginRequest\x1a!.littlevote.blog.v1.LoginResponse\x12O\n" +
+	"\x05Login\x12 .littlevote.blog.v1.LoginRequest\x1a!.littlevote.blog.v1.LoginResponse\x12X\n" +
+	"\tLoginByID\x12$.littlevote.blog.v1.LoginByIDRequest\x1a%.littlevote.blog.v1.LoginByIDResponse\x12O\n" +
 	"\x06Logout\x12!.littlevote.blog.v1.LogoutRequest\x1a\".littlevote.blog.v1.LogoutResponse\x12a\n" +
 	"\fCheckSession\x12'.littlevote.blog.v1.CheckSessionRequest\x1a(.littlevote.blog.v1.CheckSessionResponse\x12Z\n" +
 	"\bGetUsers\x12#.littlevote.blog.v1.GetUsersRequest\x1a$.littlevote.blog.v1.GetUsersResponse\"\x03\x90\x02\x01B\xd6\x01\n" +
@@ -784,48 +932,55 @@ func file_littlevote_blog_v1_account_proto_rawDescGZIP() []byte {
 	return file_littlevote_blog_v1_account_proto_rawDescData
 }
 
-var file_littlevote_blog_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_littlevote_blog_v1_account_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_littlevote_blog_v1_account_proto_goTypes = []any{
 	(*User)(nil),                  // 0: littlevote.blog.v1.User
 	(*RegisterRequest)(nil),       // 1: littlevote.blog.v1.RegisterRequest
 	(*RegisterResponse)(nil),      // 2: littlevote.blog.v1.RegisterResponse
 	(*LoginRequest)(nil),          // 3: littlevote.blog.v1.LoginRequest
 	(*LoginResponse)(nil),         // 4: littlevote.blog.v1.LoginResponse
-	(*LogoutRequest)(nil),         // 5: littlevote.blog.v1.LogoutRequest
-	(*LogoutResponse)(nil),        // 6: littlevote.blog.v1.LogoutResponse
-	(*CheckSessionRequest)(nil),   // 7: littlevote.blog.v1.CheckSessionRequest
-	(*CheckSessionResponse)(nil),  // 8: littlevote.blog.v1.CheckSessionResponse
-	(*GetUsersRequest)(nil),       // 9: littlevote.blog.v1.GetUsersRequest
-	(*GetUsersResponse)(nil),      // 10: littlevote.blog.v1.GetUsersResponse
-	(*UserResult)(nil),            // 11: littlevote.blog.v1.UserResult
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*LoginByIDRequest)(nil),      // 5: littlevote.blog.v1.LoginByIDRequest
+	(*LoginByIDResponse)(nil),     // 6: littlevote.blog.v1.LoginByIDResponse
+	(*LogoutRequest)(nil),         // 7: littlevote.blog.v1.LogoutRequest
+	(*LogoutResponse)(nil),        // 8: littlevote.blog.v1.LogoutResponse
+	(*CheckSessionRequest)(nil),   // 9: littlevote.blog.v1.CheckSessionRequest
+	(*CheckSessionResponse)(nil),  // 10: littlevote.blog.v1.CheckSessionResponse
+	(*GetUsersRequest)(nil),       // 11: littlevote.blog.v1.GetUsersRequest
+	(*GetUsersResponse)(nil),      // 12: littlevote.blog.v1.GetUsersResponse
+	(*UserResult)(nil),            // 13: littlevote.blog.v1.UserResult
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
 }
 var file_littlevote_blog_v1_account_proto_depIdxs = []int32{
-	12, // 0: littlevote.blog.v1.User.created_at:type_name -> google.protobuf.Timestamp
+	14, // 0: littlevote.blog.v1.User.created_at:type_name -> google.protobuf.Timestamp
 	0,  // 1: littlevote.blog.v1.RegisterResponse.user:type_name -> littlevote.blog.v1.User
-	12, // 2: littlevote.blog.v1.LoginResponse.expires_at:type_name -> google.protobuf.Timestamp
-	12, // 3: littlevote.blog.v1.LoginResponse.ends_at:type_name -> google.protobuf.Timestamp
+	14, // 2: littlevote.blog.v1.LoginResponse.expires_at:type_name -> google.protobuf.Timestamp
+	14, // 3: littlevote.blog.v1.LoginResponse.ends_at:type_name -> google.protobuf.Timestamp
 	0,  // 4: littlevote.blog.v1.LoginResponse.user:type_name -> littlevote.blog.v1.User
-	0,  // 5: littlevote.blog.v1.CheckSessionResponse.user:type_name -> littlevote.blog.v1.User
-	12, // 6: littlevote.blog.v1.CheckSessionResponse.expires_at:type_name -> google.protobuf.Timestamp
-	12, // 7: littlevote.blog.v1.CheckSessionResponse.ends_at:type_name -> google.protobuf.Timestamp
-	11, // 8: littlevote.blog.v1.GetUsersResponse.results:type_name -> littlevote.blog.v1.UserResult
-	0,  // 9: littlevote.blog.v1.UserResult.user:type_name -> littlevote.blog.v1.User
-	1,  // 10: littlevote.blog.v1.AccountService.Register:input_type -> littlevote.blog.v1.RegisterRequest
-	3,  // 11: littlevote.blog.v1.AccountService.Login:input_type -> littlevote.blog.v1.LoginRequest
-	5,  // 12: littlevote.blog.v1.AccountService.Logout:input_type -> littlevote.blog.v1.LogoutRequest
-	7,  // 13: littlevote.blog.v1.AccountService.CheckSession:input_type -> littlevote.blog.v1.CheckSessionRequest
-	9,  // 14: littlevote.blog.v1.AccountService.GetUsers:input_type -> littlevote.blog.v1.GetUsersRequest
-	2,  // 15: littlevote.blog.v1.AccountService.Register:output_type -> littlevote.blog.v1.RegisterResponse
-	4,  // 16: littlevote.blog.v1.AccountService.Login:output_type -> littlevote.blog.v1.LoginResponse
-	6,  // 17: littlevote.blog.v1.AccountService.Logout:output_type -> littlevote.blog.v1.LogoutResponse
-	8,  // 18: littlevote.blog.v1.AccountService.CheckSession:output_type -> littlevote.blog.v1.CheckSessionResponse
-	10, // 19: littlevote.blog.v1.AccountService.GetUsers:output_type -> littlevote.blog.v1.GetUsersResponse
-	15, // [15:20] is the sub-list for method output_type
-	10, // [10:15] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	14, // 5: littlevote.blog.v1.LoginByIDResponse.expires_at:type_name -> google.protobuf.Timestamp
+	14, // 6: littlevote.blog.v1.LoginByIDResponse.ends_at:type_name -> google.protobuf.Timestamp
+	0,  // 7: littlevote.blog.v1.LoginByIDResponse.user:type_name -> littlevote.blog.v1.User
+	0,  // 8: littlevote.blog.v1.CheckSessionResponse.user:type_name -> littlevote.blog.v1.User
+	14, // 9: littlevote.blog.v1.CheckSessionResponse.expires_at:type_name -> google.protobuf.Timestamp
+	14, // 10: littlevote.blog.v1.CheckSessionResponse.ends_at:type_name -> google.protobuf.Timestamp
+	13, // 11: littlevote.blog.v1.GetUsersResponse.results:type_name -> littlevote.blog.v1.UserResult
+	0,  // 12: littlevote.blog.v1.UserResult.user:type_name -> littlevote.blog.v1.User
+	1,  // 13: littlevote.blog.v1.AccountService.Register:input_type -> littlevote.blog.v1.RegisterRequest
+	3,  // 14: littlevote.blog.v1.AccountService.Login:input_type -> littlevote.blog.v1.LoginRequest
+	5,  // 15: littlevote.blog.v1.AccountService.LoginByID:input_type -> littlevote.blog.v1.LoginByIDRequest
+	7,  // 16: littlevote.blog.v1.AccountService.Logout:input_type -> littlevote.blog.v1.LogoutRequest
+	9,  // 17: littlevote.blog.v1.AccountService.CheckSession:input_type -> littlevote.blog.v1.CheckSessionRequest
+	11, // 18: littlevote.blog.v1.AccountService.GetUsers:input_type -> littlevote.blog.v1.GetUsersRequest
+	2,  // 19: littlevote.blog.v1.AccountService.Register:output_type -> littlevote.blog.v1.RegisterResponse
+	4,  // 20: littlevote.blog.v1.AccountService.Login:output_type -> littlevote.blog.v1.LoginResponse
+	6,  // 21: littlevote.blog.v1.AccountService.LoginByID:output_type -> littlevote.blog.v1.LoginByIDResponse
+	8,  // 22: littlevote.blog.v1.AccountService.Logout:output_type -> littlevote.blog.v1.LogoutResponse
+	10, // 23: littlevote.blog.v1.AccountService.CheckSession:output_type -> littlevote.blog.v1.CheckSessionResponse
+	12, // 24: littlevote.blog.v1.AccountService.GetUsers:output_type -> littlevote.blog.v1.GetUsersResponse
+	19, // [19:25] is the sub-list for method output_type
+	13, // [13:19] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_littlevote_blog_v1_account_proto_init() }
@@ -839,7 +994,7 @@ func file_littlevote_blog_v1_account_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_littlevote_blog_v1_account_proto_rawDesc), len(file_littlevote_blog_v1_account_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

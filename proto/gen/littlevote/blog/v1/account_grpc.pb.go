@@ -27,6 +27,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	AccountService_Register_FullMethodName     = "/littlevote.blog.v1.AccountService/Register"
 	AccountService_Login_FullMethodName        = "/littlevote.blog.v1.AccountService/Login"
+	AccountService_LoginByID_FullMethodName    = "/littlevote.blog.v1.AccountService/LoginByID"
 	AccountService_Logout_FullMethodName       = "/littlevote.blog.v1.AccountService/Logout"
 	AccountService_CheckSession_FullMethodName = "/littlevote.blog.v1.AccountService/CheckSession"
 	AccountService_GetUsers_FullMethodName     = "/littlevote.blog.v1.AccountService/GetUsers"
@@ -47,6 +48,9 @@ type AccountServiceClient interface {
 	// Login begins a session. UNAUTHENTICATED, after the same time and in the same words, for a wrong password and for a
 	// name that nobody has.
 	Login(ctx context.Context, in *LoginRequest, opts ...grpc.CallOption) (*LoginResponse, error)
+	// LoginByID begins a session of a user without a password: for gateways in development, where the setting
+	// gateway.rest-login allows it. NOT_FOUND when the tenant has no such user.
+	LoginByID(ctx context.Context, in *LoginByIDRequest, opts ...grpc.CallOption) (*LoginByIDResponse, error)
 	// Logout ends a session. A session that has ended, or never was, is no error.
 	Logout(ctx context.Context, in *LogoutRequest, opts ...grpc.CallOption) (*LogoutResponse, error)
 	// CheckSession tells whose session it is, and lets it last for another idle time. UNAUTHENTICATED when it has ended.
@@ -77,6 +81,16 @@ func (c *accountServiceClient) Login(ctx context.Context, in *LoginRequest, opts
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(LoginResponse)
 	err := c.cc.Invoke(ctx, AccountService_Login_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *accountServiceClient) LoginByID(ctx context.Context, in *LoginByIDRequest, opts ...grpc.CallOption) (*LoginByIDResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LoginByIDResponse)
+	err := c.cc.Invoke(ctx, AccountService_LoginByID_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -128,6 +142,9 @@ type AccountServiceServer interface {
 	// Login begins a session. UNAUTHENTICATED, after the same time and in the same words, for a wrong password and for a
 	// name that nobody has.
 	Login(context.Context, *LoginRequest) (*LoginResponse, error)
+	// LoginByID begins a session of a user without a password: for gateways in development, where the setting
+	// gateway.rest-login allows it. NOT_FOUND when the tenant has no such user.
+	LoginByID(context.Context, *LoginByIDRequest) (*LoginByIDResponse, error)
 	// Logout ends a session. A session that has ended, or never was, is no error.
 	Logout(context.Context, *LogoutRequest) (*LogoutResponse, error)
 	// CheckSession tells whose session it is, and lets it last for another idle time. UNAUTHENTICATED when it has ended.
@@ -149,6 +166,9 @@ func (UnimplementedAccountServiceServer) Register(context.Context, *RegisterRequ
 }
 func (UnimplementedAccountServiceServer) Login(context.Context, *LoginRequest) (*LoginResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Login not implemented")
+}
+func (UnimplementedAccountServiceServer) LoginByID(context.Context, *LoginByIDRequest) (*LoginByIDResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method LoginByID not implemented")
 }
 func (UnimplementedAccountServiceServer) Logout(context.Context, *LogoutRequest) (*LogoutResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Logout not implemented")
@@ -212,6 +232,24 @@ func _AccountService_Login_Handler(srv interface{}, ctx context.Context, dec fun
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AccountServiceServer).Login(ctx, req.(*LoginRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AccountService_LoginByID_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LoginByIDRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AccountServiceServer).LoginByID(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AccountService_LoginByID_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AccountServiceServer).LoginByID(ctx, req.(*LoginByIDRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -284,6 +322,10 @@ var AccountService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Login",
 			Handler:    _AccountService_Login_Handler,
+		},
+		{
+			MethodName: "LoginByID",
+			Handler:    _AccountService_LoginByID_Handler,
 		},
 		{
 			MethodName: "Logout",

@@ -43,6 +43,9 @@ const (
 	AccountServiceRegisterProcedure = "/littlevote.blog.v1.AccountService/Register"
 	// AccountServiceLoginProcedure is the fully-qualified name of the AccountService's Login RPC.
 	AccountServiceLoginProcedure = "/littlevote.blog.v1.AccountService/Login"
+	// AccountServiceLoginByIDProcedure is the fully-qualified name of the AccountService's LoginByID
+	// RPC.
+	AccountServiceLoginByIDProcedure = "/littlevote.blog.v1.AccountService/LoginByID"
 	// AccountServiceLogoutProcedure is the fully-qualified name of the AccountService's Logout RPC.
 	AccountServiceLogoutProcedure = "/littlevote.blog.v1.AccountService/Logout"
 	// AccountServiceCheckSessionProcedure is the fully-qualified name of the AccountService's
@@ -59,6 +62,9 @@ type AccountServiceClient interface {
 	// Login begins a session. UNAUTHENTICATED, after the same time and in the same words, for a wrong password and for a
 	// name that nobody has.
 	Login(context.Context, *v1.LoginRequest) (*v1.LoginResponse, error)
+	// LoginByID begins a session of a user without a password: for gateways in development, where the setting
+	// gateway.rest-login allows it. NOT_FOUND when the tenant has no such user.
+	LoginByID(context.Context, *v1.LoginByIDRequest) (*v1.LoginByIDResponse, error)
 	// Logout ends a session. A session that has ended, or never was, is no error.
 	Logout(context.Context, *v1.LogoutRequest) (*v1.LogoutResponse, error)
 	// CheckSession tells whose session it is, and lets it last for another idle time. UNAUTHENTICATED when it has ended.
@@ -90,6 +96,12 @@ func NewAccountServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(accountServiceMethods.ByName("Login")),
 			connect.WithClientOptions(opts...),
 		),
+		loginByID: connect.NewClient[v1.LoginByIDRequest, v1.LoginByIDResponse](
+			httpClient,
+			baseURL+AccountServiceLoginByIDProcedure,
+			connect.WithSchema(accountServiceMethods.ByName("LoginByID")),
+			connect.WithClientOptions(opts...),
+		),
 		logout: connect.NewClient[v1.LogoutRequest, v1.LogoutResponse](
 			httpClient,
 			baseURL+AccountServiceLogoutProcedure,
@@ -116,6 +128,7 @@ func NewAccountServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 type accountServiceClient struct {
 	register     *connect.Client[v1.RegisterRequest, v1.RegisterResponse]
 	login        *connect.Client[v1.LoginRequest, v1.LoginResponse]
+	loginByID    *connect.Client[v1.LoginByIDRequest, v1.LoginByIDResponse]
 	logout       *connect.Client[v1.LogoutRequest, v1.LogoutResponse]
 	checkSession *connect.Client[v1.CheckSessionRequest, v1.CheckSessionResponse]
 	getUsers     *connect.Client[v1.GetUsersRequest, v1.GetUsersResponse]
@@ -133,6 +146,15 @@ func (c *accountServiceClient) Register(ctx context.Context, req *v1.RegisterReq
 // Login calls littlevote.blog.v1.AccountService.Login.
 func (c *accountServiceClient) Login(ctx context.Context, req *v1.LoginRequest) (*v1.LoginResponse, error) {
 	response, err := c.login.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// LoginByID calls littlevote.blog.v1.AccountService.LoginByID.
+func (c *accountServiceClient) LoginByID(ctx context.Context, req *v1.LoginByIDRequest) (*v1.LoginByIDResponse, error) {
+	response, err := c.loginByID.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -173,6 +195,9 @@ type AccountServiceHandler interface {
 	// Login begins a session. UNAUTHENTICATED, after the same time and in the same words, for a wrong password and for a
 	// name that nobody has.
 	Login(context.Context, *v1.LoginRequest) (*v1.LoginResponse, error)
+	// LoginByID begins a session of a user without a password: for gateways in development, where the setting
+	// gateway.rest-login allows it. NOT_FOUND when the tenant has no such user.
+	LoginByID(context.Context, *v1.LoginByIDRequest) (*v1.LoginByIDResponse, error)
 	// Logout ends a session. A session that has ended, or never was, is no error.
 	Logout(context.Context, *v1.LogoutRequest) (*v1.LogoutResponse, error)
 	// CheckSession tells whose session it is, and lets it last for another idle time. UNAUTHENTICATED when it has ended.
@@ -200,6 +225,12 @@ func NewAccountServiceHandler(svc AccountServiceHandler, opts ...connect.Handler
 		connect.WithSchema(accountServiceMethods.ByName("Login")),
 		connect.WithHandlerOptions(opts...),
 	)
+	accountServiceLoginByIDHandler := connect.NewUnaryHandlerSimple(
+		AccountServiceLoginByIDProcedure,
+		svc.LoginByID,
+		connect.WithSchema(accountServiceMethods.ByName("LoginByID")),
+		connect.WithHandlerOptions(opts...),
+	)
 	accountServiceLogoutHandler := connect.NewUnaryHandlerSimple(
 		AccountServiceLogoutProcedure,
 		svc.Logout,
@@ -225,6 +256,8 @@ func NewAccountServiceHandler(svc AccountServiceHandler, opts ...connect.Handler
 			accountServiceRegisterHandler.ServeHTTP(w, r)
 		case AccountServiceLoginProcedure:
 			accountServiceLoginHandler.ServeHTTP(w, r)
+		case AccountServiceLoginByIDProcedure:
+			accountServiceLoginByIDHandler.ServeHTTP(w, r)
 		case AccountServiceLogoutProcedure:
 			accountServiceLogoutHandler.ServeHTTP(w, r)
 		case AccountServiceCheckSessionProcedure:
@@ -246,6 +279,10 @@ func (UnimplementedAccountServiceHandler) Register(context.Context, *v1.Register
 
 func (UnimplementedAccountServiceHandler) Login(context.Context, *v1.LoginRequest) (*v1.LoginResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("littlevote.blog.v1.AccountService.Login is not implemented"))
+}
+
+func (UnimplementedAccountServiceHandler) LoginByID(context.Context, *v1.LoginByIDRequest) (*v1.LoginByIDResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("littlevote.blog.v1.AccountService.LoginByID is not implemented"))
 }
 
 func (UnimplementedAccountServiceHandler) Logout(context.Context, *v1.LogoutRequest) (*v1.LogoutResponse, error) {
