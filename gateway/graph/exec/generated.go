@@ -584,19 +584,22 @@ type LikeResponse {
 type Post @key(fields: "id") {
   "The item's id."
   id: ID!
-  "How many like it. A count over 2147483647 is a field error with extensions.code COUNT_OVERFLOW; ` + "`" + `likeCountExact` + "`" + ` has no such bound."
-  likeCount: Int!
-  "How many like it, in decimal digits, without a bound."
-  likeCountExact: String!
-  "Whether the caller likes it; false for somebody unknown."
-  likedByMe: Boolean!
+  """
+  How many like it; null, with an error, where that can't be told now. A count over 2147483647 is an error with extensions.code
+  COUNT_OVERFLOW; ` + "`" + `likeCountExact` + "`" + ` has no such bound.
+  """
+  likeCount: Int
+  "How many like it, in decimal digits, without a bound; null, with an error, where that can't be told now."
+  likeCountExact: String
+  "Whether the caller likes it, false for somebody unknown; null, with an error, where that can't be told now."
+  likedByMe: Boolean
   "Who likes it, newest first, a page at a time. It may be a moment behind."
   likers(
     "How many, 1 to 100."
     first: Int = 20
     "Where the page begins, as ` + "`" + `next` + "`" + ` of an earlier answer said; from the newest if it is left out."
     after: String
-  ): LikePage!
+  ): LikePage
   "What it says; null if it is no post of this system."
   article: Article
 }
@@ -625,7 +628,7 @@ type User @key(fields: "id") {
     first: Int = 20
     "Where the page begins, as ` + "`" + `next` + "`" + ` of an earlier answer said; from the newest if it is left out."
     after: String
-  ): LikePage!
+  ): LikePage
   "Their account; null if they have none here."
   account: Account
 }
@@ -4976,10 +4979,10 @@ func (ec *executionContext) _Post_likeCount(ctx context.Context, field graphql.C
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v int32) graphql.Marshaler {
-			return ec.marshalNInt2int32(ctx, selections, v)
+			return ec.marshalOInt2int32(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Post_likeCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -4999,10 +5002,10 @@ func (ec *executionContext) _Post_likeCountExact(ctx context.Context, field grap
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
+			return ec.marshalOString2string(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Post_likeCountExact(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -5022,10 +5025,10 @@ func (ec *executionContext) _Post_likedByMe(ctx context.Context, field graphql.C
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
+			return ec.marshalOBoolean2bool(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Post_likedByMe(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -5046,10 +5049,10 @@ func (ec *executionContext) _Post_likers(ctx context.Context, field graphql.Coll
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *model.LikePage) graphql.Marshaler {
-			return ec.marshalNLikePage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐLikePage(ctx, selections, v)
+			return ec.marshalOLikePage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐLikePage(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Post_likers(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -6521,10 +6524,10 @@ func (ec *executionContext) _User_likes(ctx context.Context, field graphql.Colle
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *model.LikePage) graphql.Marshaler {
-			return ec.marshalNLikePage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐLikePage(ctx, selections, v)
+			return ec.marshalOLikePage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐLikePage(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_User_likes(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -10122,17 +10125,17 @@ func (ec *executionContext) _Post(ctx context.Context, sel ast.SelectionSet, obj
 			}
 		case "likeCount":
 			out.Values[i] = ec._Post_likeCount(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "likeCountExact":
 			out.Values[i] = ec._Post_likeCountExact(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "likedByMe":
 			out.Values[i] = ec._Post_likedByMe(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "likers":
@@ -10145,7 +10148,7 @@ func (ec *executionContext) _Post(ctx context.Context, sel ast.SelectionSet, obj
 					}
 				}()
 				res = ec._Post_likers(ctx, field, obj)
-				if res == graphql.Null {
+				if res == graphql.RequiredNull {
 					atomic.AddUint32(&fs.Invalids, 1)
 				}
 				return res
@@ -10954,7 +10957,7 @@ func (ec *executionContext) _User(ctx context.Context, sel ast.SelectionSet, obj
 					}
 				}()
 				res = ec._User_likes(ctx, field, obj)
-				if res == graphql.Null {
+				if res == graphql.RequiredNull {
 					atomic.AddUint32(&fs.Invalids, 1)
 				}
 				return res
@@ -12781,6 +12784,18 @@ func (ec *executionContext) marshalOID2ᚖstring(ctx context.Context, sel ast.Se
 	return res
 }
 
+func (ec *executionContext) unmarshalOInt2int32(ctx context.Context, v any) (int32, error) {
+	res, err := graphql.UnmarshalInt32(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOInt2int32(ctx context.Context, sel ast.SelectionSet, v int32) graphql.Marshaler {
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalInt32(v)
+	return res
+}
+
 func (ec *executionContext) unmarshalOInt2ᚖint32(ctx context.Context, v any) (*int32, error) {
 	if v == nil {
 		return nil, nil
@@ -12799,11 +12814,30 @@ func (ec *executionContext) marshalOInt2ᚖint32(ctx context.Context, sel ast.Se
 	return res
 }
 
+func (ec *executionContext) marshalOLikePage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐLikePage(ctx context.Context, sel ast.SelectionSet, v *model.LikePage) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._LikePage(ctx, sel, v)
+}
+
 func (ec *executionContext) marshalOPost2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋgatewayᚋgraphᚋmodelᚐPost(ctx context.Context, sel ast.SelectionSet, v *model.Post) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
 	}
 	return ec._Post(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOString2string(ctx context.Context, v any) (string, error) {
+	res, err := graphql.UnmarshalString(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOString2string(ctx context.Context, sel ast.SelectionSet, v string) graphql.Marshaler {
+	_ = sel
+	_ = ctx
+	res := graphql.MarshalString(v)
+	return res
 }
 
 func (ec *executionContext) unmarshalOString2ᚕstringᚄ(ctx context.Context, v any) ([]string, error) {

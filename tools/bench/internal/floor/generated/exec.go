@@ -2136,19 +2136,22 @@ type LikeResponse {
 type Post @key(fields: "id") {
   "The item's id."
   id: ID!
-  "How many like it. A count over 2147483647 is a field error with extensions.code COUNT_OVERFLOW; ` + "`" + `likeCountExact` + "`" + ` has no such bound."
-  likeCount: Int!
-  "How many like it, in decimal digits, without a bound."
-  likeCountExact: String!
-  "Whether the caller likes it; false for somebody unknown."
-  likedByMe: Boolean!
+  """
+  How many like it; null, with an error, where that can't be told now. A count over 2147483647 is an error with extensions.code
+  COUNT_OVERFLOW; ` + "`" + `likeCountExact` + "`" + ` has no such bound.
+  """
+  likeCount: Int
+  "How many like it, in decimal digits, without a bound; null, with an error, where that can't be told now."
+  likeCountExact: String
+  "Whether the caller likes it, false for somebody unknown; null, with an error, where that can't be told now."
+  likedByMe: Boolean
   "Who likes it, newest first, a page at a time. It may be a moment behind."
   likers(
     "How many, 1 to 100."
     first: Int = 20
     "Where the page begins, as ` + "`" + `next` + "`" + ` of an earlier answer said; from the newest if it is left out."
     after: String
-  ): LikePage!
+  ): LikePage
   "What it says; null if it is no post of this system."
   article: Article
 }
@@ -2177,7 +2180,7 @@ type User @key(fields: "id") {
     first: Int = 20
     "Where the page begins, as ` + "`" + `next` + "`" + ` of an earlier answer said; from the newest if it is left out."
     after: String
-  ): LikePage!
+  ): LikePage
   "Their account; null if they have none here."
   account: Account
 }
@@ -6802,11 +6805,11 @@ func (ec *executionContext) _Post_likeCount(ctx context.Context, field graphql.C
 			return obj.LikeCount, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
-			return ec.marshalNInt2int(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Post_likeCount(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -6825,11 +6828,11 @@ func (ec *executionContext) _Post_likeCountExact(ctx context.Context, field grap
 			return obj.LikeCountExact, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
-			return ec.marshalNString2string(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Post_likeCountExact(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -6848,11 +6851,11 @@ func (ec *executionContext) _Post_likedByMe(ctx context.Context, field graphql.C
 			return obj.LikedByMe, nil
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *bool) graphql.Marshaler {
+			return ec.marshalOBoolean2ᚖbool(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Post_likedByMe(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -6872,10 +6875,10 @@ func (ec *executionContext) _Post_likers(ctx context.Context, field graphql.Coll
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *LikePage) graphql.Marshaler {
-			return ec.marshalNLikePage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐLikePage(ctx, selections, v)
+			return ec.marshalOLikePage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐLikePage(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Post_likers(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -8346,10 +8349,10 @@ func (ec *executionContext) _User_likes(ctx context.Context, field graphql.Colle
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *LikePage) graphql.Marshaler {
-			return ec.marshalNLikePage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐLikePage(ctx, selections, v)
+			return ec.marshalOLikePage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐLikePage(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_User_likes(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -12104,22 +12107,22 @@ func (ec *executionContext) _Post(ctx context.Context, sel ast.SelectionSet, obj
 			}
 		case "likeCount":
 			out.Values[i] = ec._Post_likeCount(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "likeCountExact":
 			out.Values[i] = ec._Post_likeCountExact(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "likedByMe":
 			out.Values[i] = ec._Post_likedByMe(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "likers":
 			out.Values[i] = ec._Post_likers(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "article":
@@ -12895,7 +12898,7 @@ func (ec *executionContext) _User(ctx context.Context, sel ast.SelectionSet, obj
 			}
 		case "likes":
 			out.Values[i] = ec._User_likes(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "account":
@@ -14945,6 +14948,13 @@ func (ec *executionContext) marshalOInt2ᚖint(ctx context.Context, sel ast.Sele
 	_ = ctx
 	res := graphql.MarshalInt(*v)
 	return res
+}
+
+func (ec *executionContext) marshalOLikePage2ᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐLikePage(ctx context.Context, sel ast.SelectionSet, v *LikePage) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._LikePage(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOPost2ᚕᚖgithubᚗcomᚋlittlevoteᚋlittlevoteᚋtoolsᚋbenchᚋinternalᚋfloorᚋgeneratedᚐPost(ctx context.Context, sel ast.SelectionSet, v []*Post) graphql.Marshaler {

@@ -257,14 +257,15 @@ type OwnVotesPage struct {
 type Post struct {
 	// The item's id.
 	ID string `json:"id"`
-	// How many like it. A count over 2147483647 is a field error with extensions.code COUNT_OVERFLOW; `likeCountExact` has no such bound.
-	LikeCount int `json:"likeCount"`
-	// How many like it, in decimal digits, without a bound.
-	LikeCountExact string `json:"likeCountExact"`
-	// Whether the caller likes it; false for somebody unknown.
-	LikedByMe bool `json:"likedByMe"`
+	// How many like it; null, with an error, where that can't be told now. A count over 2147483647 is an error with extensions.code
+	// COUNT_OVERFLOW; `likeCountExact` has no such bound.
+	LikeCount *int `json:"likeCount,omitempty"`
+	// How many like it, in decimal digits, without a bound; null, with an error, where that can't be told now.
+	LikeCountExact *string `json:"likeCountExact,omitempty"`
+	// Whether the caller likes it, false for somebody unknown; null, with an error, where that can't be told now.
+	LikedByMe *bool `json:"likedByMe,omitempty"`
 	// Who likes it, newest first, a page at a time. It may be a moment behind.
-	Likers *LikePage `json:"likers"`
+	Likers *LikePage `json:"likers,omitempty"`
 	// What it says; null if it is no post of this system.
 	Article *Article `json:"article,omitempty"`
 }
@@ -415,7 +416,7 @@ type User struct {
 	// 16 digits for who has an account of this system, and `jwt:` with 32 hexadecimal digits for who comes with a JWT.
 	ID string `json:"id"`
 	// What they like, newest first, a page at a time. It may be a moment behind.
-	Likes *LikePage `json:"likes"`
+	Likes *LikePage `json:"likes,omitempty"`
 	// Their account; null if they have none here.
 	Account *Account `json:"account,omitempty"`
 }
