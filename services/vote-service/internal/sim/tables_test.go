@@ -25,8 +25,8 @@ type tables struct {
 	tallies   map[name]*pgledger.Tally
 	keys      map[name]pgledger.Key // ballot and key
 	voters    map[voterVote]voterRow
-	used      map[name]int64        // of tickets
-	tickets   map[name]*ticketRow   // minted in Postgres
+	used      map[name]int64      // of tickets
+	tickets   map[name]*ticketRow // minted in Postgres
 	pgBallots map[epochBallot]*pgBallot
 	named     map[epochBallot]bool
 	offsets   map[int32]*offset

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/littlevote/littlevote/libs/epoch"
 	"github.com/littlevote/littlevote/libs/groupcommit"
 	"github.com/littlevote/littlevote/libs/pgledger"
 )
@@ -21,10 +22,17 @@ const stateDraft = "draft"
 type ballot struct {
 	name        string
 	now         atomic.Pointer[rules]
+	knownIn     atomic.Pointer[epoch.Ledger] // the last epoch in Redis that is known to know it
 	queue       *groupcommit.Queue[*job]
 	retractions *groupcommit.Queue[*job] // a batch holds votes and changes, or retractions, never both
 	known       sync.Map                 // names that the open list is known to have; it never loses one within an epoch
 	full        full
+}
+
+// isKnownIn says whether an epoch in Redis has ever known the ballot.
+func (b *ballot) isKnownIn(l epoch.Ledger) bool {
+	in := b.knownIn.Load()
+	return in != nil && *in == l
 }
 
 // rules are what a ballot's row said when it was last read. State and times are decided in the ledger, not by these.

@@ -328,7 +328,13 @@ func (e *Engine) step(last, next *batch) *batch {
 func (e *Engine) decided(n *batch, a redisledger.Admitted) bool {
 	switch {
 	case a.Err == nil:
+		if !n.ballot.isKnownIn(n.ledger) {
+			n.ballot.knownIn.Store(&n.ledger)
+		}
 		return e.decide(n, a.Verdict)
+	case errors.Is(a.Err, redisledger.ErrWrongEpoch) && !n.ballot.isKnownIn(n.ledger):
+		e.slow.Go(func() { e.introduceAgain(n) })
+		return false
 	case redisledger.NoEffect(a.Err):
 		e.Epochs.Suspect()
 		r := refusedAway

@@ -117,6 +117,7 @@ func (g gatedRedis) ColdVoters(
 ) ([]redisledger.ColdVoter, uint64, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.looks++
 	return g.redis.ColdVoters(ctx, f, ballot, cursor, limit)
 }
 
@@ -125,5 +126,7 @@ func (g gatedRedis) EvictVoters(
 ) (int64, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.redis.EvictVoters(ctx, f, ballot, cold)
+	n, err := g.redis.EvictVoters(ctx, f, ballot, cold)
+	g.evicted += n
+	return n, err
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -41,14 +43,24 @@ type stage struct {
 	deaf    bool   // replies of admit do not arrive; nor does Redis say what became of it
 	logged  []*eventv1.VoteBatch
 	applied map[uuid.UUID]bool
+
+	ballots   []pgledger.Ballot
+	votesOf   map[pgledger.VoterKey][]uuid.UUID // as Postgres has them
+	questions []string                          // the candidates of which it was asked
+	clock     time.Duration                     // by which that of Redis is ahead
+	evicted   int64
+	looks     int // for what may be evicted
 }
 
 var errAway = errors.New("away")
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	s := &stage{t: t, open: true, live: true, applied: map[uuid.UUID]bool{}}
-	s.redis = ledgermodel.New(time.Now)
+	s := &stage{t: t, open: true, live: true, applied: map[uuid.UUID]bool{}, votesOf: map[pgledger.VoterKey][]uuid.UUID{}}
+	s.ballots = []pgledger.Ballot{{
+		Name: "main", State: "open", Candidates: []string{"A", "B"}, RulesVersion: 1, Visibility: pgledger.VisibleAlways,
+	}}
+	s.redis = ledgermodel.New(func() time.Time { return time.Now().Add(s.clock) })
 	s.produce = func(*eventv1.VoteBatch) (bool, error) { return true, nil }
 	s.apply = func(*eventv1.VoteBatch) (pgledger.Verdict, error) { return pgledger.Applied, nil }
 	s.lookup = func() {}
@@ -70,6 +82,43 @@ func newStage(t *testing.T) *stage {
 	t.Cleanup(func() { s.engine.Close(ctx); cancel(); <-done })
 	testenv.Eventually(t, 5*time.Second, func() error { return s.engine.Ready(ctx) })
 	return s
+}
+
+// load makes an epoch of its own, in which a ballot begins with some counts.
+func (s *stage) load(ballot string, counts ...redisledger.Count) {
+	s.t.Helper()
+	s.change(s.ledger.Epoch + 1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ledger.NS = redisledger.NewNS()
+	err := s.redis.Load(s.t.Context(), s.ledger.Fence(), redisledger.Ballot{Name: ballot, State: "open", Rules: 1, Counts: counts}, false)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if _, _, _, err = s.redis.Mint(s.t.Context(), s.ledger.Fence(), ballot, redisledger.Mint{
+		Number: 1, Version: "2.1.0", Value: "ticket", Cap: 10, Interval: time.Hour,
+	}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// forgotten waits until the engine has looked some times more for what Redis need not know, and returns how much that was in all.
+func (s *stage) forgotten(looks int) int64 {
+	s.t.Helper()
+	seen := func() (int, int64) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.looks, s.evicted
+	}
+	before, _ := seen()
+	testenv.Eventually(s.t, 5*time.Second, func() error {
+		if now, _ := seen(); now < before+looks+1 {
+			return errors.New("the engine has not looked yet")
+		}
+		return nil
+	})
+	_, n := seen()
+	return n
 }
 
 // change opens an epoch in Redis, with one ticket for main.
@@ -163,9 +212,9 @@ func (s *stage) Produce(_ context.Context, record *eventv1.VoteBatch, _ uint32) 
 type modelStore struct{ *stage }
 
 func (m modelStore) Ballots(context.Context) ([]pgledger.Ballot, error) {
-	return []pgledger.Ballot{{
-		Name: "main", State: "open", Candidates: []string{"A", "B"}, RulesVersion: 1, Visibility: pgledger.VisibleAlways,
-	}}, nil
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.ballots), nil
 }
 
 func (m modelStore) Apply(_ context.Context, b pgledger.Batch) (pgledger.Result, error) {
@@ -197,16 +246,37 @@ func (m modelStore) Lookup(context.Context, string, []uuid.UUID) (pgledger.Keys,
 	return pgledger.Keys{}, nil
 }
 
-func (m modelStore) BallotNamed(context.Context, string) (pgledger.Ballot, error) {
+func (m modelStore) BallotNamed(_ context.Context, name string) (pgledger.Ballot, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, b := range m.ballots {
+		if b.Name == name {
+			return b, nil
+		}
+	}
 	return pgledger.Ballot{}, pgledger.ErrUnknownBallot
 }
 
-func (m modelStore) VotersOf(context.Context, *pgledger.Ballot, []pgledger.VoterKey) (map[pgledger.VoterKey][]uuid.UUID, error) {
-	return nil, nil //nolint:nilnil // nobody has voted
+func (m modelStore) VotersOf(
+	_ context.Context, _ *pgledger.Ballot, keys []pgledger.VoterKey,
+) (map[pgledger.VoterKey][]uuid.UUID, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, key := range keys {
+		m.questions = append(m.questions, key.Candidate)
+	}
+	return maps.Clone(m.votesOf), nil
 }
 
-func (m modelStore) LastVote(context.Context, string, string, string) (*pgledger.VoterVote, error) {
-	return nil, nil //nolint:nilnil // not found
+func (m modelStore) LastVote(_ context.Context, _, voter, candidate string) (*pgledger.VoterVote, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.questions = append(m.questions, candidate)
+	votes := m.votesOf[pgledger.VoterKey{Voter: voter, Candidate: candidate}]
+	if len(votes) == 0 {
+		return nil, nil //nolint:nilnil // not found
+	}
+	return &pgledger.VoterVote{ID: votes[0], Voter: voter, Candidate: candidate}, nil
 }
 
 func (m modelStore) VoteOf(context.Context, string, uuid.UUID) (*pgledger.Vote, error) {

@@ -62,6 +62,7 @@ func (e *Engine) tendBallots(ctx context.Context, done *told) error {
 		}
 		if err == nil {
 			done.rules[r.Name] = r.RulesVersion
+			e.ballots.find(r.Name).knownIn.Store(&ledger)
 		}
 		return err
 	})
@@ -105,22 +106,50 @@ func (e *Engine) renew(ctx context.Context, name string) *refusal {
 		return refused
 	}
 	b := e.ballots.find(name)
-	if b == nil || known != nil {
+	if b == nil || known != nil || e.introduce(ctx, b) {
 		return nil
 	}
+	return &refusedAway
+}
+
+// introduceTimeout bounds how long a vote waits for its ballot's marker.
+const introduceTimeout = 500 * time.Millisecond
+
+// introduce sees to it that the open epoch knows a ballot.
+func (e *Engine) introduce(ctx context.Context, b *ballot) bool {
+	ctx, cancel := context.WithTimeout(ctx, introduceTimeout)
+	defer cancel()
 	for {
 		ledger, ok := e.Epochs.Current()
 		if ok && ledger.Mode == epoch.Postgres {
-			return nil // whoever casts the first vote there makes what it needs
+			return true // whoever casts the first vote there makes what it needs
 		}
 		if ok && e.tell(ctx, ledger, []*rules{b.now.Load()}, func(_ *rules, err error) error { return err }) == nil {
-			return nil
+			b.knownIn.Store(&ledger)
+			return true
 		}
 		// Another instance may just be making its marker.
 		if !pause(ctx, 20*time.Millisecond) {
-			return &refusedAway
+			return false
 		}
 	}
+}
+
+// introduceAgain lets votes be decided that met a Redis which does not know their ballot, if it only is new there.
+func (e *Engine) introduceAgain(n *batch) {
+	known := e.introduce(e.ctx, n.ballot)
+	if !known {
+		e.Epochs.Suspect()
+	}
+	for _, j := range n.jobs {
+		if known && !j.introduced {
+			j.introduced = true
+			e.enqueue(j)
+			continue
+		}
+		j.refuse(refusedAway, time.Now())
+	}
+	e.end(n)
 }
 
 // marker is what Redis needs to know of a ballot.

@@ -138,7 +138,9 @@ type job struct {
 	vote
 	verdict *votev1.Verdict
 	call    *call
-	same    bool // its key was used before: it counts since then, and may have been retracted since
+
+	introduced bool // its ballot was brought into the ledger for it
+	same       bool // its key was used before: it counts since then, and may have been retracted since
 }
 
 // call is one RPC that waits for its verdicts.
