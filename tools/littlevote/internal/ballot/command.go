@@ -1,17 +1,16 @@
-// Package ballot is `littlevote ballot`: it makes, shows, closes and certifies ballots, by the vote-service's BallotService.
+// Package ballot is `littlevote ballot`: what organisers do, by the vote-service's BallotService.
 package ballot
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/littlevote/littlevote/libs/config"
 	"github.com/littlevote/littlevote/libs/service"
@@ -34,6 +33,7 @@ type options struct {
 	tls     config.TLS
 	asJSON  bool
 	wait    time.Duration
+	actor   string
 }
 
 // Command is `littlevote ballot`.
@@ -41,9 +41,11 @@ func Command() *cobra.Command {
 	o := options{}
 	cmd := &cobra.Command{
 		Use:   "ballot",
-		Short: "Make, show, close and certify ballots",
-		Long: `Works on the internal port of a vote-service. Every operation may be repeated: it has its effect once. What a store that is
-away keeps from being done is tried again for --wait.`,
+		Short: "Run ballots: make, change, open, close and certify them",
+		Long: `Works on the internal port of a vote-service. Every operation may be repeated: it has its effect once, and leaves one entry in the
+audit, in the name of --as. What a store that is away keeps from being done is tried again for --wait.
+
+A ballot of another tenant than the default one has the tenant's name and a dot before its own: acme.final.`,
 		Args: cobra.NoArgs,
 	}
 	flags := cmd.PersistentFlags()
@@ -55,84 +57,19 @@ away keeps from being done is tried again for --wait.`,
 	flags.StringVar(&o.tls.KeyFile, "tls-key-file", os.Getenv("LITTLEVOTE_TLS_KEY_FILE"), "PEM file with its key; else LITTLEVOTE_TLS_KEY_FILE")
 	flags.BoolVar(&o.asJSON, "json", false, "print JSON")
 	flags.DurationVar(&o.wait, "wait", time.Minute, "how long to go on trying while a store is away")
-	cmd.AddCommand(o.createCommand(), o.showCommand(), o.closeCommand(), o.certifyCommand())
-	return cmd
-}
-
-func (o *options) createCommand() *cobra.Command {
-	var (
-		b             ballotv1.Ballot
-		opens, closes string
+	flags.StringVar(&o.actor, "as", defaultActor(), "who acts")
+	cmd.AddCommand(
+		o.createCommand(), o.showCommand(), o.listCommand(), o.updateCommand(), o.openCommand(), o.pauseCommand(), o.closeCommand(),
+		o.certifyCommand(), o.resultCommand(), o.verifyCommand(), o.voidCommand(), o.voidsCommand(), o.auditCommand(),
 	)
-	cmd := &cobra.Command{
-		Use:   "create NAME",
-		Short: "Make a ballot, which is open between its times",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			b.Name = args[0]
-			err := errors.Join(takeTime("--opens-at", opens, &b.OpensAt), takeTime("--closes-at", closes, &b.ClosesAt))
-			if err != nil {
-				return err
-			}
-			return o.call(cmd, func(ctx context.Context, s ballotv1.BallotServiceClient) error {
-				answer, err := s.CreateBallot(ctx, &ballotv1.CreateBallotRequest{Ballot: &b})
-				return o.show(cmd, answer.GetBallot(), err)
-			})
-		},
-	}
-	flags := cmd.Flags()
-	flags.StringArrayVar(&b.Candidates, "candidate", nil, "a name of the closed list, once for each, at most 1000; none: any name will do")
-	flags.Int32Var(&b.VotesPerVoter, "votes-per-voter", 0, "how many votes of one voter count, 1 to 100; 0: no limit, and no voter needed")
-	flags.Int64Var(&b.TicketCap, "ticket-cap", 0, "uses of one ticket; 0: as the setting ticket.cap; 2147483647: no cap")
-	flags.StringVar(&opens, "opens-at", "", "from when votes are taken, like 2026-11-21T20:15:00Z")
-	flags.StringVar(&closes, "closes-at", "", "from when votes are no longer taken")
 	return cmd
 }
 
-func takeTime(flag, text string, into **timestamppb.Timestamp) error {
-	if text == "" {
-		return nil
+func defaultActor() string {
+	if me, err := user.Current(); err == nil {
+		return "cli:" + me.Username
 	}
-	t, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil {
-		return config.Errorf(flag, "expected a time with its zone, like 2026-11-21T20:15:00Z, got %q", text)
-	}
-	*into = timestamppb.New(t)
-	return nil
-}
-
-func (o *options) showCommand() *cobra.Command {
-	return o.onName("show NAME", "Show a ballot", func(ctx context.Context, cmd *cobra.Command, s ballotv1.BallotServiceClient, name string) error {
-		answer, err := s.GetBallot(ctx, &ballotv1.GetBallotRequest{Name: name})
-		return o.show(cmd, answer.GetBallot(), err)
-	})
-}
-
-func (o *options) closeCommand() *cobra.Command {
-	return o.onName("close NAME", "Take no votes any more, from when this returns",
-		func(ctx context.Context, cmd *cobra.Command, s ballotv1.BallotServiceClient, name string) error {
-			answer, err := s.CloseBallot(ctx, &ballotv1.CloseBallotRequest{Name: name})
-			return o.show(cmd, answer.GetBallot(), err)
-		})
-}
-
-func (o *options) certifyCommand() *cobra.Command {
-	return o.onName("certify NAME", "Fix the result of a closed ballot for good, once every acknowledged vote is in it",
-		func(ctx context.Context, cmd *cobra.Command, s ballotv1.BallotServiceClient, name string) error {
-			answer, err := s.CertifyBallot(ctx, &ballotv1.CertifyBallotRequest{Name: name})
-			return o.showResult(cmd, answer.GetResult(), err)
-		})
-}
-
-func (o *options) onName(
-	use, short string, f func(context.Context, *cobra.Command, ballotv1.BallotServiceClient, string) error,
-) *cobra.Command {
-	return &cobra.Command{
-		Use: use, Short: short, Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.call(cmd, func(ctx context.Context, s ballotv1.BallotServiceClient) error { return f(ctx, cmd, s, args[0]) })
-		},
-	}
+	return "cli:unknown"
 }
 
 // call makes a call, again and again while a store is away.

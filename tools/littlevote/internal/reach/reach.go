@@ -24,6 +24,9 @@ import (
 // AddressFile is what `up` writes into its data directory: its name=address lines.
 const AddressFile = "addresses"
 
+// ResultKeyFile is where `up` writes the key that certified results are checked with, in its data directory.
+const ResultKeyFile = "result.public.pem"
+
 // poolSize is plenty for one person.
 const poolSize = 4
 
