@@ -15,10 +15,13 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/littlevote/littlevote/libs/service"
 	"github.com/littlevote/littlevote/libs/ticket"
+	ballotv1 "github.com/littlevote/littlevote/proto/gen/littlevote/ballot/v1"
 	queryv1 "github.com/littlevote/littlevote/proto/gen/littlevote/query/v1"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 	ticketv1 "github.com/littlevote/littlevote/proto/gen/littlevote/ticket/v1"
@@ -37,6 +40,8 @@ type services struct {
 	tally   func(read *queryv1.TallyRead) *queryv1.Tally
 	tallies func(ctx context.Context, request *queryv1.GetTalliesRequest) (*queryv1.GetTalliesResponse, error)
 	status  func(request *votev1.GetVoteStatusRequest) (*votev1.GetVoteStatusResponse, error)
+	contest *contest                  // nil: no ballots are kept
+	asked   func(method, body string) // of every call, its message as JSON; may be nil
 
 	ticketCalls, voteCalls, queryCalls, statusCalls atomic.Int64
 }
@@ -44,6 +49,13 @@ type services struct {
 func (s *services) GetVoteStatus(_ context.Context, request *votev1.GetVoteStatusRequest) (*votev1.GetVoteStatusResponse, error) {
 	s.statusCalls.Add(1)
 	return s.status(request)
+}
+
+func (s *services) intercept(ctx context.Context, request any, call *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	if message, ok := request.(proto.Message); ok && s.asked != nil {
+		s.asked(call.FullMethod, protojson.Format(message))
+	}
+	return next(ctx, request)
 }
 
 func (s *services) GetTicket(ctx context.Context, request *ticketv1.GetTicketRequest) (*ticketv1.GetTicketResponse, error) {
@@ -176,10 +188,14 @@ func (s *services) listenOn(t testing.TB, address string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := grpc.NewServer(grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}))
+	server := grpc.NewServer(grpc.UnaryInterceptor(s.intercept),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}))
 	ticketv1.RegisterTicketServiceServer(server, s)
 	votev1.RegisterVoteServiceServer(server, s)
 	queryv1.RegisterQueryServiceServer(server, s)
+	if s.contest != nil {
+		ballotv1.RegisterBallotServiceServer(server, s.contest)
+	}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
 	return listener.Addr().String()

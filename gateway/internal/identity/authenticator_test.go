@@ -46,7 +46,7 @@ func TestWhoCalls(t *testing.T) {
 	issuer := identitytest.New(t)
 	a := newAuthenticator(t, config(issuer), sessions{})
 	bearer := "Bearer " + issuer.Token("alice", "acme", "")
-	alice := Identity{Tenant: "acme", Voter: voter(issuer.URL, "alice")}
+	alice := Identity{Tenant: "acme", Voter: VoterID(issuer.URL, "alice")}
 	ann := Identity{Tenant: "acme", Voter: "user:1"}
 	const ok, bad, forbidden, invalid = statusv1.Code_CODE_OK, statusv1.Code_CODE_UNAUTHENTICATED,
 		statusv1.Code_CODE_PERMISSION_DENIED, statusv1.Code_CODE_INVALID_ARGUMENT

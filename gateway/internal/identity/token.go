@@ -149,11 +149,11 @@ func (t *tokens) read(id *oidc.IDToken) (*Identity, error) {
 	if !ok {
 		return nil, errors.New("the token's tenant is no name of ours")
 	}
-	return &Identity{Tenant: of, Voter: voter(id.Issuer, id.Subject), Scopes: said.Scope}, nil
+	return &Identity{Tenant: of, Voter: VoterID(id.Issuer, id.Subject), Scopes: said.Scope}, nil
 }
 
-// voter makes an id that tells nobody who it is, and that whoever knows issuer and subject can make again.
-func voter(issuer, subject string) string {
+// VoterID makes an id that tells nobody who it is, and that whoever knows issuer and subject can make again.
+func VoterID(issuer, subject string) string {
 	const length = 16 // bytes
 	sum := sha256.Sum256([]byte(issuer + "\x00" + subject))
 	return "jwt:" + hex.EncodeToString(sum[:length])

@@ -65,7 +65,7 @@ func TestWhoATokenIsOf(t *testing.T) {
 			t.Errorf("%s: %v", name, refused)
 			continue
 		}
-		want := &Identity{Tenant: "acme", Voter: voter(issuer.URL, "alice"), Scopes: []string{"openid", "ballots:admin"}}
+		want := &Identity{Tenant: "acme", Voter: VoterID(issuer.URL, "alice"), Scopes: []string{"openid", "ballots:admin"}}
 		if diff := cmp.Diff(want, who); diff != "" || !who.Organiser() {
 			t.Errorf("%s: %s", name, diff)
 		}
@@ -75,10 +75,10 @@ func TestWhoATokenIsOf(t *testing.T) {
 // The id is what whoever knows issuer and subject computes, and tells others nothing.
 func TestAVotersIdCanBeMadeAgain(t *testing.T) {
 	// printf 'littlevote-dev\0alice' | sha256sum
-	if got := voter("littlevote-dev", "alice"); got != "jwt:3652874bd704288c5d0f68d4f57245a5" {
+	if got := VoterID("littlevote-dev", "alice"); got != "jwt:3652874bd704288c5d0f68d4f57245a5" {
 		t.Error(got)
 	}
-	if voter("a", "bc") == voter("ab", "c") {
+	if VoterID("a", "bc") == VoterID("ab", "c") {
 		t.Error("two voters have one id")
 	}
 }
