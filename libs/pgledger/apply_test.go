@@ -13,7 +13,7 @@ import (
 	eventv1 "github.com/littlevote/littlevote/proto/gen/littlevote/event/v1"
 )
 
-func TestApplyWritesTheWholeEffect(t *testing.T) {
+func TestS22ApplyWritesTheWholeEffect(t *testing.T) {
 	t.Parallel()
 	pool := newLedger(t)
 	at := time.Date(2026, time.November, 21, 10, 11, 12, 345_000_000, time.UTC)

@@ -110,7 +110,7 @@ func TestEnsurePartitionsNeverBlocksForLong(t *testing.T) {
 	}
 }
 
-func TestDropOldBatches(t *testing.T) {
+func TestS63OldSlicesAreDropped(t *testing.T) {
 	t.Parallel()
 	pool := newLedger(t)
 	const retention = 24 * time.Hour

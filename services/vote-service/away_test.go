@@ -17,7 +17,7 @@ import (
 )
 
 // S25: while Kafka is away votes go to Postgres by the persister's own transaction.
-func TestKafkaAway(t *testing.T) {
+func TestS25VotesGoOnWithoutKafka(t *testing.T) {
 	w := newWorld(t)
 	kafka, err := embedded.Kafka("")
 	if err != nil {
@@ -88,7 +88,7 @@ func TestKafkaAndPostgresAway(t *testing.T) {
 }
 
 // A batch that its owner left in the outbox is finished by whoever is there.
-func TestOutboxIsFinishedByAnotherInstance(t *testing.T) {
+func TestS63ASliceThatWasMissedIsMadeGood(t *testing.T) {
 	w := newWorld(t)
 	w.cfg.Vote.Timeout = 500 * time.Millisecond
 	w.cfg.Vote.OutboxLease = time.Second

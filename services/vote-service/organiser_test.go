@@ -57,7 +57,7 @@ func TestG6LifeOfABallot(t *testing.T) {
 }
 
 // Somebody touches a count in Redis: the epoch changes, and the count is right again.
-func TestDriftIsFoundAndGone(t *testing.T) {
+func TestS27S70RedisAndPostgresAgreeAgain(t *testing.T) {
 	w := newWorld(t)
 	w.cfg.Reconcile.Interval = 100 * time.Millisecond
 	i := w.start()

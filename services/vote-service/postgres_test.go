@@ -29,7 +29,7 @@ func (i *instance) eventually(t *testing.T, v *votev1.Vote) *votev1.Verdict {
 }
 
 // H7, H9: what was acknowledged in one ledger counts in the next, and a key has one effect over all of them.
-func TestVotesGoToPostgresAndBack(t *testing.T) {
+func TestS26S27VotesGoToPostgresAndBack(t *testing.T) {
 	w := newWorld(t)
 	s := w.start()
 	w.persist()

@@ -40,7 +40,7 @@ func TestVoteIsLoggedCountedAndAnswered(t *testing.T) {
 }
 
 // S32, G4: under saturation exactly the cap is counted.
-func TestCapUnderSaturation(t *testing.T) {
+func TestS32CapUnderSaturation(t *testing.T) {
 	w := newWorld(t)
 	one, two := w.start(), w.start()
 	ref := w.mint("main", 100, time.Hour)
@@ -114,7 +114,7 @@ func TestTotalsAreExact(t *testing.T) {
 }
 
 // S33: a ticket whose time is over admits nothing.
-func TestExpiredTicket(t *testing.T) {
+func TestS33ExpiredTicket(t *testing.T) {
 	w := newWorld(t)
 	s := w.start()
 	first := w.mint("main", 100, 100*time.Millisecond)

@@ -3,6 +3,7 @@ package persist
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 	"github.com/littlevote/littlevote/libs/pgledger"
 )
 
-func TestVotesFlowFromEveryPartition(t *testing.T) {
+func TestS24VotesFlowFromEveryPartition(t *testing.T) {
 	w := newTown(t, 8)
 	for partition := range 8 {
 		w.send(partition, w.batch("A", "B"), w.batch("A"))
@@ -55,7 +56,7 @@ func TestVotesFlowFromEveryPartition(t *testing.T) {
 }
 
 // A partition that is behind is known to be behind, by how much, and that it has caught up.
-func TestLagWhileRecordsWait(t *testing.T) {
+func TestS81LagIsMeasuredWhileRecordsWait(t *testing.T) {
 	w := newTown(t, 2)
 	p := w.start()
 	p.awaitReady()
@@ -155,7 +156,7 @@ func TestSealedAndMissingEpochAreWaitedFor(t *testing.T) {
 	w.awaitVotes("A", 1)
 }
 
-func TestOneTransactionTakesManyRecords(t *testing.T) {
+func TestS63S69ABurstIsWrittenInBatches(t *testing.T) {
 	w := newTown(t, 8)
 	for i := range 200 {
 		w.send(i%8, w.batch("A"))
@@ -172,7 +173,53 @@ func TestOneTransactionTakesManyRecords(t *testing.T) {
 	}
 }
 
-func TestTransactionsAreBounded(t *testing.T) {
+// A burst that the database does not take is queued in the log: how far behind it is can be seen meanwhile, and then it drains,
+// without loss, and the lag is small again.
+func TestS81ABurstIsQueuedWithoutLossAndDrains(t *testing.T) {
+	w := newTown(t, 8)
+	var transactions atomic.Int64
+	p := w.prepare(w.pool, func(_ *Config, p *Persister) {
+		p.committed = func(r pgledger.Result) {
+			if len(r.Verdicts) > 0 {
+				transactions.Add(1)
+			}
+		}
+	})
+	p.begin()
+	p.awaitReady()
+	lag := func() time.Duration {
+		keys, err := pgledger.Lookup(t.Context(), w.pool, "main", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return keys.Lag
+	}
+	w.setEpoch(1, "sealed") // the database takes nothing
+	const burst = 800
+	for n := range burst {
+		w.send(n%8, w.batch("A", "B"))
+	}
+	w.eventually(func() error {
+		if behind := p.metrics.behind.Load(); behind != burst || lag() < 1500*time.Millisecond {
+			return fmt.Errorf("%d records behind, lag %v", behind, lag())
+		}
+		return nil
+	})
+	w.setEpoch(1, "open")
+	w.awaitVotes("A", burst)
+	w.awaitVotes("B", burst)
+	w.eventually(func() error {
+		if behind := p.metrics.behind.Load(); behind != 0 || lag() > time.Second {
+			return fmt.Errorf("%d records behind, lag %v", behind, lag())
+		}
+		return nil
+	})
+	if n := transactions.Load(); n > burst/10 {
+		t.Errorf("%d transactions for a burst of %d records", n, burst)
+	}
+}
+
+func TestS69TransactionsAreBounded(t *testing.T) {
 	w := newTown(t, 1)
 	for range 20 {
 		w.send(0, w.batch("A", "B", "C"))

@@ -15,7 +15,7 @@ import (
 )
 
 // F15: poison in each partition goes to the dead-letter topic with its origin, and everything else flows.
-func TestPoisonInEveryPartition(t *testing.T) {
+func TestS48S69PoisonInEveryPartition(t *testing.T) {
 	w := newTown(t, 8)
 	later := w.batch("X")
 	later.Format = 99

@@ -89,7 +89,7 @@ func TestAddsOnlyWhatIsNew(t *testing.T) {
 }
 
 // A count that somebody has touched in Redis ends the epoch, whether or not it was verified before.
-func TestDriftEndsTheEpoch(t *testing.T) {
+func TestS70DriftEndsTheEpoch(t *testing.T) {
 	for name, change := range map[string]func(*world){
 		"more":    func(w *world) { w.touch("A", 1) },
 		"less":    func(w *world) { w.touch("A", -2) },
