@@ -301,7 +301,6 @@ func (s *services) RetractVote(_ context.Context, r *votev1.RetractVoteRequest) 
 	return &votev1.RetractVoteResponse{Verdict: verdict}, nil
 }
 
-
 // arena is a gateway before a contest, and the issuer of its callers' tokens.
 type arena struct {
 	*running
@@ -340,4 +339,3 @@ func (a *arena) as(subject, tenant, scope, query string, values variables) answe
 	a.t.Helper()
 	return a.ask(query, values, "Authorization", "Bearer "+a.issuer.Token(subject, tenant, scope))
 }
-
