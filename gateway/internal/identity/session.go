@@ -28,7 +28,7 @@ func (s blogSessions) Check(ctx context.Context, token string) (Session, error) 
 	defer cancel()
 	found, err := s.client.CheckSession(ctx, &blogv1.CheckSessionRequest{Token: token})
 	if err == nil {
-		return Session{User: found.GetUser().GetId(), Tenant: found.GetTenant()}, nil
+		return Session{User: userPrefix + found.GetUser().GetId(), Tenant: found.GetTenant()}, nil
 	}
 	detail, said := service.Detail(err)
 	switch {
