@@ -67,14 +67,14 @@ type booth struct {
 
 func newBooth(t *testing.T, change func(*services)) *booth {
 	b := &booth{services: newServices(t), totals: map[string]int64{}}
-	b.services.ticket = func(_ context.Context, ballot string) (*ticketv1.Ticket, error) {
+	b.ticket = func(_ context.Context, ballot string) (*ticketv1.Ticket, error) {
 		value := map[string]string{"cast": castValue, "tiny": tinyValue}[ballot]
 		return &ticketv1.Ticket{
 			Ballot: ballot, Value: value, Version: "1.7.2", RemainingUses: 93,
 			CreatedAt: timestamppb.New(decidedAt()), ExpiresAt: timestamppb.New(decidedAt().Add(1999 * time.Millisecond)),
 		}, nil
 	}
-	b.services.vote = func(_ context.Context, vote *votev1.Vote) *votev1.Verdict {
+	b.vote = func(_ context.Context, vote *votev1.Vote) *votev1.Verdict {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.votes = append(b.votes, vote)
@@ -85,7 +85,7 @@ func newBooth(t *testing.T, change func(*services)) *booth {
 		}
 		return verdict
 	}
-	b.services.tally = func(read *queryv1.TallyRead) *queryv1.Tally {
+	b.tally = func(read *queryv1.TallyRead) *queryv1.Tally {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		name := read.GetCandidates()[0]
@@ -352,5 +352,15 @@ func TestS49S50DialectsOnPortsOfTheirOwn(t *testing.T) {
 	cfg.Listen, cfg.Gateway.TinyListen = "127.0.0.1:0", r.DialectAddrs()["cast"]
 	if _, err := New(t.Context(), cfg, testHost(t)); err == nil || !strings.Contains(err.Error(), "gateway.tiny-listen") {
 		t.Errorf("an address that is taken: %v", err)
+	}
+}
+
+// There is nothing to subscribe to, so nobody holds a connection open for that.
+func TestDialectsTakeNoWebSockets(t *testing.T) {
+	b := newBooth(t, nil)
+	status, _, _ := b.send(http.MethodGet, "http://"+b.Addr()+"/cast/graphql", "", "Connection", "Upgrade", "Upgrade", "websocket",
+		"Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Protocol", "graphql-transport-ws")
+	if status < http.StatusBadRequest {
+		t.Errorf("status %d", status)
 	}
 }

@@ -44,8 +44,8 @@ type resolver struct {
 
 type root struct{ resolver }
 
-func (r root) Query() exec.QueryResolver       { return query{r.resolver} }
-func (r root) Mutation() exec.MutationResolver { return mutation{r.resolver} }
+func (r root) Query() exec.QueryResolver       { return query(r) }
+func (r root) Mutation() exec.MutationResolver { return mutation(r) }
 
 type query struct{ resolver }
 

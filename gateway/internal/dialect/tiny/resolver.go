@@ -38,8 +38,8 @@ func New(services dialect.Services) graphql.ExecutableSchema {
 
 type root struct{ dialect.Services }
 
-func (r root) Query() exec.QueryResolver       { return query{r.Services} }
-func (r root) Mutation() exec.MutationResolver { return mutation{r.Services} }
+func (r root) Query() exec.QueryResolver       { return query(r) }
+func (r root) Mutation() exec.MutationResolver { return mutation(r) }
 
 type query struct{ dialect.Services }
 
