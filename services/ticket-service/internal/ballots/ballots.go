@@ -124,7 +124,7 @@ func (d *Directory) apply(ctx context.Context) error {
 		}
 		batch.Queue(`
 			UPDATE ballots SET ticket_cap = $2, ticket_interval_ms = $3
-			WHERE ballot = $1 AND (ticket_cap IS DISTINCT FROM $2 OR ticket_interval_ms <> $3)`,
+			WHERE ballot = $1 AND state <> 'certified' AND (ticket_cap IS DISTINCT FROM $2 OR ticket_interval_ms <> $3)`,
 			r.Ballot, ticketCap, r.Interval.Milliseconds())
 	}
 	if err := d.pool.SendBatch(ctx, batch).Close(); err != nil {

@@ -20,16 +20,16 @@ func TestVoidsThatRedisHasNotHeardOf(t *testing.T) {
 	w.verifies()
 	w.Exec("UPDATE ballots SET state = 'closed', rules_version = 2 WHERE ballot = 'main'")
 	rules := redisledger.Ballot{Name: town.Ballot, State: "closed", Rules: 2}
-	if err := w.Town.Redis.PutRules(t.Context(), w.current(), rules); err != nil {
+	if err := w.Redis.PutRules(t.Context(), w.current(), rules); err != nil {
 		t.Fatal(err)
 	}
 	void := func(first, last int64) {
 		t.Helper()
 		v := pgledger.Void{ID: uuid.New(), Ballot: town.Ballot, First: first, Last: last, Reason: "bots", ProposedBy: "a"}
-		if _, err := pgledger.ProposeVoid(t.Context(), w.Town.Pool, v); err != nil {
+		if _, err := pgledger.ProposeVoid(t.Context(), w.Pool, v); err != nil {
 			t.Fatal(err)
 		}
-		_, err := pgledger.ApproveVoid(t.Context(), w.Town.Pool, pgledger.Approval{
+		_, err := pgledger.ApproveVoid(t.Context(), w.Pool, pgledger.Approval{
 			Ballot: town.Ballot, Void: v.ID, Actor: "b", Epoch: w.current().Epoch, Admissions: 5,
 		})
 		if err != nil {
@@ -38,7 +38,7 @@ func TestVoidsThatRedisHasNotHeardOf(t *testing.T) {
 	}
 	shows := func(want map[string]int64) {
 		t.Helper()
-		cut, err := w.Town.Redis.Cut(t.Context(), w.current(), town.Ballot)
+		cut, err := w.Redis.Cut(t.Context(), w.current(), town.Ballot)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -54,7 +54,7 @@ func TestVoidsThatRedisHasNotHeardOf(t *testing.T) {
 	void(1, 1)
 	w.Exec("UPDATE ballots SET state = 'certified' WHERE ballot = 'main'")
 	rules.State, rules.Rules = "certified", 3
-	if err := w.Town.Redis.PutRules(t.Context(), w.current(), rules); err != nil {
+	if err := w.Redis.PutRules(t.Context(), w.current(), rules); err != nil {
 		t.Fatal(err)
 	}
 	w.verifies()

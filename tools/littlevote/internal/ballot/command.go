@@ -22,7 +22,7 @@ import (
 const (
 	defaultTarget = "127.0.0.1:8102"
 	// tryTimeout bounds one call; what takes longer says what it waits for, and is called again.
-	tryTimeout  = 10 * time.Second
+	tryTimeout  = 35 * time.Second
 	pauseBefore = 200 * time.Millisecond // a call is made again
 )
 
