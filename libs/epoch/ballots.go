@@ -22,6 +22,9 @@ func names(ballots []Loadable) []string {
 	return list
 }
 
+// hotLoad bounds how long the votes for hot items of all ballots hold up a load. What is not loaded then is looked up.
+const hotLoad = 5 * time.Second
+
 // loadables reads every ballot with its counts. Votes for hot items are read while they are loaded: there may be many.
 func loadables(ctx context.Context, tx pgx.Tx) ([]Loadable, error) {
 	rows, err := tx.Query(ctx, `
@@ -52,21 +55,31 @@ func loadables(ctx context.Context, tx pgx.Tx) ([]Loadable, error) {
 	if err != nil {
 		return nil, err
 	}
+	left := hotLoad
 	for i := range list {
 		if list[i].Counts, err = counts(ctx, tx, list[i].Name); err != nil {
 			return nil, err
 		}
 		if list[i].HotFor > 0 {
-			list[i].HotVotes = hotVotes(tx, list[i].Name)
+			list[i].HotVotes = hotVotes(tx, list[i].Name, &left)
 		}
 	}
 	return list, nil
 }
 
-func hotVotes(tx pgx.Tx, ballot string) func(context.Context, string, func(string, string, uuid.UUID) error) error {
+// hotVotes reads a ballot's votes for hot items, as long as there is time left.
+func hotVotes(tx pgx.Tx, ballot string, left *time.Duration) func(context.Context, string, func(string, string, uuid.UUID) error) error {
 	return func(ctx context.Context, fromID string, yield func(voter, candidate string, vote uuid.UUID) error) error {
+		started := time.Now()
+		defer func() { *left -= time.Since(started) }()
 		return pgledger.HotVoters(ctx, tx, ballot, fromID, func(v pgledger.VoterVote) error {
-			return yield(v.Voter, v.Candidate, v.ID)
+			if err := yield(v.Voter, v.Candidate, v.ID); err != nil {
+				return err
+			}
+			if time.Since(started) > *left {
+				return redisledger.ErrNotAll
+			}
+			return nil
 		})
 	}
 }

@@ -213,28 +213,40 @@ func ParseVoteCursor(text string) (VoteCursor, error) {
 	return VoteCursor{at, uuid.UUID(data[8:])}, nil
 }
 
-// HotVoters yields every vote that counts for a candidate whose name is 16 digits and not below fromID, by candidate,
-// voter and time: what an epoch in Redis begins with. It stops at the first error of yield.
-func HotVoters(ctx context.Context, db DB, ballot, fromID string, yield func(VoterVote) error) error {
-	rows, err := db.Query(ctx, `
-		SELECT `+voterVoteColumns+` FROM voter_votes
+// HotVoters yields every vote that counts for a candidate whose name is 16 digits and not below fromID, the greatest
+// candidate first, by voter and time: what an epoch in Redis begins with. It stops at the first error of yield.
+func HotVoters(ctx context.Context, tx pgx.Tx, ballot, fromID string, yield func(VoterVote) error) error {
+	// A cursor, so that who stops early need not wait for the rest.
+	_, err := tx.Exec(ctx, `
+		DECLARE hot_voters NO SCROLL CURSOR FOR SELECT `+voterVoteColumns+` FROM voter_votes
 		WHERE ballot = $1 AND candidate <> '' AND NOT retracted
 			AND candidate COLLATE "C" >= $2 AND candidate COLLATE "C" < ':' AND candidate ~ '^[0-9]{16}$'
-		ORDER BY candidate COLLATE "C", voter COLLATE "C", voted_at, vote_id`, ballot, fromID)
+		ORDER BY candidate COLLATE "C" DESC, voter COLLATE "C", voted_at, vote_id`, ballot, fromID)
 	if err != nil {
 		return fmt.Errorf("read hot voters: %w", err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		v, err := scanVoterVote(rows)
+	for {
+		rows, err := tx.Query(ctx, "FETCH 5000 FROM hot_voters")
 		if err != nil {
 			return fmt.Errorf("read hot voters: %w", err)
 		}
-		if err := yield(v); err != nil {
-			return err
+		page, err := pgx.CollectRows(rows, scanVoterVote)
+		if err != nil {
+			return fmt.Errorf("read hot voters: %w", err)
+		}
+		for _, v := range page {
+			if err := yield(v); err != nil {
+				return errors.Join(err, closeCursor(ctx, tx))
+			}
+		}
+		if len(page) == 0 {
+			return closeCursor(ctx, tx)
 		}
 	}
-	if err := rows.Err(); err != nil {
+}
+
+func closeCursor(ctx context.Context, tx pgx.Tx) error {
+	if _, err := tx.Exec(ctx, "CLOSE hot_voters"); err != nil {
 		return fmt.Errorf("read hot voters: %w", err)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/littlevote/littlevote/libs/pgledger"
 	eventv1 "github.com/littlevote/littlevote/proto/gen/littlevote/event/v1"
@@ -149,15 +150,20 @@ func TestS61HotVotersAreAllRead(t *testing.T) {
 		likeAt(6, "u", item(499), now), likeAt(7, "u", "500", now), likeAt(8, "u", "00000000000005OO", now),
 		likeAt(9, "u", "zebra", now), likeAt(10, "u", "9", now))
 	var got []uuid.UUID
-	err := pgledger.HotVoters(t.Context(), pool, "main", item(500), func(v pgledger.VoterVote) error {
+	read := func(from string, yield func(pgledger.VoterVote) error) error {
+		return pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+			return pgledger.HotVoters(t.Context(), tx, "main", from, yield)
+		})
+	}
+	err := read(item(500), func(v pgledger.VoterVote) error {
 		got = append(got, v.ID)
 		return nil
 	})
-	if diff := cmp.Diff([]uuid.UUID{voteID(first), voteID(second), voteID(other)}, got); err != nil || diff != "" {
+	if diff := cmp.Diff([]uuid.UUID{voteID(other), voteID(first), voteID(second)}, got); err != nil || diff != "" {
 		t.Errorf("votes (-want +got), %v:\n%s", err, diff)
 	}
 	stop := errors.New("stop")
-	if err := pgledger.HotVoters(t.Context(), pool, "main", "", func(pgledger.VoterVote) error { return stop }); !errors.Is(err, stop) {
+	if err := read("", func(pgledger.VoterVote) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("error is %v, want that of yield", err)
 	}
 }

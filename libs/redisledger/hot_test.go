@@ -285,3 +285,24 @@ func TestVotedByKindOfBallot(t *testing.T) {
 		})
 	}
 }
+
+// An epoch can't wait for all that was ever liked: what there is no time for is looked up, as if it were cold.
+func TestHotVotesMayBeTooMany(t *testing.T) {
+	item := func(minutes int) string {
+		return redisledger.ItemID(time.Now().Add(time.Duration(minutes) * time.Minute))
+	}
+	newest, middle, oldest := item(0), item(-1), item(-2)
+	rules := likes(time.Hour, like{})
+	rules.HotVotes = func(_ context.Context, _ string, yield func(voter, candidate string, vote uuid.UUID) error) error {
+		for _, r := range []like{{"ann", newest, uuid.New()}, {"bob", newest, uuid.New()}, {"ann", middle, uuid.New()}, {"bob", middle, uuid.New()}} {
+			if err := yield(r.voter, r.item, r.id); err != nil {
+				return err
+			}
+		}
+		return redisledger.ErrNotAll
+	}
+	b := newContest(t, rules, false)
+	b.want("ann", []redisledger.Voted{liked, liked, unknown}, b.voted("ann", newest, middle, oldest))
+	b.want("bob, whose last votes may be more", []redisledger.Voted{liked, unknown, unknown}, b.voted("bob", newest, middle, oldest))
+	b.want("eve", []redisledger.Voted{notLiked, unknown, unknown}, b.voted("eve", newest, middle, oldest))
+}

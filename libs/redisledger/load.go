@@ -28,15 +28,21 @@ type Ballot struct {
 	Rules         int64         // of all of the above; later rules have a greater one
 	Admissions    int64         // the last admission number
 	Counts        []Count
-	// HotVotes yields every vote that counts and whose candidate is an item's id from fromID on (see ItemID), by voter and
-	// candidate. Needed where HotFor is set and voters' votes are not for a period; without it no item made before the
-	// load is hot.
+	// HotVotes yields every vote that counts and whose candidate is an item's id from fromID on (see ItemID): the newest item
+	// first, voter by voter. It may return ErrNotAll in the middle: then no item is hot that is as old as the last one
+	// yielded. Needed where HotFor is set; without it none is that was made before the load.
 	HotVotes func(ctx context.Context, fromID string, yield func(voter, candidate string, vote uuid.UUID) error) error
 }
+
+// ErrNotAll is what HotVotes returns if there is no time for the rest.
+var ErrNotAll = errors.New("redisledger: not all hot votes are loaded")
 
 // ItemID is the first id of an item that was made at a time: 16 digits, so that their order is that of the numbers, of which
 // 4096 belong to one millisecond.
 func ItemID(made time.Time) string { return fmt.Sprintf("%016d", made.UnixMilli()<<12) }
+
+// loadChunk is how much a script writes at once.
+const loadChunk = 500
 
 // NewNS returns a fresh random name for an epoch's keys.
 func NewNS() string { return strings.ToLower(rand.Text()[:16]) }
@@ -55,9 +61,8 @@ func (l *Ledger) Load(ctx context.Context, f Fence, b Ballot, fresh bool) error 
 			return fmt.Errorf("redisledger: load %s: %w", b.Name, err)
 		}
 	}
-	const chunk = 500
-	for from := 0; from < len(b.Counts); from += chunk {
-		if err := l.loadCounts(ctx, f, k, b.Counts[from:min(from+chunk, len(b.Counts))]); err != nil {
+	for from := 0; from < len(b.Counts); from += loadChunk {
+		if err := l.loadCounts(ctx, f, k, b.Counts[from:min(from+loadChunk, len(b.Counts))]); err != nil {
 			return fmt.Errorf("redisledger: load %s: %w", b.Name, err)
 		}
 	}

@@ -2,6 +2,7 @@ package redisledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -182,53 +183,69 @@ func (l *Ledger) EvictVoters(ctx context.Context, f Fence, ballot string, cold [
 	return r.rest[0].(int64), nil
 }
 
-// loadVoters writes the votes of hot items, between begin and finish.
+// hotLoad writes the votes of hot items, between begin and finish.
+type hotLoad struct {
+	ctx    context.Context //nolint:containedctx // of one load
+	ledger *Ledger
+	keys   Keys
+	epoch  int64
+
+	voter, item string // whose votes these are
+	ids         []byte
+	args        []any // states to be sent
+}
+
+// loadVoters loads the votes for items from a time on, and writes down from when on they are all there.
 func (l *Ledger) loadVoters(ctx context.Context, f Fence, b Ballot, fromMs string) error {
-	const chunk = 500
-	ms, err := strconv.ParseInt(fromMs, 10, 64)
+	from, err := strconv.ParseInt(fromMs, 10, 64)
 	if err != nil {
 		return fmt.Errorf("hot from: %w", err)
 	}
-	k := f.Keys(b.Name)
-	type state struct{ voter, candidate string }
-	var (
-		last state
-		ids  []byte
-	)
-	args := []any{f.Epoch}
-	send := func() error {
-		if len(args) == 1 {
+	load := &hotLoad{ctx: ctx, ledger: l, keys: f.Keys(b.Name), epoch: f.Epoch}
+	err = b.HotVotes(ctx, ItemID(time.UnixMilli(from)), load.vote)
+	if errors.Is(err, ErrNotAll) {
+		// Of the last voter there may be more votes, and of the last item more voters.
+		if load.item == "" {
 			return nil
 		}
-		err := l.one(ctx, call{hotScript, []string{k.marker(), k.voters()}, args}).err
-		args = []any{f.Epoch}
-		return err
+		id, err := strconv.ParseInt(load.item, 10, 64)
+		if err != nil {
+			return fmt.Errorf("hot votes: %w", err)
+		}
+		return load.send(strconv.FormatInt(id>>12+1, 10))
 	}
-	flush := func() error {
-		if len(ids) > 0 {
-			args = append(args, last.voter, last.candidate, ids)
-			ids = nil
-		}
-		if len(args) < 3*chunk {
-			return nil
-		}
-		return send()
-	}
-	err = b.HotVotes(ctx, ItemID(time.UnixMilli(ms)), func(voter, candidate string, vote uuid.UUID) error {
-		if next := (state{voter, candidate}); next != last {
-			if err := flush(); err != nil {
-				return err
-			}
-			last = next
-		}
-		ids = append(ids, vote[:]...)
-		return nil
-	})
 	if err != nil {
 		return fmt.Errorf("hot votes: %w", err)
 	}
-	if err := flush(); err != nil {
-		return err
+	load.state()
+	return load.send(fromMs)
+}
+
+// vote takes one vote, of the same voter and item as the last one or of others.
+func (h *hotLoad) vote(voter, item string, vote uuid.UUID) error {
+	if voter != h.voter || item != h.item {
+		h.state()
+		h.voter, h.item = voter, item
+		if len(h.args) >= 3*loadChunk {
+			if err := h.send(""); err != nil {
+				return err
+			}
+		}
 	}
-	return send()
+	h.ids = append(h.ids, vote[:]...)
+	return nil
+}
+
+// state ends what is said of a voter and an item.
+func (h *hotLoad) state() {
+	if len(h.ids) > 0 {
+		h.args = append(h.args, h.voter, h.item, h.ids)
+		h.ids = nil
+	}
+}
+
+func (h *hotLoad) send(hotFrom string) error {
+	args := append([]any{h.epoch, hotFrom}, h.args...)
+	h.args = nil
+	return h.ledger.one(h.ctx, call{hotScript, []string{h.keys.marker(), h.keys.voters()}, args}).err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -106,13 +107,24 @@ func (b *ballot) loadVoters(ctx context.Context, r redisledger.Ballot) error {
 	if m.hotFrom == nil || *m.hotFrom == 0 || r.HotVotes == nil {
 		return nil
 	}
-	return r.HotVotes(ctx, redisledger.ItemID(time.UnixMilli(*m.hotFrom)), func(voter, candidate string, vote uuid.UUID) error {
-		at := b.fieldOf(voter, candidate, 0)
-		s := b.voters[at]
+	var last field
+	err := r.HotVotes(ctx, redisledger.ItemID(time.UnixMilli(*m.hotFrom)), func(voter, candidate string, vote uuid.UUID) error {
+		last = b.fieldOf(voter, candidate, 0)
+		s := b.voters[last]
 		s.votes = append(s.votes, vote)
-		b.voters[at] = s
+		b.voters[last] = s
 		return nil
 	})
+	if !errors.Is(err, redisledger.ErrNotAll) {
+		return err
+	}
+	delete(b.voters, last) // who may have more
+	m.hotFrom = nil
+	if made, item := madeAtMs(last.candidate); item {
+		made++
+		m.hotFrom = &made
+	}
+	return nil
 }
 
 // Voted says for each candidate whether the voter has a vote for it; without any, whether in the ballot.

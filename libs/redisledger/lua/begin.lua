@@ -29,7 +29,6 @@ if ARGV[2] == '1' or ARGV[3] == '0' then
   hot_from = '0' -- there is nothing to load
 elseif rules.hot_for and ARGV[9] == '1' then
   load = string.format('%.0f', math.max(0, now - rules.hot_for))
-  hot_from = load
 end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'replid', replid, 'loading', '1',
   'loaded', ARGV[2] == '1' and '0' or string.format('%.0f', now), 'admissions', ARGV[3],
