@@ -349,9 +349,33 @@ func TestS49S50DialectsOnPortsOfTheirOwn(t *testing.T) {
 			t.Errorf("%s: more than the dialect is served there", ballot)
 		}
 	}
+	for key, change := range map[string]func(*Settings){
+		"cast-listen": func(s *Settings) { s.CastListen = "here" }, "tiny-listen": func(s *Settings) { s.TinyListen = ":" },
+		"path": func(s *Settings) { s.Path = "/cast/graphql" },
+	} {
+		bad := DefaultConfig().Gateway
+		change(&bad)
+		if err := bad.Validate(); err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
 	cfg.Listen, cfg.Gateway.TinyListen = "127.0.0.1:0", r.DialectAddrs()["cast"]
 	if _, err := New(t.Context(), cfg, testHost(t)); err == nil || !strings.Contains(err.Error(), "gateway.tiny-listen") {
 		t.Errorf("an address that is taken: %v", err)
+	}
+}
+
+// Who needs no token may leave it out; a bad one is no better here than elsewhere, and tenants have their own ballots.
+func TestDialectsKnowWhoCalls(t *testing.T) {
+	b := newBooth(t, nil)
+	url := "http://" + b.Addr() + "/cast/graphql"
+	body := `{"query":"mutation { vote(usernames: [\"a\"], voteCount: [1], ticket: \"` + castValue + `\") { success } }"}`
+	if status, text, _ := b.send(http.MethodPost, url, body, "Content-Type", "application/json", "Authorization", "Bearer x.y.z"); status != http.StatusUnauthorized {
+		t.Errorf("%d: %s", status, text)
+	}
+	b.send(http.MethodPost, url, body, "Content-Type", "application/json", "Littlevote-Tenant", "acme")
+	if vote := b.voted(); vote.GetBallot() != "acme.cast" || vote.GetVoter() != "" {
+		t.Errorf("sent %v", vote)
 	}
 }
 

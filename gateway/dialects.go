@@ -46,7 +46,8 @@ func (s *Service) speak(
 		services := dialect.Services{Ballot: ballot, Tickets: s.anyTickets, Tallies: s.tallies, Voter: s.voter}
 		running := engine.New(schema(services), s.cfg.Gateway.engineConfig(language), texts, host.Log)
 		serving := httpapi.Config{
-			MaxBody: s.cfg.Gateway.MaxBody, MaxAtOnce: s.cfg.Gateway.MaxRequests, Timeout: s.cfg.Gateway.RequestTimeout, ShedInside: true,
+			MaxBody: s.cfg.Gateway.MaxBody, MaxAtOnce: s.cfg.Gateway.MaxRequests, Timeout: s.cfg.Gateway.RequestTimeout,
+			Callers: s.identity, ShedInside: true,
 		}
 		s.dialects = append(s.dialects, &spoken{
 			ballot: ballot, listen: listen, handler: httpapi.New(running, serving, door, metrics, host.Log),

@@ -11,6 +11,7 @@ import (
 
 	"github.com/littlevote/littlevote/gateway/graph/model"
 	"github.com/littlevote/littlevote/gateway/internal/answer"
+	"github.com/littlevote/littlevote/gateway/internal/identity"
 	"github.com/littlevote/littlevote/gateway/internal/overload"
 	"github.com/littlevote/littlevote/gateway/internal/votes"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
@@ -35,10 +36,16 @@ type Voter interface {
 
 // Services are those that /graphql stands on.
 type Services struct {
-	Ballot  string
+	Ballot  string // its id; a tenant that names itself has another of this id, or none
 	Tickets TicketReader
 	Tallies TallyReader
 	Voter   Voter
+}
+
+// ballot is the full name of the caller's tenant's ballot.
+func (s Services) ballot(ctx context.Context) string {
+	ballot, _ := identity.From(ctx).Tenant.Ballot(&s.Ballot)
+	return ballot.Full()
 }
 
 // Count is how many votes a candidate has. Any name may be asked for; what no ballot takes for one has none.
@@ -46,7 +53,7 @@ func (s Services) Count(ctx context.Context, username string) (int32, error) {
 	if overload.IsShed(ctx) {
 		return 0, overloaded()
 	}
-	vote, err := s.Tallies.One(ctx, s.Ballot, username, "")
+	vote, err := s.Tallies.One(ctx, s.ballot(ctx), username, "")
 	var refusal *answer.Refusal
 	switch {
 	case errors.As(err, &refusal) && refusal.Code == statusv1.Code_CODE_INVALID_ARGUMENT:
@@ -63,7 +70,7 @@ func (s Services) Ticket(ctx context.Context) (*model.Ticket, error) {
 	if overload.IsShed(ctx) {
 		return nil, overloaded()
 	}
-	ticket, err := s.Tickets.Newest(ctx, s.Ballot)
+	ticket, err := s.Tickets.Newest(ctx, s.ballot(ctx))
 	var refusal *answer.Refusal
 	if errors.As(err, &refusal) {
 		switch refusal.Code {
@@ -79,7 +86,7 @@ func (s Services) Cast(ctx context.Context, vote votes.Vote) *votev1.Verdict {
 	if overload.IsShed(ctx) {
 		return &votev1.Verdict{Code: statusv1.Code_CODE_OVERLOADED, Outcome: statusv1.Outcome_OUTCOME_NONE, Retryable: true}
 	}
-	vote.Ballot = s.Ballot
+	vote.Ballot = s.ballot(ctx)
 	return s.Voter.Cast(ctx, vote)
 }
 
