@@ -49,7 +49,8 @@ type pinger func(ctx context.Context) error
 
 func (p pinger) Ping(ctx context.Context) error { return p(ctx) }
 
-func newWorld(t *testing.T, redisURL string, change func(*queryservice.Config)) *world {
+// newWorld starts one; rows are statements that are run before the epoch is opened.
+func newWorld(t *testing.T, redisURL string, change func(*queryservice.Config), rows ...string) *world {
 	t.Helper()
 	w := &world{t: t, cfg: queryservice.DefaultConfig()}
 	w.cfg.Query.Listen = "127.0.0.1:0"
@@ -60,6 +61,9 @@ func newWorld(t *testing.T, redisURL string, change func(*queryservice.Config)) 
 	change(&w.cfg)
 	log := slog.New(slog.DiscardHandler)
 	w.migrate()
+	for _, statement := range rows {
+		w.exec(statement)
+	}
 	w.changeEpochs(log)
 	meter, registry, err := service.NewMeter("query-service")
 	if err != nil {
@@ -184,6 +188,35 @@ func (w *world) count(ballot, name string, votes int64) {
 	}
 	s := w.ledger.Settle(w.t.Context(), &redisledger.Settlement{
 		Fence: w.fence, ID: b.ID, Ballot: ballot, AdmittedAt: a.Verdict.At, Names: []string{name}, Counts: []int64{votes},
+	})
+	if s.Err != nil {
+		w.t.Fatal(s.Err)
+	}
+}
+
+// vote casts a voter's vote for a candidate, and settles it.
+func (w *world) vote(ballot, voter, name string) uuid.UUID {
+	w.t.Helper()
+	id := uuid.Must(uuid.NewV7())
+	w.admit(ballot, redisledger.Entry{Voter: voter, Candidate: name, VoteID: id, VoterState: []uuid.UUID{}}, name, 1)
+	return id
+}
+
+// retract takes a vote back.
+func (w *world) retract(ballot, voter, name string, id uuid.UUID) {
+	w.t.Helper()
+	w.admit(ballot, redisledger.Entry{Voter: voter, Candidate: name, VoteID: uuid.Must(uuid.NewV7()), Retracts: id, VoterState: []uuid.UUID{id}}, name, -1)
+}
+
+func (w *world) admit(ballot string, e redisledger.Entry, name string, count int64) {
+	w.t.Helper()
+	b := &redisledger.Batch{ID: uuid.Must(uuid.NewV7()), Ballot: ballot, Entries: []redisledger.Entry{e}, MaxNames: 10_000}
+	a, _ := w.ledger.Admit(w.t.Context(), w.fence, b, 10, nil)
+	if a.Err != nil || a.Verdict.Entries[0].Code != redisledger.OK {
+		w.t.Fatalf("%+v", a)
+	}
+	s := w.ledger.Settle(w.t.Context(), &redisledger.Settlement{
+		Fence: w.fence, ID: b.ID, Ballot: ballot, AdmittedAt: a.Verdict.At, Names: []string{name}, Counts: []int64{count},
 	})
 	if s.Err != nil {
 		w.t.Fatal(s.Err)

@@ -83,7 +83,7 @@ func TestReadsAreNeverOlderThanTheirBegin(t *testing.T) {
 }
 
 // S21: without Redis counts come from the replica, without that from the primary, and say that they may be old.
-func TestPostgresAnswersWhileRedisIsAway(t *testing.T) {
+func TestS21S72PostgresAnswersWhileRedisIsAway(t *testing.T) {
 	for name, c := range map[string]struct {
 		replica func(primary string) string
 		want    queryv1.Source
