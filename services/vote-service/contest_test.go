@@ -93,7 +93,11 @@ func TestS61ASecondLikeIsRefused(t *testing.T) {
 	cast := func(i *instance, v *votev1.Vote) { t.Helper(); wantCounted(t, i.cast(t, v)[0]) }
 	round(cast)
 	wantCounted(t, a.cast(t, like("zoe", ballot, items[0]))[0])
-	later := func(i *instance, v *votev1.Vote) { t.Helper(); i.eventually(t, v); b.eventually(t, like("eve", ballot, newKey())) }
+	later := func(i *instance, v *votev1.Vote) {
+		t.Helper()
+		i.eventually(t, v)
+		b.eventually(t, like("eve", ballot, newKey()))
+	}
 	w.hold()
 	wantCode(t, eventually(t, a, like("zoe", ballot, items[0])), noLimit, nothing)
 	wantCounted(t, a.unlike(t, "zoe", ballot, items[0], ""))

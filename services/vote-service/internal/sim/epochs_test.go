@@ -197,7 +197,8 @@ func (d *db) loadables(old pgledger.Epoch) (list []epoch.Loadable, ok bool) {
 	}
 	for _, b := range p.ballots {
 		l := epoch.Loadable{
-			Name: b.Name, State: b.State, VotesPerVoter: int64(b.VotesPerVoter), Rules: b.RulesVersion, Admissions: p.version(b.Name),
+			Name: b.Name, State: b.State, VotesPerVoter: int64(b.VotesPerVoter), PerCandidate: b.PerCandidate, Ticketless: b.Ticketless,
+			Rules: b.RulesVersion, Admissions: p.version(b.Name),
 		}
 		for at, row := range p.pgBallots {
 			if at.ballot == b.Name {

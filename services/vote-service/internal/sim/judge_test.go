@@ -91,9 +91,13 @@ func (w *world) judge() {
 	}
 	perVoter := map[string]int{}
 	for at, row := range w.pg.voters {
-		if !row.retracted {
-			perVoter[at.voter]++
+		if row.retracted {
+			continue
 		}
+		if w.plan.each {
+			at.voter += " for " + row.candidate
+		}
+		perVoter[at.voter]++
 	}
 	for voter, n := range perVoter {
 		if w.plan.limit > 0 && n > w.plan.limit {

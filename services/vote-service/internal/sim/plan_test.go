@@ -16,7 +16,9 @@ const (
 
 // plan is what a seed makes of a schedule.
 type plan struct {
-	limit    int // votes a voter; 0: none, and no voters
+	limit    int  // votes a voter; 0: none, and no voters
+	each     bool // the limit counts each candidate by itself, and no vote needs a ticket
+	changes  bool // voters change their minds
 	open     bool
 	cap      int64
 	interval time.Duration
@@ -80,6 +82,12 @@ func newPlan(seed uint64, wrong variant) plan {
 	for range r.IntN(5) {
 		p.fault(r)
 	}
+	switch seed % 4 { // by themselves, so that all other schedules are what they always were
+	case 2:
+		p.each = p.limit > 0
+	case 3:
+		p.changes = true
+	}
 	return p
 }
 
@@ -122,12 +130,13 @@ func (p *plan) fault(r *rand.Rand) {
 }
 
 func (p *plan) String() string {
-	return fmt.Sprintf("%d requests, limit %d, open list %t, cap %d, lost: request %.2f reply %.2f produce %.2f commit %.2f; %s",
-		p.requests, p.limit, p.open, p.cap, p.lostRequest, p.lostReply, p.lostProduce, p.lostCommit, strings.Join(p.what, "; "))
+	return fmt.Sprintf("%d requests, limit %d (each %t), changes %t, open list %t, cap %d, lost: request %.2f reply %.2f produce %.2f commit %.2f; %s",
+		p.requests, p.limit, p.each, p.changes, p.open, p.cap, p.lostRequest, p.lostReply, p.lostProduce, p.lostCommit, strings.Join(p.what, "; "))
 }
 
 func (p *plan) ballot() pgledger.Ballot {
 	b := pgledger.Ballot{Name: ballotName, State: "open", RulesVersion: 1, VotesPerVoter: p.limit, MaxCandidates: 6, Visibility: pgledger.VisibleAlways}
+	b.PerCandidate, b.Ticketless = p.each, p.each
 	if !p.open {
 		b.Candidates = []string{"A", "B", "C"}
 	}

@@ -3,7 +3,9 @@ package sim
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,7 +22,8 @@ type request struct {
 	id       uuid.UUID // also the key
 	keyed    bool
 	voter    string
-	choices  map[string]int64 // negative in a retraction
+	choices  map[string]int64 // what it adds in all: negative in a retraction
+	gives    map[string]int64 // nothing in a retraction
 	retracts *request
 
 	mu      sync.Mutex
@@ -75,14 +78,9 @@ func newID(r *rand.Rand, at time.Time) uuid.UUID {
 }
 
 func (w *world) vote(r *rand.Rand, n int, at time.Duration) *request {
-	v := &request{n: n, id: newID(r, w.begin.Add(at)), keyed: r.IntN(4) != 0, choices: map[string]int64{}}
-	names := "ABC"
-	if w.plan.open {
-		names = "ABCDEFGH"
-	}
-	for range 1 + r.IntN(2) {
-		v.choices[names[r.IntN(len(names)):][:1]] += 1 + r.Int64N(2)
-	}
+	v := &request{n: n, id: newID(r, w.begin.Add(at)), keyed: r.IntN(4) != 0}
+	v.choices = w.choices(r)
+	v.gives = v.choices
 	if w.plan.limit > 0 || r.IntN(4) == 0 {
 		v.voter = fmt.Sprintf("voter %d", r.IntN(6))
 	}
@@ -92,9 +90,31 @@ func (w *world) vote(r *rand.Rand, n int, at time.Duration) *request {
 	return v
 }
 
+// choices are what somebody wants to vote for.
+func (w *world) choices(r *rand.Rand) map[string]int64 {
+	names, choices := "ABC", map[string]int64{}
+	if w.plan.open {
+		names = "ABCDEFGH"
+	}
+	for range 1 + r.IntN(2) {
+		choices[names[r.IntN(len(names)):][:1]] += 1 + r.Int64N(2)
+	}
+	if w.plan.each {
+		return map[string]int64{slices.Min(slices.Collect(maps.Keys(choices))): 1}
+	}
+	return choices
+}
+
 // twin is another vote under the same key: at most one of them counts.
 func (w *world) twin(r *rand.Rand, v *request, at time.Duration, all *sync.WaitGroup) {
 	other := &request{n: v.n + 1000, id: v.id, keyed: true, voter: v.voter, choices: map[string]int64{"A": 7}}
+	if w.plan.each {
+		other.choices = map[string]int64{"A": 1}
+		if v.choices["A"] > 0 {
+			other.choices = map[string]int64{"B": 1}
+		}
+	}
+	other.gives = other.choices
 	w.mu.Lock()
 	w.votes = append(w.votes, other)
 	w.mu.Unlock()
@@ -125,7 +145,11 @@ func (w *world) send(call []*request) {
 	}
 	for _, v := range call {
 		if v.counted && v.voter != "" && v.retracts == nil && d.IntN(3) == 0 {
-			w.takeBack(d, v)
+			if w.plan.changes {
+				w.change(d, v)
+			} else {
+				w.takeBack(d, v)
+			}
 		}
 	}
 }
@@ -161,18 +185,7 @@ func (w *world) attempt(d *rand.Rand, call []*request) {
 	req := &votev1.CastVotesRequest{}
 	for _, v := range call {
 		v.begin()
-		m := &votev1.Vote{Ballot: ballotName, Permit: &votev1.Vote_NewestTicket{NewestTicket: true}, Voter: v.voter}
-		if v.keyed {
-			m.IdempotencyKey = v.id.String()
-		} else {
-			m.VoteId = v.id.String()
-		}
-		for _, c := range []string{"A", "B", "C", "D", "E", "F", "G", "H"} {
-			if n := v.choices[c]; n > 0 {
-				m.Choices = append(m.Choices, &votev1.Choice{Candidate: c, Count: n})
-			}
-		}
-		req.Votes = append(req.Votes, m)
+		req.Votes = append(req.Votes, v.message())
 	}
 	ctx, cancel := context.WithTimeout(w.stop, 6*time.Second)
 	defer cancel()
@@ -186,6 +199,23 @@ func (w *world) attempt(d *rand.Rand, call []*request) {
 		v.answer(w, i, resp.GetVerdicts()[n])
 	}
 	w.check(d)
+}
+
+// message is how a vote or change is sent.
+func (v *request) message() *votev1.Vote {
+	m := &votev1.Vote{Ballot: ballotName, Permit: &votev1.Vote_NewestTicket{NewestTicket: true}, Voter: v.voter}
+	if v.keyed {
+		m.IdempotencyKey = v.id.String()
+	} else {
+		m.VoteId = v.id.String()
+	}
+	if v.retracts != nil {
+		m.Replaces = v.retracts.id.String()
+	}
+	for _, c := range slices.Sorted(maps.Keys(v.gives)) {
+		m.Choices = append(m.Choices, &votev1.Choice{Candidate: c, Count: v.gives[c]})
+	}
+	return m
 }
 
 func names(call []*request) (s string) {
@@ -238,9 +268,13 @@ func (w *world) takeBack(d *rand.Rand, v *request) {
 		back.begin()
 		ctx, cancel := context.WithTimeout(w.stop, 6*time.Second)
 		w.note("%s gets %s, which takes back %s", i.who, back, v)
-		resp, err := i.engine.RetractVote(ctx, &votev1.RetractVoteRequest{
-			Ballot: ballotName, VoteId: v.id.String(), Voter: v.voter, IdempotencyKey: back.id.String(),
-		})
+		req := &votev1.RetractVoteRequest{Ballot: ballotName, Voter: v.voter, IdempotencyKey: back.id.String()}
+		if w.plan.each && w.plan.limit == 1 { // then it is the last one
+			req.Candidate = slices.Collect(maps.Keys(v.choices))[0]
+		} else {
+			req.VoteId = v.id.String()
+		}
+		resp, err := i.engine.RetractVote(ctx, req)
 		cancel()
 		if err != nil || i.killed.Load() {
 			back.answer(w, i, nil)
@@ -248,6 +282,22 @@ func (w *world) takeBack(d *rand.Rand, v *request) {
 			back.answer(w, i, resp.GetVerdict())
 		}
 		w.check(d)
+		sleep(w.stop, 100*time.Millisecond+rand3(d, time.Second))
+	}
+}
+
+// change votes for something else instead of a vote that counts, until that is answered.
+func (w *world) change(d *rand.Rand, v *request) {
+	other := &request{n: v.n + 3000, id: newID(d, time.Now()), keyed: true, voter: v.voter, retracts: v, gives: w.choices(d)}
+	other.choices = maps.Clone(other.gives)
+	for c, n := range v.choices {
+		other.choices[c] -= n
+	}
+	w.mu.Lock()
+	w.votes = append(w.votes, other)
+	w.mu.Unlock()
+	for try := 0; try < 4 && other.mayRetry(); try++ {
+		w.attempt(d, []*request{other})
 		sleep(w.stop, 100*time.Millisecond+rand3(d, time.Second))
 	}
 }
@@ -308,16 +358,22 @@ func (w *world) bounds() bounds {
 	b := bounds{map[string]int64{}, map[string]int64{}, map[string]int64{}, map[string]int64{}}
 	for _, v := range w.votes {
 		v.mu.Lock()
-		for c, n := range v.choices {
-			sent, counted := b.sent, b.counted
-			if n < 0 {
-				sent, counted = b.takingBack, b.takenBack
-			}
+		for c, n := range v.gives {
 			if v.sent {
-				sent[c] += n
+				b.sent[c] += n
 			}
 			if v.counted {
-				counted[c] += n
+				b.counted[c] += n
+			}
+		}
+		if v.retracts != nil {
+			for c, n := range v.retracts.choices {
+				if v.sent {
+					b.takingBack[c] -= n
+				}
+				if v.counted {
+					b.takenBack[c] -= n
+				}
 			}
 		}
 		v.mu.Unlock()
