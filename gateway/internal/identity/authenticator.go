@@ -66,6 +66,7 @@ func (a *Authenticator) Identify(w http.ResponseWriter, r *http.Request) (contex
 	if refused != nil && refused.Code == statusv1.Code_CODE_UNAUTHENTICATED {
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 		if fromCookie { // else a browser could not even log in again
+			//nolint:gosec // it holds nothing, and a browser takes it over http as well, as it may have the other
 			http.SetCookie(w, &http.Cookie{Name: Cookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 		}
 	}
