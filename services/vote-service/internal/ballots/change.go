@@ -71,7 +71,7 @@ func (s *Service) change(
 	if errors.Is(err, pgledger.ErrNoEpoch) {
 		return b, waiting("the first epoch to open")
 	}
-	if err != nil {
+	if err != nil || b.State == stateCertified { // whose marker was closed before
 		return b, err
 	}
 	return b, s.tell(ctx, in, &b)
