@@ -145,6 +145,18 @@ func TestRecountFindsWhatIsWrong(t *testing.T) {
 			func(s sample) string { return "DELETE FROM voter_votes WHERE vote_id = '" + vote0(s.voted) + "'" },
 			func(s sample) []finding { return []finding{{"voter", "main", vote0(s.voted), 1, 0, ""}} },
 		},
+		"a voter's vote for somebody else": {
+			func(s sample) string {
+				return "UPDATE voter_votes SET candidate = 'B' WHERE vote_id = '" + vote0(s.voted) + "'"
+			},
+			func(s sample) []finding { return []finding{{"voter", "main", vote0(s.voted), 1, 0, ""}} },
+		},
+		"a voter's vote of another time": {
+			func(s sample) string {
+				return "UPDATE voter_votes SET voted_at = voted_at - interval '1 s' WHERE vote_id = '" + vote0(s.voted) + "'"
+			},
+			func(s sample) []finding { return []finding{{"voter", "main", vote0(s.voted), 1, 0, ""}} },
+		},
 		"a voter over the limit": {
 			func(sample) string { return "UPDATE vote_logs SET voter_id = 'u' WHERE username = 'C'" },
 			func(s sample) []finding {
