@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -305,4 +306,66 @@ func TestHotVotesMayBeTooMany(t *testing.T) {
 	b.want("ann", []redisledger.Voted{liked, liked, unknown}, b.voted("ann", newest, middle, oldest))
 	b.want("bob, whose last votes may be more", []redisledger.Voted{liked, unknown, unknown}, b.voted("bob", newest, middle, oldest))
 	b.want("eve", []redisledger.Voted{notLiked, unknown, unknown}, b.voted("eve", newest, middle, oldest))
+}
+
+// However many requests race, on whatever batches: one is counted, the others wait for it or are refused.
+func TestS61OneOfManyLikesAtOnceCounts(t *testing.T) {
+	b := newContest(t, likes(time.Hour), true)
+	item := redisledger.ItemID(time.Now())
+	var (
+		wg    sync.WaitGroup
+		mu    sync.Mutex
+		codes = map[redisledger.Code]int{}
+	)
+	for range 12 {
+		wg.Go(func() {
+			batch := retraction(b, likeOf("ann", item))
+			a, _ := b.ledger.Admit(t.Context(), b.fence, batch, 100, nil)
+			if a.Err != nil {
+				t.Error(a.Err)
+				return
+			}
+			code := a.Verdict.Entries[0].Code
+			if code == redisledger.OK {
+				s := b.ledger.Settle(t.Context(), b.settlement(batch, a.Verdict, map[string]int64{item: 1}))
+				if s.Err != nil {
+					t.Error(s.Err)
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			codes[code]++
+		})
+	}
+	wg.Wait()
+	if codes[redisledger.OK] != 1 || codes[redisledger.Busy]+codes[redisledger.Limit] != 11 {
+		t.Fatalf("%v", codes)
+	}
+	if got := b.votes(item); got != 1 {
+		t.Fatalf("%d likes", got)
+	}
+}
+
+// What could not be sent is taken back out of Redis, as if it had never come.
+func TestS68ARefundRestoresTheLikes(t *testing.T) {
+	b := newContest(t, likes(time.Hour), true)
+	item := redisledger.ItemID(time.Now())
+	refund := func(e redisledger.Entry) {
+		t.Helper()
+		batch := retraction(b, e)
+		v := b.admit(batch)
+		b.want("admitted", redisledger.OK, v.Entries[0].Code)
+		if ok, err := b.ledger.Refund(t.Context(), b.fence, batch, &v); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+	}
+	e := likeOf("ann", item)
+	refund(e)
+	b.want("not liked", []redisledger.Voted{notLiked}, b.voted("ann", item))
+	b.want("unlike", redisledger.NoVote, b.do(unlike(e)))
+	e = likeOf("ann", item)
+	b.want("like", redisledger.OK, b.do(e))
+	refund(unlike(e))
+	b.want("liked", []redisledger.Voted{liked}, b.voted("ann", item))
+	b.want("second like", redisledger.Limit, b.do(likeOf("ann", item)))
 }
