@@ -56,13 +56,20 @@ func newBallots(pool *pgxpool.Pool, open func(*rules) *shelf, log *slog.Logger) 
 	return d
 }
 
-// find returns the shelf of a ballot, nil if there is no such ballot. One that is not in the directory yet is looked up.
+// known returns the shelf of a ballot that is in the directory.
+func (d *ballots) known(name string) *shelf {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.names[name]
+}
+
+// find looks a ballot up that is not in the directory yet; nil if there is no such ballot.
 func (d *ballots) find(ctx context.Context, name string) (*shelf, error) {
 	d.mu.RLock()
-	found, until := d.names[name], d.absent[name]
+	until := d.absent[name]
 	d.mu.RUnlock()
-	if found != nil || time.Now().Before(until) || !validName(name) {
-		return found, nil
+	if time.Now().Before(until) || !validName(name) {
+		return nil, nil //nolint:nilnil // none is an answer
 	}
 	return d.renew(ctx, name)
 }

@@ -13,9 +13,9 @@ import (
 func TestPagesNeitherRepeatNorSkipWhatStandsStill(t *testing.T) {
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 1))
-		list := make([]redisledger.Count, 1+random.IntN(60))
-		for i := range list {
-			list[i] = redisledger.Count{Name: fmt.Sprintf("%c%d", rune('a'+random.IntN(26)), i), Votes: random.Int64N(5)}
+		var list []redisledger.Count
+		for i := range 1 + random.IntN(60) {
+			list = append(list, redisledger.Count{Name: fmt.Sprintf("%c%d", rune('a'+random.IntN(26)), i), Votes: random.Int64N(5)})
 		}
 		moves := map[string]bool{}
 		pages := map[string]int{}

@@ -199,6 +199,9 @@ func (r *read) probe() bool {
 
 // find returns a ballot's shelf, or nil and why there is none.
 func (s *Service) find(ctx context.Context, name string) (*shelf, statusv1.Code, error) {
+	if b := s.ballots.known(name); b != nil {
+		return b, statusv1.Code_CODE_OK, nil
+	}
 	if s.Ready(ctx) != nil {
 		return nil, 0, unavailable("the ballots are not known yet")
 	}
