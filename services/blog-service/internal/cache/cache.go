@@ -130,7 +130,7 @@ type get[V any] struct {
 func (g *get[V]) fromLocal(ctx context.Context, ids []ID) (left []ID) {
 	for _, id := range ids {
 		e, ok := g.local.get(id)
-		if !ok || g.dirty.has(id) || g.reader.Viewer != "" && g.reader.Viewer == e.Owner {
+		if !ok || g.dirty.has(id) || g.mayOwn(e) {
 			left = append(left, id)
 			continue
 		}
@@ -138,6 +138,11 @@ func (g *get[V]) fromLocal(ctx context.Context, ids []ID) (left []ID) {
 	}
 	g.metrics.read(ctx, g.kind, levelLocal, len(ids)-len(left))
 	return left
+}
+
+// mayOwn reports whether the reader may know better than memory: of their own things, and of what had not been made yet.
+func (g *get[V]) mayOwn(e Entry[V]) bool {
+	return g.reader.Viewer != "" && (g.reader.Viewer == e.Owner || e.Version == 0)
 }
 
 func (g *get[V]) fromShared(ctx context.Context, ids []ID) (left []ID) {

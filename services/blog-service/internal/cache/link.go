@@ -66,6 +66,7 @@ var errSilence = errors.New("cache: Redis has said nothing")
 func (l *Link) hear(ctx context.Context) error {
 	subscription := l.rdb.Subscribe(ctx, changesChannel)
 	defer subscription.Close()
+	defer context.AfterFunc(ctx, func() { _ = subscription.Close() })() // waiting does not look at ctx
 	for quiet := 0; ; {
 		message, err := subscription.ReceiveTimeout(ctx, beat)
 		var timeout net.Error
