@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	_ "embed"
+	"errors"
 	"fmt"
 	"time"
 
@@ -84,8 +85,9 @@ func (c *ringClaim) Renew(ctx context.Context) error {
 
 // Release also leaves the list, so that the others elect anew at once.
 func (c *ringClaim) Release(ctx context.Context) error {
-	if err := c.ring.lock.rdb.ZRem(ctx, c.ring.nodes[0], c.ring.node).Err(); err != nil {
-		return fmt.Errorf("lock: leave: %w", err)
+	left := c.ring.lock.rdb.ZRem(ctx, c.ring.nodes[0], c.ring.node).Err()
+	if left != nil {
+		left = fmt.Errorf("lock: leave: %w", left)
 	}
-	return c.Claim.Release(ctx)
+	return errors.Join(left, c.Claim.Release(ctx))
 }
