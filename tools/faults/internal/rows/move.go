@@ -2,10 +2,14 @@ package rows
 
 import (
 	"errors"
+	"fmt"
+	"net/url"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/littlevote/littlevote/libs/embedded"
 	"github.com/littlevote/littlevote/tools/internal/deps"
@@ -24,19 +28,22 @@ func moveRows() []Row {
 // moveLedger does what `littlevote dbmove --help` tells an operator to do, while Kafka dies in between: what goes to Postgres
 // then never was in the log.
 func moveLedger(r *Run) {
-	target, err := embedded.Postgres(r.Context(), filepath.Join(r.Dir, "target"), embedded.Throwaway())
-	if err != nil {
-		r.Fatal(err)
-	}
-	r.Cleanup(func() { _ = target.Close() })
-	from, to := r.Config.Stores.Postgres, target.URL()
+	from := r.Config.Stores.Postgres
+	to, both := r.moveTarget(from)
 	r.littlevote("migrate", "--postgres-url", to)
 	step := func(name string, more ...string) string {
 		return r.littlevote(append([]string{"dbmove", name, "--from", from, "--to", to}, more...)...)
 	}
 	step("start")
-	second := r.secondPersister(to)
-	r.AwaitMore(warm)
+	second := r.secondPersister(to + "&default_transaction_read_only=off")
+	r.System.MovePostgres(r, both)
+	for _, kind := range []system.Kind{system.Ticket, system.Vote, system.Query, system.Persister} {
+		for _, s := range r.System.Services(kind) {
+			s.Stop(r)
+			r.Restart(s)
+			r.AwaitMore(10)
+		}
+	}
 	r.Shared.Kill(r, deps.Kafka)
 	r.AwaitMore(warm)
 	r.Shared.Ensure(r, deps.Kafka)
@@ -47,23 +54,48 @@ func moveLedger(r *Run) {
 		return nil
 	})
 	step("compare")
-	for _, s := range r.System.Services(system.Persister) {
-		s.Stop(r)
-	}
-	step("follow", "--once")
-	step("switch")
 	second.Stop(r)
+	step("switch")
+	r.AwaitMore(warm)
 	r.System.MovePostgres(r, to)
 	r.Config.Stores.Postgres = to
-	for _, kind := range []system.Kind{system.Persister, system.Ticket, system.Vote, system.Query} {
-		for _, s := range r.System.Services(kind) {
-			if kind != system.Persister {
-				s.Stop(r)
-			}
-			r.Restart(s)
-			r.AwaitMore(10)
+}
+
+// moveTarget starts another Postgres, with a database of the same name, user and password, and returns its URL and that of both.
+func (r *Run) moveTarget(from string) (to, both string) {
+	server, err := embedded.Postgres(r.Context(), filepath.Join(r.Dir, "target"), embedded.Throwaway())
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.Cleanup(func() { _ = server.Close() })
+	source, err := url.Parse(from)
+	if err != nil {
+		r.Fatal(err)
+	}
+	target, err := url.Parse(server.URL())
+	if err != nil {
+		r.Fatal(err)
+	}
+	admin, err := pgx.Connect(r.Context(), server.URL())
+	if err != nil {
+		r.Fatal(err)
+	}
+	defer func() { _ = admin.Close(r.Context()) }()
+	password, _ := source.User.Password()
+	user, database := source.User.Username(), strings.TrimPrefix(source.Path, "/")
+	for _, statement := range []string{
+		fmt.Sprintf("DO $$ BEGIN CREATE ROLE %[1]s; EXCEPTION WHEN duplicate_object THEN END $$", user),
+		fmt.Sprintf("ALTER ROLE %s LOGIN SUPERUSER PASSWORD '%s'", user, password),
+		fmt.Sprintf("CREATE DATABASE %s OWNER %s", pgx.Identifier{database}.Sanitize(), user),
+	} {
+		if _, err := admin.Exec(r.Context(), statement); err != nil {
+			r.Fatal(err)
 		}
 	}
+	moved := *source
+	moved.Host = target.Host
+	source.Host += "," + target.Host
+	return moved.String(), source.String()
 }
 
 // secondPersister is one that applies the log to another database.

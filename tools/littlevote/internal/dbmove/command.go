@@ -20,18 +20,23 @@ type options struct {
 
 const long = `Moves the ledger to another Postgres, or to a database that speaks its protocol, while votes go on. Each step can be undone.
 
-  1. littlevote migrate --postgres-url TO        the schema
-  2. littlevote dbmove start                     full copy, as of one moment; votes go on
-  3. persister --postgres-url TO --persister-group move     catches up from the log, and stays
-  4. littlevote dbmove follow                    carries what the log does not; leave it running
-  5. littlevote dbmove compare                   every batch, row by row
-  6. restart query-service with --postgres-replica-url TO   reads go to the target when Redis is away: "switch reads"
-  7. stop the persisters of FROM and dbmove follow, then
-     littlevote dbmove switch                    FROM becomes read-only, the rest is carried, compared, TO is opened
-  8. restart ticket-, vote- and query-service with --postgres-url TO, one after the other, within participant.lease
+  1. littlevote migrate --postgres-url TO      the schema
+  2. littlevote dbmove start                   full copy, as of one moment; from here on TO is read-only to all who do not insist
+  3. persister --postgres-url 'TO?default_transaction_read_only=off' --persister-group move
+                                               catches up from the log, and stays
+  4. littlevote dbmove follow                  carries what the log does not; leave it running
+  5. littlevote dbmove compare                 every batch, row by row
+  6. restart query-service with --postgres-replica-url TO: where Redis is away, reads go there. And restart all services, one after
+     the other, with both hosts in the URL: --postgres-url postgres://user:password@from:5432,to:5432/database
+  7. stop follow and the persister of step 3; littlevote dbmove switch
+                                               FROM becomes read-only, the rest is carried, compared, TO is opened; the services find it
+  8. restart the services, when it suits, with TO alone
 
-To undo: before 7, drop TO. After 7 and before 8, littlevote dbmove back. After 8, the same steps the other way round (start --again).
-Do not void votes during a move: compare would find them missing.`
+Where the two databases differ in user, password or name, leave out the two hosts, and restart the services on TO at once after 7:
+votes go on for participant.lease.
+
+To undo: before 7, stop what runs on TO and drop it. After 7 and before a service works on TO, littlevote dbmove back. After that, the same
+steps the other way round (start --again). Do not void votes during a move: compare would find them missing.`
 
 // Command is `littlevote dbmove`.
 func Command() *cobra.Command {
@@ -159,7 +164,7 @@ func (o *options) switchCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return o.print(cmd, c, "the target is the ledger: %d batches are the same, %d came over the log. Now start the services again on it, within participant.lease", c.Batches, c.More)
+				return o.print(cmd, c, "the target is the ledger: %d batches are the same, %d came over the log. The services go there by themselves if their URL names it; else start them again on it now, within participant.lease", c.Batches, c.More)
 			})
 		},
 	}

@@ -6,9 +6,10 @@
 // tickets, audit. A batch has its effect once by its id, whichever way it comes.
 //
 // While it is a copy, the target's row of the epoch says "moving": nobody decides votes there, whoever is pointed at it by
-// mistake. The row follows the source's only when every batch of the epochs before is there, since a batch whose epoch is
+// mistake; and the server says that it is read-only, so that services whose URL names both hosts keep to the source. The row follows the source's only when every batch of the epochs before is there, since a batch whose epoch is
 // over would have no effect.
 //
-// The switch makes the source read-only for good, so two ledgers never take votes at the same time. Participants of the
-// source keep their leases, which the target knows: votes go on until the services are started again on the target.
+// The switch makes the source read-only for good, so two ledgers never take votes at the same time, and services with both
+// hosts in their URL find the target as they find a promoted replica. Participants of the source keep their leases, which the
+// target knows.
 package dbmove

@@ -8,7 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Start makes the target a copy of the source as of one moment. The target must hold no ledger, or again must be set.
+// Start makes the target a copy of the source as of one moment, which takes writes from nobody but the second persister group
+// and this package. The target must hold no ledger, or again must be set.
 func (m *Move) Start(ctx context.Context, again bool) error {
 	all, err := m.sameSchema(ctx)
 	if err != nil {
@@ -22,6 +23,9 @@ func (m *Move) Start(ctx context.Context, again bool) error {
 	case !again:
 		return fmt.Errorf("the target holds a ledger already, epoch %d, %s: `--again` replaces all that it holds", r.Epoch, r.State)
 	}
+	if err := freeze(ctx, m.To); err != nil {
+		return fmt.Errorf("the target: %w", err)
+	}
 	return m.snapshot(ctx, func(from pgx.Tx) error {
 		if _, err := readRow(ctx, from); err != nil {
 			return fmt.Errorf("the source: %w", err)
@@ -31,7 +35,6 @@ func (m *Move) Start(ctx context.Context, again bool) error {
 }
 
 func (m *Move) copyAll(ctx context.Context, from, to pgx.Tx, all []table) error {
-	// Who begins to write there meanwhile waits, and then finds that it is a copy.
 	if _, err := to.Exec(ctx, "TRUNCATE "+names(all)+", participants, persisters"); err != nil {
 		return fmt.Errorf("empty the target: %w", err)
 	}

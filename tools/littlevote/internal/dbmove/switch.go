@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // maxBehind is how far the second persister group may be behind at the switch: what it has not applied yet the target's
@@ -21,13 +22,13 @@ func (m *Move) Switch(ctx context.Context, since time.Time) (Comparison, error) 
 	if err := m.mayswitch(ctx); err != nil {
 		return Comparison{}, err
 	}
-	if err := m.freeze(ctx); err != nil {
-		return Comparison{}, errors.Join(err, m.thaw(context.WithoutCancel(ctx)))
+	if err := freeze(ctx, m.From); err != nil {
+		return Comparison{}, errors.Join(fmt.Errorf("the source: %w", err), m.goOn(context.WithoutCancel(ctx)))
 	}
 	m.Log("the source is read-only")
 	c, err := m.finish(ctx, since)
 	if err != nil {
-		return c, errors.Join(err, m.thaw(context.WithoutCancel(ctx)))
+		return c, errors.Join(err, m.goOn(context.WithoutCancel(ctx)))
 	}
 	return c, nil
 }
@@ -52,28 +53,29 @@ func (m *Move) mayswitch(ctx context.Context) error {
 		return err
 	}
 	if behind < 0 || behind > maxBehind {
-		return errors.New("the second persister group has not caught up: start a persister on the target with a persister.group of its own, and wait")
+		return errors.New("the second persister group has not caught up: start a persister on the target, as `dbmove --help` says, and wait")
 	}
 	return nil
 }
 
-// freeze lets nobody write to the source any more: neither those that connect from now on, nor those that are connected.
-func (m *Move) freeze(ctx context.Context) error {
-	if err := m.readOnly(ctx, "SET default_transaction_read_only = on"); err != nil {
-		return fmt.Errorf("make the source read-only: %w", err)
+// freeze lets nobody write any more who does not insist: neither those that connect from now on, nor those that are
+// connected. To the services the server then looks like a replica, and they go to another host of their URL.
+func freeze(ctx context.Context, db *pgxpool.Pool) error {
+	if err := readOnly(ctx, db, "SET default_transaction_read_only = on"); err != nil {
+		return err
 	}
 	var since time.Time
-	if err := m.From.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&since); err != nil {
-		return fmt.Errorf("make the source read-only: %w", err)
+	if err := db.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&since); err != nil {
+		return fmt.Errorf("make it read-only: %w", err)
 	}
 	for {
 		var writers int
-		err := m.From.QueryRow(ctx, `
+		err := db.QueryRow(ctx, `
 			SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
 			WHERE datname = current_database() AND backend_type = 'client backend' AND backend_start < $1 AND application_name <> $2`,
 			since, applicationName).Scan(&writers)
 		if err != nil {
-			return fmt.Errorf("end the connections to the source: %w", err)
+			return fmt.Errorf("end its connections: %w", err)
 		}
 		if writers == 0 {
 			return nil
@@ -81,18 +83,25 @@ func (m *Move) freeze(ctx context.Context) error {
 	}
 }
 
-// thaw lets the source take writes again.
-func (m *Move) thaw(ctx context.Context) error {
-	if err := m.readOnly(ctx, "RESET default_transaction_read_only"); err != nil {
+func thaw(ctx context.Context, db *pgxpool.Pool) error {
+	return readOnly(ctx, db, "RESET default_transaction_read_only")
+}
+
+func readOnly(ctx context.Context, db *pgxpool.Pool, setting string) error {
+	_, err := db.Exec(ctx, "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I "+setting+"', current_database()); END $$")
+	if err != nil {
+		return fmt.Errorf("change whether it is read-only: %w", err)
+	}
+	return nil
+}
+
+// goOn lets the source take writes again.
+func (m *Move) goOn(ctx context.Context) error {
+	if err := thaw(ctx, m.From); err != nil {
 		return fmt.Errorf("the source stays read-only: %w", err)
 	}
 	m.Log("the source takes writes again")
 	return nil
-}
-
-func (m *Move) readOnly(ctx context.Context, setting string) error {
-	_, err := m.From.Exec(ctx, "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I "+setting+"', current_database()); END $$")
-	return err
 }
 
 // finish makes the target the ledger.
@@ -202,6 +211,9 @@ func (m *Move) open(ctx context.Context) error {
 	if _, err := m.To.Exec(ctx, "UPDATE ledger_epoch SET state = 'open', changed_at = now()"); err != nil {
 		return fmt.Errorf("open the target: %w", err)
 	}
+	if err := thaw(ctx, m.To); err != nil {
+		return fmt.Errorf("the target: %w", err)
+	}
 	return nil
 }
 
@@ -232,5 +244,8 @@ func (m *Move) Back(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return m.thaw(ctx)
+	if err := freeze(ctx, m.To); err != nil {
+		return fmt.Errorf("the target: %w", err)
+	}
+	return m.goOn(ctx)
 }
