@@ -51,7 +51,7 @@ type Settings struct {
 	TinyListen    string `key:"tiny-listen" help:"host:port of its own for clients of Tiny Vote, whose GraphQL answers there at /graphql as it does at /tiny/graphql of the gateway; empty: none"`
 	Language      string `key:"language" help:"language of messages where Accept-Language asks for none of ours: zh or en"`
 	Introspection bool   `key:"introspection" help:"answer __schema and __type; a federation router's _service is answered either way"`
-	Playground    bool   `key:"playground" help:"serve / and /playground, pages to try the API with"`
+	Playground    bool   `key:"playground" help:"serve /, /playground and /live, pages to try the API with and to watch counts"`
 
 	RequestTimeout time.Duration `key:"request-timeout" help:"longest a request may take, 100ms to 5m"`
 	DrainWait      time.Duration `key:"drain-wait" help:"how long a gateway that is told to stop still takes requests, closing each connection after its answer, so that clients and load balancers go elsewhere first, 0s to 5s"`
@@ -157,9 +157,9 @@ func validListen(key, address string) error {
 
 // validPath keeps the endpoint off the addresses that have another meaning, and free of what ServeMux reads as a pattern.
 func (s Settings) validPath() error {
-	const expected = "expected a path such as /graphql, of letters, digits and /-_., other than /, /playground, /livez, /readyz, /healthz, /health, /cast/graphql and /tiny/graphql"
+	const expected = "expected a path such as /graphql, of letters, digits and /-_., other than /, /playground, /live, /livez, /readyz, /healthz, /health, /cast/graphql and /tiny/graphql"
 	reserved := map[string]bool{
-		"/": true, "/playground": true, "/livez": true, "/readyz": true, "/healthz": true, "/health": true,
+		"/": true, "/playground": true, "/live": true, "/livez": true, "/readyz": true, "/healthz": true, "/health": true,
 		"/cast/graphql": true, "/tiny/graphql": true,
 	}
 	plain := func(r rune) bool {

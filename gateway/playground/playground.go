@@ -1,5 +1,5 @@
 // Package playground serves the pages for people: / tells what this is, /playground is GraphiQL on the gateway's
-// endpoint. Everything is embedded, so both work without the internet, and the policy of the pages forbids to load
+// endpoint, /live shows the counts of a ballot as they change. Everything is embedded, so they work without the internet, and the policy of the pages forbids to load
 // anything from elsewhere.
 //
 // assets/ is made by build.sh from the npm packages that package-lock.json pins; assets/licenses.txt.gz holds their
@@ -23,6 +23,9 @@ import (
 // Path is where the playground is.
 const Path = "/playground"
 
+// LivePath is where the live counts are.
+const LivePath = "/live"
+
 //go:embed assets/*.gz pages
 var files embed.FS
 
@@ -40,7 +43,7 @@ func Mount(mux *http.ServeMux, endpoint string) error {
 		}
 		mux.Handle(Path+"/"+name, newAsset(name, packed))
 	}
-	for _, name := range []string{"page.js", "page.css"} {
+	for _, name := range []string{"page.js", "live.js", "page.css"} {
 		plain, err := files.ReadFile("pages/" + name)
 		if err != nil {
 			return fmt.Errorf("playground: %w", err)
@@ -52,6 +55,7 @@ func Mount(mux *http.ServeMux, endpoint string) error {
 		return fmt.Errorf("playground: %w", err)
 	}
 	mux.Handle("/{$}", page{pages.Lookup("index.html"), endpoint})
+	mux.Handle(LivePath, page{pages.Lookup("live.html"), endpoint})
 	mux.Handle(Path, page{pages.Lookup("playground.html"), endpoint})
 	return nil
 }

@@ -28,7 +28,7 @@ func serve(t *testing.T, method, target string, header ...string) *httptest.Resp
 func TestEverythingThePagesNeedIsHere(t *testing.T) {
 	links := regexp.MustCompile(`(?:src|href)="([^"]+)"`)
 	probes := map[string]bool{"/readyz": true, "/livez": true} // the gateway's own
-	for _, page := range []string{"/", Path} {
+	for _, page := range []string{"/", Path, LivePath} {
 		answer := serve(t, http.MethodGet, page)
 		if answer.Code != http.StatusOK {
 			t.Fatalf("%s: %d", page, answer.Code)
@@ -45,8 +45,10 @@ func TestEverythingThePagesNeedIsHere(t *testing.T) {
 			t.Errorf("%s: policy %q", page, got)
 		}
 	}
-	if !strings.Contains(serve(t, http.MethodGet, "/").Body.String(), `href="/playground"`) {
-		t.Error("the playground is not linked from /")
+	for _, linked := range []string{Path, LivePath} {
+		if !strings.Contains(serve(t, http.MethodGet, "/").Body.String(), `href="`+linked+`"`) {
+			t.Errorf("%s is not linked from /", linked)
+		}
 	}
 }
 

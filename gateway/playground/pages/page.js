@@ -3,13 +3,38 @@
   'use strict';
   var endpoint = document.querySelector('meta[name="graphql-endpoint"]').content;
 
+  // The answers of a subscription, out of the events of a stream.
+  async function* answers(response) {
+    var reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    var rest = '';
+    try {
+      for (;;) {
+        var part = await reader.read();
+        if (part.done) return;
+        var events = (rest + part.value).split('\n\n');
+        rest = events.pop();
+        for (var event of events) {
+          if (event.startsWith('event: complete')) return;
+          if (event.startsWith('event: next')) yield JSON.parse(event.slice(event.indexOf('data: ') + 6));
+        }
+      }
+    } finally {
+      reader.cancel();
+    }
+  }
+
+  // The gateway streams subscriptions, and nothing else, to who says that streams are welcome.
   function fetcher(params, options) {
     var headers = Object.assign(
-      { 'Content-Type': 'application/json', Accept: 'application/graphql-response+json, application/json;q=0.9' },
+      {
+        'Content-Type': 'application/json',
+        Accept: 'application/graphql-response+json, application/json;q=0.9, text/event-stream;q=0.8',
+      },
       options && options.headers,
     );
     return fetch(endpoint, { method: 'POST', headers: headers, body: JSON.stringify(params) }).then(function (response) {
-      return response.json();
+      var stream = response.ok && response.headers.get('Content-Type').startsWith('text/event-stream');
+      return stream ? answers(response) : response.json();
     });
   }
 
@@ -22,6 +47,7 @@
     },
     {
       query:
+        '# Counts as they change.\nsubscription Tally {\n  tally {\n    seq\n    snapshot\n    counts {\n      username\n      votes\n    }\n  }\n}\n\n' +
         'query Counts {\n  getUserVotes(username: "A") {\n    username\n    votes\n    updatedAt\n  }\n' +
         '  getAllUserVotes {\n    username\n    votes\n  }\n}\n',
     },
