@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,6 +27,8 @@ type target struct {
 	url    string
 	json   bool
 	ballot string
+	token  string
+	tenant string
 }
 
 // flags adds the flags that every command here has.
@@ -33,6 +36,8 @@ func (t *target) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&t.url, "url", "http://127.0.0.1:8080/graphql", "the gateway's GraphQL endpoint")
 	cmd.Flags().BoolVar(&t.json, "json", false, "print the answer's data as JSON")
 	cmd.Flags().StringVar(&t.ballot, "ballot", "main", "the ballot")
+	cmd.Flags().StringVar(&t.token, "token", "", "who you are: a token, such as `littlevote token` prints, or @FILE with one in it; empty: somebody unknown")
+	cmd.Flags().StringVar(&t.tenant, "tenant", "", "whose ballots; a token says so by itself")
 }
 
 // query sends a document and decodes the data of the answer; with --json it also prints it.
@@ -44,7 +49,11 @@ func (t *target) query(cmd *cobra.Command, document string, variables map[string
 	if err != nil {
 		return err
 	}
-	raw, err := post(ctx, t.url, body)
+	header, err := t.header()
+	if err != nil {
+		return err
+	}
+	raw, err := post(ctx, t.url, header, body)
 	if err != nil {
 		return err
 	}
@@ -54,15 +63,35 @@ func (t *target) query(cmd *cobra.Command, document string, variables map[string
 	return json.Unmarshal(raw, data)
 }
 
-func post(ctx context.Context, url string, body []byte) (json.RawMessage, error) {
+// header says what the body is, in which language the answer should be, and who asks.
+func (t *target) header() (http.Header, error) {
+	header := http.Header{"Content-Type": {"application/json"}}
+	if lang := os.Getenv("LANG"); len(lang) < 2 || lang[:2] != "zh" {
+		header.Set("Accept-Language", "en")
+	}
+	token := t.token
+	if file, ok := strings.CutPrefix(token, "@"); ok {
+		text, err := os.ReadFile(file) //nolint:gosec // the caller's own
+		if err != nil {
+			return nil, fmt.Errorf("token: %w", err)
+		}
+		token = strings.TrimSpace(string(text))
+	}
+	if token != "" {
+		header.Set("Authorization", "Bearer "+token)
+	}
+	if t.tenant != "" {
+		header.Set("Littlevote-Tenant", t.tenant)
+	}
+	return header, nil
+}
+
+func post(ctx context.Context, url string, header http.Header, body []byte) (json.RawMessage, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Content-Type", "application/json")
-	if lang := os.Getenv("LANG"); len(lang) < 2 || lang[:2] != "zh" {
-		req.Header.Set("Accept-Language", "en")
-	}
+	req.Header = header
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, err

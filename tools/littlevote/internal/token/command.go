@@ -39,6 +39,7 @@ start. Send it as "Authorization: Bearer …". For trying things out; a real sys
   littlevote token --voter olga --scope ballots:admin                   an organiser: makes, closes and certifies ballots
   littlevote token --voter olga --scope ballots:admin --tenant acme     the same for a tenant of its own
 
+  littlevote vote A --token "$(littlevote token --voter alice)"
   curl http://127.0.0.1:8080/graphql -H "Authorization: Bearer $(littlevote token --voter alice)" \
     -H 'Content-Type: application/json' -d '{"query":"{me{voter tenant scopes}}"}'`,
 		Args: cobra.NoArgs,
