@@ -3,10 +3,13 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
+	"github.com/littlevote/littlevote/gateway/internal/answer"
 	"github.com/littlevote/littlevote/gateway/internal/likes"
 	"github.com/littlevote/littlevote/gateway/internal/overload"
+	"github.com/littlevote/littlevote/gateway/internal/rest"
 	"github.com/littlevote/littlevote/gateway/internal/visit"
 	"github.com/littlevote/littlevote/libs/config"
 	"github.com/littlevote/littlevote/libs/service"
@@ -54,4 +57,13 @@ func (s *Service) openBlog(host service.Host, door *overload.Door) (*likes.Blog,
 		InFlight: l.InFlight, MaxBatch: l.Batch, MaxQueue: l.Queue, MaxWait: l.MaxWait, Timeout: l.Timeout, Proxies: proxies,
 	}, observers["likes"], host.Log)
 	return blog, watchQueues(host.Meter, map[string]func() int{"likes": blog.Waiting})
+}
+
+// openAPI makes the REST API.
+func (s *Service) openAPI(door *overload.Door, texts *answer.Texts, language answer.Language) (http.Handler, error) {
+	g := s.cfg.Gateway
+	return rest.New(rest.Config{
+		Blog: s.blog, Counts: s.tallies, Callers: s.identity, Door: door, Texts: texts, Language: language,
+		LoginByID: g.RestLogin, MaxBody: g.MaxBody, MaxAtOnce: g.MaxRequests, Timeout: g.RequestTimeout, Log: s.log,
+	})
 }

@@ -52,6 +52,7 @@ type Service struct {
 	voter      *votes.Voter
 	live       *live.Hub
 	blog       *likes.Blog // nil: there is none
+	api        http.Handler
 	graphql    *httpapi.Handler
 }
 
@@ -121,6 +122,9 @@ func (s *Service) connect(host service.Host) (http.Handler, error) {
 	if err := watchStreams(host.Meter, s.live.Count, s.graphql.Open); err != nil {
 		return nil, err
 	}
+	if s.api, err = s.openAPI(door, texts, language); err != nil {
+		return nil, err
+	}
 	if err := s.speak(host, door, metrics, texts, language); err != nil {
 		return nil, err
 	}
@@ -135,6 +139,7 @@ func (s *Service) routes(graphql http.Handler) (http.Handler, error) {
 		mux.Handle(d.path(), d.handler)
 	}
 	s.probes(mux)
+	mux.Handle("/api/", s.api)
 	if s.cfg.Gateway.Playground {
 		if err := playground.Mount(mux, s.cfg.Gateway.Path); err != nil {
 			return nil, err

@@ -94,3 +94,8 @@ func (b *Blog) ListPosts(ctx context.Context, caller Caller, page Page) ([]*blog
 	})
 	return response.GetPosts(), response.GetNext(), err
 }
+
+// LoginByID begins a session without a password.
+func (b *Blog) LoginByID(ctx context.Context, caller Caller, id string) (*blogv1.LoginByIDResponse, error) {
+	return ask(ctx, b, b.accounts.LoginByID, &blogv1.LoginByIDRequest{Tenant: caller.Tenant, Id: id, Address: caller.Address})
+}
