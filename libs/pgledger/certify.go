@@ -16,9 +16,14 @@ import (
 var (
 	// ErrNotClosed: it still takes votes, or may again.
 	ErrNotClosed = errors.New("pgledger: the ballot is not closed")
+	// ErrManyCandidates: its result would be too large for one document.
+	ErrManyCandidates = errors.New("pgledger: the ballot has too many candidates for a result")
 	// ErrDrift: its counts are not the sum of its ledger. A person has to look, with `littlevote fsck`.
 	ErrDrift = errors.New("pgledger: the counts are not the sum of the ledger")
 )
+
+// MaxResultCandidates bounds the counts of a result.
+const MaxResultCandidates = 20_000
 
 // BallotResult is a result that never changes.
 type BallotResult struct {
@@ -77,6 +82,13 @@ type ballotCount struct {
 func recountBallot(ctx context.Context, pool *pgxpool.Pool, ballot string) (ballotCount, error) {
 	c := ballotCount{ballot: ballot, counts: map[string]int64{}}
 	err := Snapshot(ctx, pool, func(tx pgx.Tx) error {
+		var candidates int
+		if err := tx.QueryRow(ctx, "SELECT count(*) FROM user_votes WHERE ballot = $1", ballot).Scan(&candidates); err != nil {
+			return err
+		}
+		if candidates > MaxResultCandidates {
+			return ErrManyCandidates
+		}
 		rows, err := tx.Query(ctx, "SELECT username, sum(delta)::bigint FROM vote_logs WHERE ballot = $1 GROUP BY username", ballot)
 		if err != nil {
 			return err

@@ -12,6 +12,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
+// MaxBallots bounds the ballots of a tenant: every process looks after each.
+const MaxBallots = 10_000
+
+// ErrManyBallots says that the tenant has as many ballots as it may.
+var ErrManyBallots = errors.New("pgledger: the tenant has too many ballots")
+
 // ballotLock bounds the wait for the table of ballots: whoever waits for it queues up everybody behind.
 const ballotLock = 2 * time.Second
 
@@ -75,6 +81,13 @@ func MakeBallot(ctx context.Context, pool *pgxpool.Pool, b *Ballot, capOfMain bo
 		inserted, err := pgx.CollectRows(rows, scanBallot)
 		if err != nil || len(inserted) == 0 {
 			return err
+		}
+		var count int
+		if err := tx.QueryRow(ctx, "SELECT count(*) FROM ballots WHERE "+ofTenant, b.Tenant()).Scan(&count); err != nil {
+			return err
+		}
+		if count > MaxBallots {
+			return ErrManyBallots
 		}
 		made = true
 		return by.record(ctx, tx, b.Name, inserted[0].facts())

@@ -115,6 +115,22 @@ func TestTenantsListTheirOwn(t *testing.T) {
 	}
 }
 
+func TestBallotsOfATenantAreBounded(t *testing.T) {
+	t.Parallel()
+	pool := newLedger(t)
+	run(t, pool, "INSERT INTO ballots (ballot, ticket_interval_ms) SELECT 'acme.' || i, 1000 FROM generate_series(1, $1) i", pgledger.MaxBallots)
+	for tenant, want := range map[string]error{"acme": pgledger.ErrManyBallots, "beta": nil} {
+		b := pgledger.Ballot{Name: tenant + ".more", State: "open", Visibility: "always"}
+		made, err := pgledger.MakeBallot(t.Context(), pool, &b, true, pgledger.Deed{Actor: "x", Action: pgledger.ActionCreate})
+		if !errors.Is(err, want) || made != (want == nil) {
+			t.Errorf("%s: %v, %v", tenant, made, err)
+		}
+	}
+	if n := count(t, pool, "audit"); n != 1 {
+		t.Errorf("%d entries", n)
+	}
+}
+
 func TestACertifiedBallotIsNeverChanged(t *testing.T) {
 	t.Parallel()
 	pool := newLedger(t)

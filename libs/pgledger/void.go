@@ -14,7 +14,7 @@ import (
 )
 
 // MaxVoids bounds the voids of a ballot: each of them stands in its result.
-const MaxVoids = 1000
+const MaxVoids = 250
 
 // What a void can be refused for; none of them has had an effect.
 var (

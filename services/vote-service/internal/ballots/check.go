@@ -5,11 +5,14 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"slices"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+	"golang.org/x/text/unicode/norm"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -54,8 +57,9 @@ func checkTenant(tenant string) error {
 }
 
 func checkActor(actor string) error {
-	if actor == "" || len(actor) > maxActor || !isText(actor) {
-		return invalid("actor: expected 1 to %d bytes of printable text", maxActor)
+	// Spaces around it would make two people of one.
+	if actor == "" || len(actor) > maxActor || !isText(actor) || strings.TrimSpace(actor) != actor {
+		return invalid("actor: expected 1 to %d bytes of printable text without spaces around it", maxActor)
 	}
 	return nil
 }
@@ -74,9 +78,9 @@ func checkReason(reason string) error {
 	return nil
 }
 
-// isText says that people can read a text in one line.
+// isText says that people can read a text in one line, and tell it apart from others.
 func isText(s string) bool {
-	if !utf8.ValidString(s) {
+	if !utf8.ValidString(s) || !norm.NFC.IsNormalString(s) {
 		return false
 	}
 	for _, r := range s {
@@ -222,4 +226,18 @@ func capOf(b *pgledger.Ballot) int64 {
 		return noCap
 	}
 	return *b.TicketCap
+}
+
+// pageBytes bounds a page of a list: what does not fit stands on the next one.
+const pageBytes = 1 << 20
+
+// cutPage cuts a page where it becomes too large, and says whether it did. One entry always fits.
+func cutPage[M proto.Message](page []M) ([]M, bool) {
+	size := 0
+	for i, m := range page {
+		if size += proto.Size(m); size > pageBytes && i > 0 {
+			return page[:i], true
+		}
+	}
+	return page, false
 }

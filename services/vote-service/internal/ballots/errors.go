@@ -61,6 +61,10 @@ func refusal(ballot string, err error) error {
 		return forbidden("the ballot may still take votes: close it first")
 	case errors.Is(err, pgledger.ErrNotCertified):
 		return forbidden("the ballot is not certified")
+	case errors.Is(err, pgledger.ErrManyBallots):
+		return forbidden("the tenant has %d ballots, the most that it may have", pgledger.MaxBallots)
+	case errors.Is(err, pgledger.ErrManyCandidates):
+		return forbidden("the ballot has votes for more than %d candidates: there is no result of so many", pgledger.MaxResultCandidates)
 	case errors.Is(err, pgledger.ErrManyVoids):
 		return forbidden("the ballot has %d voids, the most that it may have", pgledger.MaxVoids)
 	case errors.Is(err, pgledger.ErrDrift):

@@ -130,6 +130,9 @@ func (s *Service) ListBallots(ctx context.Context, req *ballotv1.ListBallotsRequ
 	for i := range list[:min(size, len(list))] {
 		answer.Ballots = append(answer.Ballots, message(&list[i]))
 	}
+	if page, cut := cutPage(answer.GetBallots()); cut {
+		answer.Ballots, answer.More = page, true
+	}
 	return answer, nil
 }
 
@@ -218,6 +221,9 @@ func (s *Service) ListAudit(ctx context.Context, req *ballotv1.ListAuditRequest)
 	answer := &ballotv1.ListAuditResponse{More: len(entries) > size}
 	for i := range entries[:min(size, len(entries))] {
 		answer.Entries = append(answer.Entries, auditMessage(&entries[i]))
+	}
+	if page, cut := cutPage(answer.GetEntries()); cut {
+		answer.Entries, answer.More = page, true
 	}
 	return answer, nil
 }

@@ -2,6 +2,7 @@ package ballots_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -167,6 +168,7 @@ func TestUpdatesThatAreRefused(t *testing.T) {
 		{"running", func(r *request) { r.TicketInterval = durationpb.New(time.Second + 1) }, invalid, "ticket_interval:"},
 		{"running", func(r *request) { r.AddCandidates = []string{" C"} }, invalid, "add_candidates[0]:"},
 		{"running", func(r *request) { r.Actor = "" }, invalid, "actor:"},
+		{"running", func(r *request) { r.Actor = "cli:anna " }, invalid, "actor:"},
 		{"running", func(r *request) { r.Actor = strings.Repeat("a", 129) }, invalid, "actor:"},
 		{"any", func(r *request) { r.AddCandidates = []string{"A"} }, forbidden, "add_candidates:"},
 		{"draft", func(r *request) { r.RemoveCandidates = list }, invalid, "remove_candidates: expected one"},
@@ -222,6 +224,35 @@ func TestPatternsAreBounded(t *testing.T) {
 		if err != nil && !strings.Contains(err.Error(), "candidate_pattern:") {
 			t.Errorf("%q: %v", pattern, err)
 		}
+	}
+}
+
+// A page is never larger than clients take, and the rest stands on the next one.
+func TestPagesAreBoundedInBytes(t *testing.T) {
+	w := newWorld(t)
+	names := make([]string, 1000)
+	for i := range names {
+		names[i] = fmt.Sprintf("%0128d", i)
+	}
+	const all = 12
+	for i := range all {
+		w.create(&ballotv1.Ballot{Name: fmt.Sprintf("acme.%02d", i), Candidates: names})
+	}
+	seen, pages := 0, 0
+	for req, more := (&ballotv1.ListBallotsRequest{Tenant: "acme"}), true; more; pages++ {
+		answer, err := w.ListBallots(t.Context(), req)
+		if err != nil || len(answer.GetBallots()) == 0 || proto.Size(answer) > 2<<20 {
+			t.Fatalf("%d bytes, %v", proto.Size(answer), err)
+		}
+		seen += len(answer.GetBallots())
+		req.After, more = answer.GetBallots()[len(answer.GetBallots())-1].GetName(), answer.GetMore()
+	}
+	if seen != all || pages != 2 {
+		t.Errorf("%d ballots on %d pages", seen, pages)
+	}
+	audit, err := w.ListAudit(t.Context(), &ballotv1.ListAuditRequest{Tenant: "acme"})
+	if err != nil || !audit.GetMore() || len(audit.GetEntries()) == 0 || proto.Size(audit) > 2<<20 {
+		t.Errorf("%d bytes, %v", proto.Size(audit), err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -84,7 +85,7 @@ func (o *options) call(cmd *cobra.Command, f func(context.Context, ballotv1.Ball
 	if target == "" {
 		target = defaultTarget
 	}
-	conn, err := service.Dial(target, o.tls)
+	conn, err := service.Dial(target, o.tls, grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxSigned)))
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/littlevote/littlevote/tools/littlevote/internal/reach"
 )
 
-// maxSigned bounds what is read of a signed result, in bytes.
+// maxSigned bounds what is read of an answer, or of a signed result, in bytes.
 const maxSigned = 64 << 20
 
 func (o *options) verifyCommand() *cobra.Command {
