@@ -3,9 +3,11 @@ package gateway
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	queryv1 "github.com/littlevote/littlevote/proto/gen/littlevote/query/v1"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
 )
@@ -102,5 +104,45 @@ func TestS57AVoteWaitsForItsPlaceASecondAtMost(t *testing.T) {
 		if calls := b.voteCalls.Load(); calls > 11 || took > 5*time.Second || want == "成功" && calls != turns {
 			t.Errorf("after %d turns: %d turns in %v", turns, calls, took)
 		}
+	}
+}
+
+// S58: what Tiny Vote left undone. However many ask for one name at once, the store behind is asked once.
+func TestS58ManyQueriesAtOnceAreOneRead(t *testing.T) {
+	const many = 100
+	behind := newServices(t)
+	entered, release := make(chan struct{}, 1), make(chan struct{})
+	reads := 0 // of one call after the other
+	behind.tallies = func(_ context.Context, request *queryv1.GetTalliesRequest) (*queryv1.GetTalliesResponse, error) {
+		if reads == 0 {
+			entered <- struct{}{}
+			<-release
+		}
+		reads += len(request.GetReads())
+		response := &queryv1.GetTalliesResponse{}
+		for _, read := range request.GetReads() {
+			response.Tallies = append(response.Tallies, tallyOf(read))
+		}
+		return response, nil
+	}
+	cfg := behind.config(t)
+	cfg.Gateway.Reads.InFlight = 1
+	b := &booth{services: behind, running: start(t, cfg)}
+	var wait sync.WaitGroup
+	ask := func() {
+		if got := b.on("tiny", castQuery, variables{"username": "alice"}); got.Errors != nil || got.Data["query"] != 0.0 {
+			t.Errorf("%+v", got)
+		}
+	}
+	wait.Go(ask)
+	<-entered
+	for range many {
+		wait.Go(ask)
+	}
+	await(t, "all of them wait", func() bool { return b.Service.tallies.Waiting() == many })
+	close(release)
+	wait.Wait()
+	if reads != 2 { // the first was on its way when the others came
+		t.Errorf("%d reads", reads)
 	}
 }

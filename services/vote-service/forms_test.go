@@ -66,3 +66,30 @@ func TestS43S56TicketsAreFoundByTheirValue(t *testing.T) {
 	s.eventually(t, vote(nil, "A"))
 	check(mint, 2)
 }
+
+// S41, S45: all candidates of a vote, each with its count, or none of them; the ticket loses one use, whatever they are.
+func TestS41S45AVoteCountsForAllItsCandidatesOrNone(t *testing.T) {
+	w := newWorld(t)
+	s := w.start()
+	ref := w.mint("cast", 1, time.Hour)
+	votes := make([]*votev1.Vote, 10)
+	for i := range votes {
+		votes[i] = on("cast", ref.GetValue())
+		votes[i].Choices = []*votev1.Choice{{Candidate: "alice", Count: 1}, {Candidate: "bob", Count: 2}, {Candidate: "charlie", Count: 2147483647}}
+	}
+	bad := on("cast", ref.GetValue())
+	bad.Choices = []*votev1.Choice{{Candidate: "alice", Count: 1}, {Candidate: "bob", Count: 0}}
+	wantCode(t, s.cast(t, bad)[0], statusv1.Code_CODE_INVALID_ARGUMENT, statusv1.Outcome_OUTCOME_NONE)
+	counted := 0
+	for _, v := range s.cast(t, votes...) {
+		if v.GetCode() == statusv1.Code_CODE_OK {
+			counted++
+			continue
+		}
+		wantCode(t, v, statusv1.Code_CODE_TICKET_EXHAUSTED, statusv1.Outcome_OUTCOME_NONE)
+	}
+	a, b, c := w.live("cast", "alice"), w.live("cast", "bob"), w.live("cast", "charlie")
+	if counted != 1 || a != 1 || b != 2 || c != 2147483647 || w.left("cast") != 0 {
+		t.Errorf("%d votes counted, for %d, %d and %d, and %d uses are left", counted, a, b, c, w.left("cast"))
+	}
+}
