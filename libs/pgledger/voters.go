@@ -98,7 +98,7 @@ func scanVoterVote(row pgx.CollectableRow) (VoterVote, error) {
 func LastVote(ctx context.Context, db DB, ballot, voter, candidate string) (*VoterVote, error) {
 	rows, err := db.Query(ctx, `
 		SELECT `+voterVoteColumns+` FROM voter_votes
-		WHERE ballot = $1 AND voter = $2 AND candidate = $3 AND NOT retracted
+		WHERE ballot = $1 AND voter = $2 AND candidate = $3 AND candidate <> '' AND NOT retracted
 		ORDER BY voted_at DESC NULLS LAST, vote_id DESC LIMIT 1`, ballot, voter, candidate)
 	if err != nil {
 		return nil, fmt.Errorf("look up a voter: %w", err)
@@ -156,18 +156,14 @@ func ListVotes(ctx context.Context, db DB, ballot string, q VotesQuery) ([]Voter
 		// As in the index.
 		column, value = `candidate <> '' AND candidate COLLATE "C"`, q.Candidate
 	}
-	var (
-		at *time.Time
-		id [16]byte
-	)
+	args, after := []any{ballot, value, q.Limit}, ""
 	if q.After != nil {
-		at, id = &q.After.VotedAt, q.After.ID
+		args, after = append(args, q.After.VotedAt, [16]byte(q.After.ID)), " AND voted_at <= $4 AND (voted_at, vote_id) < ($4, $5)"
 	}
 	rows, err := db.Query(ctx, `
 		SELECT `+voterVoteColumns+` FROM voter_votes
-		WHERE ballot = $1 AND `+column+` = $2 AND NOT retracted AND voted_at IS NOT NULL
-			AND ($3::timestamptz IS NULL OR (voted_at, vote_id) < ($3, $4::uuid))
-		ORDER BY voted_at DESC, vote_id DESC LIMIT $5`, ballot, value, at, id, q.Limit)
+		WHERE ballot = $1 AND `+column+` = $2 AND NOT retracted AND voted_at IS NOT NULL`+after+`
+		ORDER BY voted_at DESC, vote_id DESC LIMIT $3`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list votes: %w", err)
 	}

@@ -32,7 +32,7 @@ FROM (
 WHERE v.ballot = l.ballot AND v.voter = l.voter_id AND v.vote_id = l.vote_id;
 CREATE INDEX voter_votes_candidate ON voter_votes (ballot, candidate COLLATE "C", voted_at) WHERE candidate <> '' AND NOT retracted;
 CREATE INDEX voter_votes_time ON voter_votes (ballot, voter, voted_at);
-CREATE INDEX voter_votes_item ON voter_votes (ballot, voter, candidate) WHERE candidate <> '';
+CREATE INDEX voter_votes_item ON voter_votes (ballot, voter, candidate) WHERE candidate <> '' AND NOT retracted;
 
 -- Ranges of admitted votes that do not count, once a second organiser has agreed.
 CREATE TABLE voids (
