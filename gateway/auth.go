@@ -54,8 +54,13 @@ func isIssuer(text string) bool {
 	return at.Scheme == "https" || at.Scheme == "http" && here
 }
 
-func (a Auth) config() identity.Config {
-	return identity.Config{
+// open makes what finds out who calls; sessions may be nil.
+func (a Auth) open(sessions identity.Sessions) (*identity.Authenticator, error) {
+	callers, err := identity.New(identity.Config{
 		Issuers: a.Issuers, Audience: a.Audience, Algorithms: a.Algorithms, JWKSFile: a.JWKSFile, Now: time.Now,
+	}, sessions)
+	if err != nil { // nothing else is read at the start
+		return nil, config.Errorf("auth.jwks-file", "%v", err)
 	}
+	return callers, nil
 }

@@ -3,10 +3,13 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 
+	"github.com/littlevote/littlevote/gateway/internal/identity/identitytest"
 	"github.com/littlevote/littlevote/libs/config"
 )
 
@@ -36,6 +39,16 @@ func TestBadSettings(t *testing.T) {
 		"--ticket-target=":                              "ticket.target",
 		"--vote-target=":                                "vote.target",
 		"--query-target=":                               "query.target",
+		"--auth-audience=":                              "auth.audience",
+		"--auth-algorithms=none":                        "auth.algorithms",
+		"--auth-algorithms=RS256,HS256":                 "auth.algorithms",
+		"--auth-algorithms=":                            "auth.algorithms",
+		"--auth-issuers=x":                              "auth.issuers",
+		"--auth-issuers=http://id.example":              "auth.issuers",
+		"--auth-issuers=https://id.example/?a=b":        "auth.issuers",
+		"--auth-issuers=https://a:b@id.example":         "auth.issuers",
+		"--auth-issuers=file:///etc/passwd":             "auth.issuers",
+		"--auth-jwks-file=x":                            "auth.issuers",
 		"--gateway-path=":                               "gateway.path",
 		"--gateway-path=/":                              "gateway.path",
 		"--gateway-path=graphql":                        "gateway.path",
@@ -82,6 +95,48 @@ func TestDefaultsAreValid(t *testing.T) {
 	code, text := load(t, &cfg, []string{"--print-config"})
 	if code != 0 || !strings.Contains(text, "127.0.0.1:8080") || !strings.Contains(text, "/graphql") {
 		t.Errorf("%d %s", code, text)
+	}
+}
+
+func TestIssuersThatMayBe(t *testing.T) {
+	for _, issuers := range []string{"https://id.example", "https://id.example/realms/x,https://b.example", "http://127.0.0.1:9", "http://[::1]:9/x", "http://localhost:1"} {
+		cfg := DefaultConfig()
+		if code, text := load(t, &cfg, []string{"--auth-issuers=" + issuers}); code != 0 {
+			t.Errorf("%s: %d %s", issuers, code, text)
+		}
+	}
+	cfg := DefaultConfig()
+	if code, text := load(t, &cfg, []string{"--auth-issuers=any-name", "--auth-jwks-file=x"}); code != 0 {
+		t.Errorf("%d %s", code, text)
+	}
+}
+
+// A gateway whose keys can't be read does not start.
+func TestNoKeySetNoStart(t *testing.T) {
+	cfg := newServices(t).config(t)
+	cfg.Auth.Issuers, cfg.Auth.JWKSFile = []string{"x"}, t.TempDir()
+	var keyed *config.KeyError
+	if _, err := New(t.Context(), cfg, testHost(t)); !errors.As(err, &keyed) || keyed.Key != "auth.jwks-file" {
+		t.Error(err)
+	}
+}
+
+// Where nobody can tell who calls, those who say nothing of themselves are served as ever.
+func TestTheRestLivesWithoutAnIssuer(t *testing.T) {
+	cfg := newServices(t).config(t)
+	issuer := identitytest.New(t)
+	cfg.Auth.Issuers, cfg.Blog.Target = []string{issuer.URL}, unusedAddress(t)
+	issuer.Away.Store(true)
+	gateway := start(t, cfg)
+	const body = `{"query":"mutation { ticketAndVote(usernames: [\"A\"]) { code } }"}`
+	for _, token := range []string{issuer.Token("alice", "", ""), "lvs_x"} {
+		status, text, header := gateway.send(http.MethodPost, gateway.url, body, "Content-Type", "application/json", "Authorization", "Bearer "+token)
+		if status != http.StatusServiceUnavailable || gateway.parse(text).code(t) != "UNAVAILABLE" || header.Get("Retry-After") != "1" {
+			t.Errorf("%d %s %v", status, text, header)
+		}
+	}
+	if got := gateway.ask(`mutation { ticketAndVote(usernames: ["A"]) { code } }`, nil).field(t, "ticketAndVote"); got["code"] != "OK" {
+		t.Errorf("%v", got)
 	}
 }
 

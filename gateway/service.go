@@ -90,7 +90,7 @@ func (s *Service) connect(host service.Host) (http.Handler, error) {
 	if s.backends, err = dial(s.cfg); err != nil {
 		return nil, err
 	}
-	if s.identity, err = identity.New(s.cfg.Auth.config(), s.backends.sessions()); err != nil {
+	if s.identity, err = s.cfg.Auth.open(s.backends.sessions()); err != nil {
 		return nil, err
 	}
 	host.Health.Check("services", s.backends.check)

@@ -47,21 +47,21 @@ func newIssuer(name string, cfg Config) (*issuer, error) {
 func readKeys(file string) (*oidc.StaticKeySet, error) {
 	text, err := os.ReadFile(file) //nolint:gosec // the operator's own
 	if err != nil {
-		return nil, fmt.Errorf("key set: %w", err)
+		return nil, fmt.Errorf("expected a JSON Web Key Set: %w", err)
 	}
 	var set jose.JSONWebKeySet
 	if err := json.Unmarshal(text, &set); err != nil {
-		return nil, fmt.Errorf("key set: %s: expected a JSON Web Key Set", file)
+		return nil, fmt.Errorf("expected a JSON Web Key Set in %s", file)
 	}
 	keys := make([]crypto.PublicKey, len(set.Keys))
 	for i, key := range set.Keys {
 		if !key.IsPublic() || !key.Valid() {
-			return nil, fmt.Errorf("key set: %s: key %d: expected a public key", file, i+1)
+			return nil, fmt.Errorf("expected public keys only in %s; number %d is none", file, i+1)
 		}
 		keys[i] = key.Key
 	}
 	if len(keys) == 0 {
-		return nil, fmt.Errorf("key set: %s: expected at least one key", file)
+		return nil, fmt.Errorf("expected at least one key in %s", file)
 	}
 	return &oidc.StaticKeySet{PublicKeys: keys}, nil
 }
