@@ -87,6 +87,21 @@ func TestCertify(t *testing.T) {
 	}
 }
 
+func TestResultsAreBounded(t *testing.T) {
+	t.Parallel()
+	pool := newLedger(t)
+	closeMain(t, pool)
+	run(t, pool, `INSERT INTO user_votes (ballot, username, votes, version, updated_at)
+		SELECT 'main', i, 0, 1, now() FROM generate_series(0, $1) i`, pgledger.MaxResultCandidates)
+	if _, err := certify(t, pool, 1, "main"); !errors.Is(err, pgledger.ErrManyCandidates) {
+		t.Error(err)
+	}
+	run(t, pool, "DELETE FROM user_votes WHERE username = '7'")
+	if _, err := certify(t, pool, 1, "main"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestCertifyRefusesDrift(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]string{
