@@ -16,7 +16,6 @@ import (
 	"github.com/littlevote/littlevote/libs/groupcommit"
 	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/ticket"
-	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
 )
 
 // Config bounds the engine.
@@ -126,57 +125,6 @@ func (e *Engine) Close(ctx context.Context) {
 	e.workers.Wait()
 	e.slow.Wait()
 	e.cancel()
-}
-
-// castAll decides the votes of one call; verdicts stand in their order. It returns when all are decided or ctx ends.
-func (e *Engine) castAll(ctx context.Context, votes []*votev1.Vote) ([]*votev1.Verdict, error) {
-	verdicts := make([]*votev1.Verdict, len(votes))
-	space := make([]votev1.Verdict, len(votes))
-	jobs := make([]job, len(votes))
-	c := newCall(len(votes))
-	for i, req := range votes {
-		verdicts[i] = &space[i]
-		v, refused := validate(req, e.ballots, e.Keys)
-		j := &jobs[i]
-		*j = job{vote: v, verdict: verdicts[i], call: c}
-		if refused != nil && v.old() {
-			e.slow.Go(func() { e.checkAgain(j, req) })
-			continue
-		}
-		e.take(j, refused)
-	}
-	select {
-	case <-c.done:
-		e.note(verdicts)
-		return verdicts, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// take lets a vote be decided, or refuses it.
-func (e *Engine) take(j *job, refused *refusal) {
-	switch {
-	case refused != nil:
-		j.refuse(*refused, time.Now())
-	case j.replaces:
-		e.slow.Go(func() { e.change(j) })
-	default:
-		e.enqueue(j)
-	}
-}
-
-// checkAgain checks a vote on a ballot that is not known here, or was not open when it was read, by what Postgres says now.
-func (e *Engine) checkAgain(j *job, req *votev1.Vote) {
-	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
-	defer cancel()
-	if refused := e.renew(ctx, ballotOf(req)); refused != nil {
-		j.refuse(*refused, time.Now())
-		return
-	}
-	var refused *refusal
-	j.vote, refused = validate(req, e.ballots, e.Keys)
-	e.take(j, refused)
 }
 
 func (e *Engine) enqueue(j *job) {
