@@ -167,9 +167,14 @@ func newServer(cfg Settings, handler http.Handler, log *slog.Logger) *http.Serve
 		WriteTimeout:      2*slack + cfg.RequestTimeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    cfg.MaxBody + headers,
-		ConnContext:       visit.Connection,
+		ConnContext:       connection,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // broken clients, mostly
 	}
+}
+
+// connection lets requests know who is at the other end, and streams bound what waits for them.
+func connection(ctx context.Context, conn net.Conn) context.Context {
+	return httpapi.Connection(visit.Connection(ctx, conn), conn)
 }
 
 // leaving closes each connection after its answer once the gateway is told to stop, so that nobody sends a request on one

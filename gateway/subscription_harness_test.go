@@ -91,6 +91,7 @@ func newStreaming(t *testing.T, change ...func(*httpapi.Config, *http.Server)) *
 	}))
 	cfg := settings.httpConfig()
 	server := httptest.NewUnstartedServer(nil)
+	server.Config.ConnContext = httpapi.Connection
 	for _, f := range change {
 		f(&cfg, server.Config)
 	}

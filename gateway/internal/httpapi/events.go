@@ -28,6 +28,7 @@ func (h *Handler) subscribe(
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(h.open.draining, cancel)()
+	narrow(r)
 	h.send(ctx, cancel, h.begin(w), operation, r.Header)
 	return kindSubscription, http.StatusOK
 }

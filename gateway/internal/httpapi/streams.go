@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -56,6 +57,24 @@ func (o *open) leave() {
 	defer o.mu.Unlock()
 	o.count--
 	o.wait.Done()
+}
+
+type connectionKey struct{}
+
+// Connection is for http.Server.ConnContext. It lets streams bound what their connections hold that is not sent yet.
+func Connection(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connectionKey{}, conn)
+}
+
+// unsent is how many bytes of a stream the kernel may hold, about. It takes megabytes otherwise for a client that does not
+// read, and what stands there grows old.
+const unsent = 32 << 10
+
+// narrow bounds what the connection of a stream holds.
+func narrow(r *http.Request) {
+	if conn, ok := r.Context().Value(connectionKey{}).(interface{ SetWriteBuffer(bytes int) error }); ok {
+		_ = conn.SetWriteBuffer(unsent) // it works without
+	}
 }
 
 // Open is how many streams there are.

@@ -43,6 +43,7 @@ func (h *Handler) websocket(w http.ResponseWriter, r *http.Request, memory *scra
 	if refusal != nil {
 		return h.unidentified(w, r, legacy, memory, refusal)
 	}
+	narrow(r)
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
 		Subprotocols: []string{subprotocol}, OriginPatterns: h.cfg.Streams.Origins, CompressionMode: websocket.CompressionDisabled,
 	})
