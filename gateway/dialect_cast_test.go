@@ -3,12 +3,15 @@ package gateway
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
+	ticketv1 "github.com/littlevote/littlevote/proto/gen/littlevote/ticket/v1"
 	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
 )
 
@@ -132,5 +135,34 @@ func TestS42VariablesThatAreNotDeclaredAreIgnored(t *testing.T) {
 	got := b.on("cast", castVote, variables{"usernames": []string{"a"}, "voteCount": []int{1}, "ticket": castValue, "voterUsername": "eve"})
 	if got.field(t, "vote")["success"] != true || got.Errors != nil || b.voted().GetVoterLabel() != "" {
 		t.Errorf("%+v, sent %v", got, b.voted())
+	}
+}
+
+// Who comes too late with a ticket that was handed out here is told so; the longer ago, the less is known, as in CAST.
+func TestS40ATicketOfBeforeHasExpired(t *testing.T) {
+	values := make([]string, 6)
+	for i := range values {
+		values[i] = strings.Repeat(string('a'+rune(i)), 64)
+	}
+	var now atomic.Int64
+	b := newBooth(t, func(s *services) {
+		s.ticket = func(_ context.Context, ballot string) (*ticketv1.Ticket, error) {
+			return &ticketv1.Ticket{Ballot: ballot, Value: values[now.Load()], ExpiresAt: timestamppb.New(decidedAt())}, nil
+		}
+		s.vote = func(context.Context, *votev1.Vote) *votev1.Verdict {
+			return refusedWith(statusv1.Code_CODE_TICKET_SUPERSEDED)
+		}
+	})
+	for i := range int64(5) {
+		now.Store(i)
+		b.on("cast", castTicket, nil)
+		b.on("cast", castTicket, nil)
+	}
+	for i, value := range values {
+		want := map[bool]string{true: "Ticket expired", false: "Invalid ticket"}[i >= 2 && i < 5]
+		got := b.on("cast", castVote, variables{"usernames": []string{"a"}, "voteCount": []int{1}, "ticket": value})
+		if diff := cmp.Diff(refusedVote(want), got.Data["vote"]); diff != "" {
+			t.Errorf("ticket %d: %s", i, diff)
+		}
 	}
 }

@@ -34,12 +34,13 @@ const maxNames = 64 // of one vote, as on /graphql
 
 // New returns the schema over the services. Its messages are English, as they were published.
 func New(services dialect.Services, texts *answer.Texts) graphql.ExecutableSchema {
-	return exec.NewExecutableSchema(exec.Config{Resolvers: root{resolver{services, texts}}})
+	return exec.NewExecutableSchema(exec.Config{Resolvers: root{resolver{services, texts, &recent{}}}})
 }
 
 type resolver struct {
 	dialect.Services
-	texts *answer.Texts
+	texts  *answer.Texts
+	recent *recent
 }
 
 type root struct{ resolver }
@@ -59,6 +60,7 @@ func (q query) Cas(ctx context.Context) (*exec.TicketInfo, error) {
 	if err != nil || found == nil {
 		return &exec.TicketInfo{}, nil
 	}
+	q.recent.saw(found.Value)
 	until, err := time.Parse(time.RFC3339, found.ExpiresAt)
 	if err != nil {
 		return nil, err
@@ -83,7 +85,7 @@ func (m mutation) Vote(
 	}
 	verdict := m.Cast(ctx, vote)
 	if verdict.GetCode() != statusv1.Code_CODE_OK {
-		return refused(m.message(verdict)), nil
+		return refused(m.message(verdict, value)), nil
 	}
 	totals := make([]int32, len(verdict.GetTotals()))
 	for i, total := range verdict.GetTotals() {
@@ -117,11 +119,14 @@ func refused(message string) *exec.VoteResult {
 	return &exec.VoteResult{Message: message, Usernames: []string{}, Votes: []int32{}}
 }
 
-// message says why a vote was refused. A value that is not the newest ticket's may be an old one's or nobody's: CAST forgot
-// tickets as well, and then said the same.
-func (m mutation) message(verdict *votev1.Verdict) string {
+// message says why a vote was refused. A value that is not the newest ticket's may be an old one's or nobody's: the ledger does not
+// tell, and CAST forgot its tickets as well.
+func (m mutation) message(verdict *votev1.Verdict, value string) string {
 	switch code := verdict.GetCode(); code {
 	case statusv1.Code_CODE_TICKET_INVALID, statusv1.Code_CODE_TICKET_SUPERSEDED:
+		if m.recent.has(value) {
+			return expiredTicket
+		}
 		return invalidTicket
 	case statusv1.Code_CODE_TICKET_EXPIRED:
 		return expiredTicket
