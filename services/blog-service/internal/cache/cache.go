@@ -78,6 +78,8 @@ func (c *Cache[V]) fill(ctx context.Context, ids []ID, entries map[ID]Entry[V]) 
 		}
 	}
 	if c.link.Up() {
+		ctx, cancel := context.WithTimeout(ctx, sharedTimeout)
+		defer cancel()
 		if err := c.shared.put(ctx, entries); err != nil {
 			c.log.DebugContext(ctx, "fill L2", "kind", c.kind, "error", err)
 		}

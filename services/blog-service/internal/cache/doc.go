@@ -21,7 +21,8 @@
 // # Who wrote reads what they wrote
 //
 // A reader who is named is never given their own things by L1, nor by a fetch that had begun before they asked; L2 has what
-// they wrote since before the acknowledgement. Fresh goes to Postgres at once.
+// they wrote since before the acknowledgement, unless Redis failed that very write (see dirty, above). Fresh goes to Postgres
+// at once, and is never old.
 //
 // # When a level is away
 //

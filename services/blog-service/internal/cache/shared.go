@@ -79,10 +79,8 @@ func (s *shared[V]) parse(fields []any) (Entry[V], bool) {
 	return e, true
 }
 
-// put keeps entries, each unless a newer one is there.
+// put keeps entries, each unless a newer one is there. Redis's own timeout bounds it.
 func (s *shared[V]) put(ctx context.Context, entries map[ID]Entry[V]) error {
-	ctx, cancel := context.WithTimeout(ctx, sharedTimeout)
-	defer cancel()
 	var encoding error
 	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for id, e := range entries {
@@ -115,8 +113,6 @@ func (s *shared[V]) put(ctx context.Context, entries map[ID]Entry[V]) error {
 
 // tell announces a change to every instance.
 func (s *shared[V]) tell(ctx context.Context, c change) error {
-	ctx, cancel := context.WithTimeout(ctx, sharedTimeout)
-	defer cancel()
 	if err := s.rdb.Publish(ctx, changesChannel, c.String()).Err(); err != nil {
 		return fmt.Errorf("announce a change: %w", err)
 	}
