@@ -132,9 +132,7 @@ func castDemo(c castClient, up *fixture.Up) {
 		c.t.Errorf("after four votes %+v", now)
 	}
 	c.fresh()
-	if late := c.vote([]string{"alice"}, []int{1}, ticket.Ticket); late.Success {
-		c.t.Errorf("with the ticket of before: %+v", late)
-	}
+	c.want(c.vote([]string{"alice"}, []int{1}, ticket.Ticket), "Ticket expired", []string{})
 	if diff := cmp.Diff([]int{1, 2, 3}, counts()); diff != "" {
 		c.t.Error(diff)
 	}
