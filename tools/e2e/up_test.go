@@ -29,6 +29,7 @@ func TestUp(t *testing.T) {
 	first := fixture.StartUp(t, "up-1", dir, "--ticket-cap", "none")
 	t.Run("says where everything is", func(t *testing.T) { addresses(t, first) })
 	t.Run("commands", func(t *testing.T) { commands(t, dir, first, history) })
+	t.Run("tokens", func(t *testing.T) { tokens(t, dir, first) })
 	t.Run("refuses a second one on the same data", func(t *testing.T) { secondUp(t, dir) })
 	c := gather(t, []*voter.Client{first.Gateway}, history, voters, alternating(true))
 	c.awaitMore(t, progress)
@@ -57,11 +58,11 @@ func TestUp(t *testing.T) {
 }
 
 func addresses(t *testing.T, up *fixture.Up) {
-	want := []string{"admin", "gateway", "kafka", "persister", "postgres", "query", "redis", "ticket", "vote"}
+	want := []string{"admin", "blog", "gateway", "kafka", "persister", "postgres", "query", "redis", "ticket", "vote"}
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(up.Addresses))); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
 	}
-	for _, name := range []string{"admin", "gateway", "kafka", "persister", "query", "ticket", "vote"} {
+	for _, name := range []string{"admin", "blog", "gateway", "kafka", "persister", "query", "ticket", "vote"} {
 		conn, err := net.Dial("tcp", up.Addresses[name])
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
