@@ -43,7 +43,7 @@ func TestSubscriptionAsAnEventStream(t *testing.T) {
 	// Who leaves is forgotten.
 	e.cancel()
 	cancel()
-	testenv.Eventually(t, 10*time.Second, func() error {
+	testenv.Eventually(t, 20*time.Second, func() error {
 		if s.handler.Open() != 0 || s.hub.Count() != 0 {
 			return fmt.Errorf("%d connections, %d subscriptions are left", s.handler.Open(), s.hub.Count())
 		}

@@ -132,23 +132,32 @@ type socket struct {
 
 func (s *streaming) dial(header ...string) *socket {
 	s.t.Helper()
-	conn, response, err := s.tryDial("graphql-transport-ws", header...)
+	conn, answer, err := s.tryDial("graphql-transport-ws", header...)
 	if err != nil {
-		s.t.Fatalf("%v %v", err, response)
+		s.t.Fatalf("%v %+v", err, answer)
 	}
 	return &socket{t: s.t, conn: conn}
 }
 
-func (s *streaming) tryDial(protocol string, header ...string) (*websocket.Conn, *http.Response, error) {
+// handshake is how a request for a WebSocket was answered.
+type handshake struct {
+	status     int
+	retryAfter string
+}
+
+func (s *streaming) tryDial(protocol string, header ...string) (*websocket.Conn, handshake, error) {
 	options := &websocket.DialOptions{Subprotocols: []string{protocol}, HTTPHeader: http.Header{}}
 	for i := 0; i < len(header); i += 2 {
 		options.HTTPHeader.Set(header[i], header[i+1])
 	}
-	conn, response, err := websocket.Dial(s.t.Context(), s.url, options)
+	conn, response, err := websocket.Dial(s.t.Context(), s.url, options) //nolint:bodyclose // the library says that there is nothing to close
 	if err == nil {
 		s.t.Cleanup(func() { _ = conn.CloseNow() })
 	}
-	return conn, response, err
+	if response == nil {
+		return conn, handshake{}, err
+	}
+	return conn, handshake{response.StatusCode, response.Header.Get("Retry-After")}, err
 }
 
 // open is a WebSocket that is initialised.
