@@ -99,7 +99,7 @@ func newBooth(t *testing.T, change func(*services)) *booth {
 	if change != nil {
 		change(b.services)
 	}
-	b.running = b.services.start(t)
+	b.running = b.start(t)
 	return b
 }
 

@@ -131,12 +131,12 @@ func castDemo(c castClient, up *fixture.Up) {
 	if now := c.ticket(); now.Ticket != ticket.Ticket || now.RemainingUsage != 96 {
 		c.t.Errorf("after four votes %+v", now)
 	}
-	c.fresh()
+	next := c.fresh()
 	c.want(c.vote([]string{"alice"}, []int{1}, ticket.Ticket), "Ticket expired", []string{})
 	if diff := cmp.Diff([]int{1, 2, 3}, counts()); diff != "" {
 		c.t.Error(diff)
 	}
-	c.want(c.vote([]string{"alice", "alice"}, []int{1, 2}, c.fresh().Ticket), recorded, []string{"alice", "alice"}, 2, 4)
+	c.want(c.vote([]string{"alice", "alice"}, []int{1, 2}, next.Ticket), recorded, []string{"alice", "alice"}, 2, 4)
 	inViewOfCast(c.t, up)
 }
 
