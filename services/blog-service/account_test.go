@@ -261,6 +261,26 @@ func TestTenantsDoNotShareUsers(t *testing.T) {
 	}
 }
 
+// What a gateway in development may ask for keeps to the tenant, too.
+func TestALoginByIdKeepsToItsTenant(t *testing.T) {
+	w := newWorld(t, testenv.Redis(t))
+	i := w.start()
+	alice := w.register(i, "alice")
+	login, err := i.LoginByID(t.Context(), &blogv1.LoginByIDRequest{Tenant: w.tenant, Id: alice.GetId()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if who, err := w.check(i, login.GetToken()); err != nil || !proto.Equal(who.GetUser(), alice) || who.GetTenant() != w.tenant {
+		t.Errorf("%v, %v", who, err)
+	}
+	for _, req := range []*blogv1.LoginByIDRequest{
+		{Tenant: testenv.Namespace(t), Id: alice.GetId()}, {Tenant: w.tenant, Id: "0000000000000001"}, {Tenant: w.tenant, Id: "x"},
+	} {
+		_, err := i.LoginByID(t.Context(), req)
+		wants(t, req.String(), err, statusv1.Code_CODE_NOT_FOUND)
+	}
+}
+
 func TestS67LoginsAreLimitedPerAccountAndAddress(t *testing.T) {
 	w := newWorld(t, testenv.Redis(t))
 	w.cfg.Blog.Limits.LoginsPerAccount, w.cfg.Blog.Limits.LoginsPerAddress = 3, 5

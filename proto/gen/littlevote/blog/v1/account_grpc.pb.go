@@ -41,7 +41,7 @@ const (
 //
 // Errors, each with an ErrorDetail: INVALID_ARGUMENT names the field; RESOURCE_EXHAUSTED with RATE_LIMITED and how long
 // to wait, or with OVERLOADED when too many passwords are being checked; UNAVAILABLE when a store is away. Nothing has
-// happened then.
+// happened then, but for UNAVAILABLE with OUTCOME_UNKNOWN: the store went away in the middle.
 type AccountServiceClient interface {
 	// Register makes a user. ALREADY_EXISTS when the tenant has one of that name, in whatever case.
 	Register(ctx context.Context, in *RegisterRequest, opts ...grpc.CallOption) (*RegisterResponse, error)
@@ -135,7 +135,7 @@ func (c *accountServiceClient) GetUsers(ctx context.Context, in *GetUsersRequest
 //
 // Errors, each with an ErrorDetail: INVALID_ARGUMENT names the field; RESOURCE_EXHAUSTED with RATE_LIMITED and how long
 // to wait, or with OVERLOADED when too many passwords are being checked; UNAVAILABLE when a store is away. Nothing has
-// happened then.
+// happened then, but for UNAVAILABLE with OUTCOME_UNKNOWN: the store went away in the middle.
 type AccountServiceServer interface {
 	// Register makes a user. ALREADY_EXISTS when the tenant has one of that name, in whatever case.
 	Register(context.Context, *RegisterRequest) (*RegisterResponse, error)
