@@ -349,6 +349,26 @@ func TestVotesCarryWhoVotes(t *testing.T) {
 	}
 }
 
+// Where the ballot wants a voter, who votes without a token is told that, not that a name is wrong.
+func TestAVoteThatNeedsAToken(t *testing.T) {
+	a := newArena(t, func(c *contest) { c.hold("song", "", nil) })
+	a.services.vote = func(_ context.Context, vote *votev1.Vote) *votev1.Verdict {
+		refused := refusedWith(statusv1.Code_CODE_INVALID_ARGUMENT)
+		refused.Detail = "voter: needed, since the ballot limits the votes of each"
+		if vote.GetVoter() != "" {
+			refused.Detail = "voter: something else"
+		}
+		return refused
+	}
+	values := variables{"usernames": []string{"a"}, "ballot": "song"}
+	if got := a.ask(ticketAndVoteDocument, values).field(t, "ticketAndVote"); got["code"] != "UNAUTHENTICATED" || got["message"] != "身份验证失败" || got["outcome"] != "NONE" {
+		t.Errorf("%v", got)
+	}
+	if got := a.as("alice", "", "", ticketAndVoteDocument, values).field(t, "ticketAndVote"); got["code"] != "INVALID_ARGUMENT" || got["message"] != "请求格式不正确" {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestRetractAndChange(t *testing.T) {
 	a := newArena(t, func(c *contest) { c.hold("song", "", nil) })
 	sent := make(chan *votev1.Vote, 10)

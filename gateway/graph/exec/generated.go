@@ -207,7 +207,11 @@ func newExecutionContext(
 var sources = []*ast.Source{
 	{Name: "../schema/ballots.graphqls", Input: `extend type Query {
   """
-  Who calls, by the token of the request; null for somebody unknown.
+  Who calls: by ` + "`" + `Authorization: Bearer` + "`" + ` with a JWT of a trusted issuer or with the token of a session, or by the session's cookie.
+  Null for somebody unknown, who may say by the header ` + "`" + `Littlevote-Tenant` + "`" + ` whose ballots they mean.
+
+  A request whose token can't be believed is not executed, whatever it asks: status 401 and extensions.code UNAUTHENTICATED; 403 and
+  PERMISSION_DENIED where the header names another tenant than the token's; 503 and UNAVAILABLE while it can't be told.
   """
   me: Viewer
 
@@ -681,6 +685,7 @@ type Mutation {
 
   Every business answer is data: see ` + "`" + `VoteResponse.code` + "`" + `. GraphQL errors are only for documents, for dates in the ticket that
   don't parse as RFC 3339 (extensions.code INVALID_ARGUMENT), and for limits at the door.
+  Who votes is the caller, ` + "`" + `me` + "`" + `: where a ballot limits votes per voter, a vote needs a token, else it is UNAUTHENTICATED.
   """
   vote(
     "The candidates and the ticket."

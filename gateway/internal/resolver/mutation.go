@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/littlevote/littlevote/gateway/graph/model"
@@ -177,7 +178,10 @@ const maxRetryAfterMs = 3_600_000
 func text(verdict *votev1.Verdict, vote votes.Vote) answer.Text {
 	switch verdict.GetCode() {
 	case statusv1.Code_CODE_INVALID_ARGUMENT:
-		return answer.NameRule(vote.Ballot) // all else was checked here
+		if field, _, named := strings.Cut(verdict.GetDetail(), ":"); named && !strings.HasPrefix(field, "choices") {
+			return answer.Invalid
+		}
+		return answer.NameRule(vote.Ballot)
 	case statusv1.Code_CODE_OUTCOME_UNKNOWN:
 		if vote.Key == "" {
 			return answer.OutcomeUnknownKeyless

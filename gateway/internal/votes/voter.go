@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -119,7 +120,7 @@ func (v *Voter) Cast(ctx context.Context, vote Vote) *votev1.Verdict {
 	message.Voter = identity.From(ctx).Voter // from nowhere else: no argument says who votes
 	end := time.Now().Add(v.cfg.TicketWait)
 	for {
-		verdict := v.once(ctx, message)
+		verdict := forNobody(v.once(ctx, message), message)
 		if !passing(verdict, vote.Ticket == nil) || v.closing.Load() {
 			return verdict
 		}
@@ -128,6 +129,15 @@ func (v *Voter) Cast(ctx context.Context, vote Vote) *votev1.Verdict {
 			return verdict
 		}
 	}
+}
+
+// forNobody says of a vote without a voter, where the ballot wants one, what its sender has to do about it: the service knows
+// only that the field is empty.
+func forNobody(verdict *votev1.Verdict, vote *votev1.Vote) *votev1.Verdict {
+	if verdict.GetCode() == statusv1.Code_CODE_INVALID_ARGUMENT && vote.GetVoter() == "" && strings.HasPrefix(verdict.GetDetail(), "voter:") {
+		verdict.Code = statusv1.Code_CODE_UNAUTHENTICATED
+	}
+	return verdict
 }
 
 // passing says that a refusal speaks of a moment.
