@@ -2,6 +2,7 @@ package voting_test
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,6 +19,10 @@ func (g gatedRedis) Admit(
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	admitted, settled := g.redis.Admit(ctx, f, b, bound, s)
+	if g.tried != nil && errors.Is(admitted.Err, redisledger.ErrWrongEpoch) {
+		close(g.tried)
+		g.tried = nil
+	}
 	if g.lost {
 		settled = redisledger.SettleReply{Err: errAway}
 	}
@@ -86,6 +91,12 @@ func (g gatedRedis) LoadNew(
 	ctx context.Context, f redisledger.Fence, b redisledger.Ballot, open func(context.Context) error,
 ) error {
 	g.mu.Lock()
+	tried := g.tried
+	g.mu.Unlock()
+	if tried != nil {
+		<-tried
+	}
+	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.redis.LoadNew(ctx, f, b, open)
 }
@@ -93,6 +104,7 @@ func (g gatedRedis) LoadNew(
 func (g gatedRedis) PutRules(ctx context.Context, f redisledger.Fence, b redisledger.Ballot) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.ruled++
 	return g.redis.PutRules(ctx, f, b)
 }
 
@@ -108,8 +120,14 @@ func (g gatedRedis) VoterState(
 	ctx context.Context, f redisledger.Fence, ballot, voter, candidate string,
 ) (redisledger.VoterState, error) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.redis.VoterState(ctx, f, ballot, voter, candidate)
+	state, err := g.redis.VoterState(ctx, f, ballot, voter, candidate)
+	then := g.afterLook
+	g.afterLook = nil
+	g.mu.Unlock()
+	if then != nil {
+		then()
+	}
+	return state, err
 }
 
 func (g gatedRedis) ColdVoters(

@@ -29,13 +29,23 @@ var likes = pgledger.Ballot{ //nolint:gochecknoglobals // a constant of these te
 func newShelf(t *testing.T, liked ...string) *stage {
 	t.Helper()
 	s := newStage(t)
+	defer func() { // the engine has told Redis the rules
+		testenv.Eventually(t, 5*time.Second, func() error {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.ruled < 2 { // main's and these
+				return errors.New("the rules are not told yet")
+			}
+			return nil
+		})
+	}()
 	for _, item := range liked {
 		s.votesOf[pgledger.VoterKey{Voter: "ann", Candidate: item}] = []uuid.UUID{uuid.New()}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err := s.redis.Load(t.Context(), s.ledger.Fence(), redisledger.Ballot{
-		Name: "likes", State: "open", Rules: 1, VotesPerVoter: 1, PerCandidate: true, Ticketless: true, HotFor: hotFor, Admissions: 1,
+		Name: "likes", State: "open", Rules: 0, VotesPerVoter: 1, PerCandidate: true, Ticketless: true, HotFor: hotFor, Admissions: 1,
 		HotVotes: func(_ context.Context, fromID string, yield func(voter, candidate string, vote uuid.UUID) error) error {
 			for key, votes := range s.votesOf {
 				if key.Candidate >= fromID {
@@ -169,6 +179,44 @@ func TestS68AFailedSendRollsTheStateBack(t *testing.T) {
 	if len(s.logged) != 3 {
 		t.Errorf("%d records, want 3", len(s.logged))
 	}
+}
+
+// Which vote is the last one for a candidate may change while it is looked up; then it is looked up once more.
+func TestTheLastVoteMayBeAnother(t *testing.T) {
+	s := newShelf(t)
+	item := redisledger.ItemID(time.Now())
+	s.wantCode(s.like(item), ok)
+	var second *votev1.Verdict
+	s.set(func() {
+		s.afterLook = func() {
+			s.wantCode(s.unlike(item), ok)
+			second = s.like(item)
+		}
+	})
+	s.wantCode(s.unlike(item), ok)
+	if len(s.logged) != 4 || uuid.UUID(s.logged[3].GetVotes()[0].GetRetracts()).String() != second.GetVoteId() {
+		t.Errorf("%v: the vote that was there then is retracted", s.logged[len(s.logged)-1])
+	}
+	s.wantCode(s.unlike(item), noVotes)
+}
+
+// A ballot may be known here before its marker is in Redis: the first vote waits for that.
+func TestAVoteWaitsForTheMarkerOfItsBallot(t *testing.T) {
+	s := newStage(t)
+	s.set(func() {
+		s.tried = make(chan struct{}) // nobody makes the marker before a vote has missed it
+		s.ballots = append(s.ballots, likes)
+		s.reads = 0
+	})
+	testenv.Eventually(t, 5*time.Second, func() error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.reads < 2 {
+			return errors.New("the ballots are not read yet")
+		}
+		return nil
+	})
+	s.wantCode(s.like("x"), ok)
 }
 
 // A sum never comes near the end of 64 bits: long before, the candidate gets no more votes, until some are retracted.

@@ -45,18 +45,23 @@ type stage struct {
 	applied map[uuid.UUID]bool
 
 	ballots   []pgledger.Ballot
+	named     map[string]bool
 	votesOf   map[pgledger.VoterKey][]uuid.UUID // as Postgres has them
 	questions []string                          // the candidates of which it was asked
 	clock     time.Duration                     // by which that of Redis is ahead
 	evicted   int64
-	looks     int // for what may be evicted
+	looks     int           // for what may be evicted
+	reads     int           // of the ballots
+	ruled     int           // markers that were brought rules
+	tried     chan struct{} // closed once an admission found no marker; nil: nobody waits for it
+	afterLook func()        // called once, after Redis was asked for a voter's votes
 }
 
 var errAway = errors.New("away")
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
-	s := &stage{t: t, open: true, live: true, applied: map[uuid.UUID]bool{}, votesOf: map[pgledger.VoterKey][]uuid.UUID{}}
+	s := &stage{t: t, open: true, live: true, applied: map[uuid.UUID]bool{}, votesOf: map[pgledger.VoterKey][]uuid.UUID{}, named: map[string]bool{}}
 	s.ballots = []pgledger.Ballot{{
 		Name: "main", State: "open", Candidates: []string{"A", "B"}, RulesVersion: 1, Visibility: pgledger.VisibleAlways,
 	}}
@@ -214,6 +219,7 @@ type modelStore struct{ *stage }
 func (m modelStore) Ballots(context.Context) ([]pgledger.Ballot, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.reads++
 	return slices.Clone(m.ballots), nil
 }
 
@@ -291,6 +297,18 @@ func (m modelStore) Tallies(context.Context, string, []string) ([]pgledger.Tally
 
 func (m modelStore) ReadsFormat(context.Context) (int32, error) { return events.Format, nil }
 
-func (m modelStore) NameBallots(context.Context, int64, []string) ([]string, error) { return nil, nil }
+// NameBallots says that those are new that Redis does not know.
+func (m modelStore) NameBallots(ctx context.Context, _ int64, ballots []string) ([]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var made []string
+	for _, b := range ballots {
+		if m.redis.Alive(ctx, m.ledger.Fence(), b) != nil && !m.named[b] {
+			m.named[b] = true
+			made = append(made, b)
+		}
+	}
+	return made, nil
+}
 
 func (m modelStore) StillOpen(context.Context, int64) error { return nil }
