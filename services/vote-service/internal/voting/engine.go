@@ -108,7 +108,7 @@ func (e *Engine) Run(ctx context.Context) error {
 
 // Ready is a health check: nil once the ballots are known.
 func (e *Engine) Ready(context.Context) error {
-	if len(e.ballots.all()) == 0 {
+	if e.ballots.missing() != &refusedNoBallot {
 		return errors.New("the ballots are not read yet")
 	}
 	return nil

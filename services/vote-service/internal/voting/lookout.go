@@ -59,6 +59,9 @@ func (d *Ballots) renew(ctx context.Context, name string) *refusal {
 var errBusy = errors.New("too many unknown ballots are asked for")
 
 func (d *Ballots) readOne(ctx context.Context, name string) error {
+	if d.look.isAbsent(name) {
+		return nil // found out since
+	}
 	select {
 	case d.look.looking <- struct{}{}:
 	default:

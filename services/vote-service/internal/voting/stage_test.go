@@ -44,17 +44,19 @@ type stage struct {
 	logged  []*eventv1.VoteBatch
 	applied map[uuid.UUID]bool
 
-	ballots   []pgledger.Ballot
-	named     map[string]bool
-	votesOf   map[pgledger.VoterKey][]uuid.UUID // as Postgres has them
-	questions []string                          // the candidates of which it was asked
-	clock     time.Duration                     // by which that of Redis is ahead
-	evicted   int64
-	looks     int           // for what may be evicted
-	reads     int           // of the ballots
-	ruled     int           // markers that were brought rules
-	tried     chan struct{} // closed once an admission found no marker; nil: nobody waits for it
-	afterLook func()        // called once, after Redis was asked for a voter's votes
+	ballots     []pgledger.Ballot
+	named       map[string]bool
+	votesOf     map[pgledger.VoterKey][]uuid.UUID // as Postgres has them
+	questions   []string                          // the candidates of which it was asked
+	clock       time.Duration                     // by which that of Redis is ahead
+	evicted     int64
+	looks       int // for what may be evicted
+	reads       int // of the ballots
+	singles     int // reads of one ballot
+	singlesFail bool
+	ruled       int           // markers that were brought rules
+	tried       chan struct{} // closed once an admission found no marker; nil: nobody waits for it
+	afterLook   func()        // called once, after Redis was asked for a voter's votes
 }
 
 var errAway = errors.New("away")
@@ -255,6 +257,10 @@ func (m modelStore) Lookup(context.Context, string, []uuid.UUID) (pgledger.Keys,
 func (m modelStore) BallotNamed(_ context.Context, name string) (pgledger.Ballot, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.singles++
+	if m.singlesFail {
+		return pgledger.Ballot{}, errAway
+	}
 	for _, b := range m.ballots {
 		if b.Name == name {
 			return b, nil

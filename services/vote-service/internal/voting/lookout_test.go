@@ -1,0 +1,51 @@
+package voting_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
+	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
+)
+
+func on(ballot string) *votev1.Vote {
+	return &votev1.Vote{Ballot: ballot, Voter: "ann", Choices: []*votev1.Choice{{Candidate: "x", Count: 1}}}
+}
+
+// singlesNow is how often Postgres was asked for one ballot.
+func (s *stage) singlesNow() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.singles
+}
+
+// Votes on ballots that are not there cost Postgres one look each for a while, however many they are; names that no ballot
+// can have cost none.
+func TestABallotThatIsNotThereIsLookedForOnce(t *testing.T) {
+	s := newStage(t)
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() { s.wantCode(s.cast(on("nowhere")), statusv1.Code_CODE_BALLOT_NOT_FOUND) })
+	}
+	wg.Wait()
+	for _, name := range []string{"{main}:*", "Main", "a.b.c", ".main", "main\n"} {
+		s.wantCode(s.cast(on(name)), statusv1.Code_CODE_BALLOT_NOT_FOUND)
+	}
+	if n := s.singlesNow(); n != 1 {
+		t.Errorf("Postgres was asked %d times", n)
+	}
+}
+
+// With Postgres away nobody can say that a ballot is not there; and it is left alone for a while.
+func TestABallotIsNotLookedForWhilePostgresIsAway(t *testing.T) {
+	s := newStage(t)
+	s.set(func() { s.singlesFail = true })
+	for n := range 20 {
+		s.wantCode(s.cast(on(fmt.Sprint("nowhere-", n))), statusv1.Code_CODE_UNAVAILABLE)
+	}
+	if n := s.singlesNow(); n != 1 {
+		t.Errorf("Postgres was asked %d times", n)
+	}
+	want(t, s.cast(forA("")), counted)
+}
