@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -69,6 +70,7 @@ func TestGarbageInRedisIsIgnored(t *testing.T) {
 	c := newCache(t, testenv.Redis(t), db, asIs)
 	db.write(id, "alice", "one", true)
 	key := redisPrefix + id.key("post")
+	t.Cleanup(func() { c.shared.rdb.Del(context.Background(), key) }) // others share this Redis
 	for _, fields := range [][]any{{"v", "x", "f", "1", "o", "", "d", ""}, {"v", "5"}} {
 		if err := errors.Join(c.shared.rdb.Del(t.Context(), key).Err(), c.shared.rdb.HSet(t.Context(), key, fields...).Err()); err != nil {
 			t.Fatal(err)

@@ -48,9 +48,9 @@ func (s *Store) CreatePost(ctx context.Context, p NewPost) (Post, error) {
 	for range idsTried {
 		made, err := one(s.pool.Query(ctx, newID+`
 			INSERT INTO blog_posts (id, tenant, author, title, content, created_at, updated_at, idempotency_key, created_hash)
-			SELECT milli * 4096 + $1, $2, $3, $4, $5, to_timestamp(milli / 1000.0), to_timestamp(milli / 1000.0), $6, $7 FROM moment
+			SELECT id, $2, $3, $4, $5, at, at, $6, $7 FROM moment
 			ON CONFLICT DO NOTHING RETURNING `+postColumns,
-			withinMilli(), p.Tenant, p.Author, p.Title, p.Content, key, hash))
+			withinMicro(), p.Tenant, p.Author, p.Title, p.Content, key, hash))
 		switch {
 		case err == nil:
 			return made, nil

@@ -24,7 +24,7 @@ var (
 )
 
 const (
-	idsPerMilli = 4096
+	idsPerMicro = 4 // of 4096 in a millisecond
 	idsTried    = 10
 
 	// Postgres's names of what a row breaks.
@@ -67,8 +67,8 @@ func ParseID(text string) (int64, bool) {
 	return id, err == nil
 }
 
-// withinMilli is the lower part of a new id.
-func withinMilli() int64 { return rand.Int64N(idsPerMilli) }
+// withinMicro is the lowest part of a new id.
+func withinMicro() int64 { return rand.Int64N(idsPerMicro) }
 
 // writeError tells apart what has not been done from what may have been.
 func writeError(what string, err error) error {

@@ -17,8 +17,10 @@ type User struct {
 	CreatedAt time.Time
 }
 
-// newID is a statement's row with a fresh id and its time.
-const newID = `WITH moment AS (SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS milli) `
+// newID begins a statement that inserts a row: its moment has a fresh id, if $1 is a number below idsPerMicro, and the id's
+// time. Of two rows that one writer makes, the later one has the greater id.
+const newID = `WITH now AS (SELECT floor(extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS micro), moment AS (
+	SELECT micro / 1000 * 4096 + micro % 1000 * 4 + $1 AS id, to_timestamp(micro / 1000 / 1000.0) AS at FROM now) `
 
 // CreateUser makes a user; ErrExists if the tenant has one of that key.
 func (s *Store) CreateUser(ctx context.Context, tenant, name, nameKey, passwordHash string) (User, error) {
@@ -28,9 +30,9 @@ func (s *Store) CreateUser(ctx context.Context, tenant, name, nameKey, passwordH
 		u := User{Tenant: tenant, Name: name}
 		err := s.pool.QueryRow(ctx, newID+`
 			INSERT INTO blog_users (id, tenant, name, name_key, password_hash, created_at)
-			SELECT milli * 4096 + $1, $2, $3, $4, $5, to_timestamp(milli / 1000.0) FROM moment
+			SELECT id, $2, $3, $4, $5, at FROM moment
 			ON CONFLICT (id) DO NOTHING RETURNING id, created_at`,
-			withinMilli(), tenant, name, nameKey, passwordHash).Scan(&u.ID, &u.CreatedAt)
+			withinMicro(), tenant, name, nameKey, passwordHash).Scan(&u.ID, &u.CreatedAt)
 		switch {
 		case err == nil:
 			return u, nil
