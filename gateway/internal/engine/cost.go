@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"strconv"
+
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
 )
@@ -28,7 +30,13 @@ func add(a, b int) int { return min(a+b, ceiling) }
 
 // weight is what a field costs by itself, and how many times what is below it is counted: for lists, how long they
 // usually are. A field that is not named costs 1.
-type weight struct{ own, times int }
+type weight struct {
+	own, times int
+	paged      bool // its argument first says how many times
+}
+
+// anyPage is what a page counts for whose length is a variable: it is not known yet.
+const anyPage = 100
 
 // weights goes by field names alone: in this schema no name is a list here and something else there. A list of open
 // candidates may hold 10,000, so getAllUserVotes weighs more than the 26 of the ballot main.
@@ -44,13 +52,13 @@ func weights() map[string]weight {
 		"totals":          {own: 1, times: 4},
 		"tally":           {own: 10, times: 1},
 		"counts":          {own: 1, times: 500},
-		"ballots":         {own: 100, times: 1},
-		"auditLog":        {own: 100, times: 1},
+		"ballots":         {own: 100, times: 20, paged: true},
+		"auditLog":        {own: 100, times: 20, paged: true},
 		"voids":           {own: 100, times: 20},
-		"ranking":         {own: 100, times: 1},
-		"myVotes":         {own: 100, times: 1},
-		"result":          {own: 100, times: 1},
-		"entries":         {own: 1, times: 100},
+		"ranking":         {own: 20, times: 10, paged: true},
+		"myVotes":         {own: 20, times: 20, paged: true},
+		"result":          {own: 20, times: 1},
+		"entries":         {own: 1, times: 1}, // as many as the page around them says
 		"finalCounts":     {own: 1, times: 500},
 		"candidates":      {own: 26, times: 1},
 		"scopes":          {own: 4, times: 1},
@@ -161,16 +169,33 @@ func (c *counter) field(field *ast.Field) (sum, *gqlerror.Error) {
 	if !named {
 		cost = weight{own: 1, times: 1}
 	}
+	times := cost.times
+	if cost.paged {
+		times = pageLength(field, times)
+	}
 	total := sum{
 		direct:     1,
 		depth:      add(below.depth, 1),
 		aliases:    below.aliases,
-		complexity: add(cost.own, min(cost.times*below.complexity, ceiling)),
+		complexity: add(cost.own, min(times*below.complexity, ceiling)),
 	}
 	if field.Alias != field.Name {
 		total.aliases = add(total.aliases, 1)
 	}
 	return total, nil
+}
+
+// pageLength is how many entries a page is asked to have. What its resolver refuses counts as well: it may be any number.
+func pageLength(field *ast.Field, usual int) int {
+	first := field.Arguments.ForName("first")
+	if first == nil || first.Value == nil {
+		return usual
+	}
+	n, err := strconv.Atoi(first.Value.Raw)
+	if first.Value.Kind != ast.IntValue || err != nil {
+		return anyPage
+	}
+	return min(max(n, 1), 1<<20)
 }
 
 func (c *counter) spread(spread *ast.FragmentSpread) (sum, *gqlerror.Error) {

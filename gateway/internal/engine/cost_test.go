@@ -35,6 +35,15 @@ func TestCost(t *testing.T) {
 		"{ a { ...F } } fragment F on Q { b { ...G } } fragment G on Q { c }": {direct: 1, depth: 3, complexity: 3},
 		"{ getAllUserVotes { a b } }":                                         {direct: 1, depth: 2, complexity: 10 + 500*2},
 		"{ getTicket { value } ...None }":                                     {direct: 1, depth: 2, complexity: 11},
+		"{ ranking { entries { rank } } }":                                    {direct: 1, depth: 3, complexity: 20 + 10*2},
+		"{ ranking(first: 1000) { entries { rank } } }":                       {direct: 1, depth: 3, complexity: 20 + 1000*2},
+		"{ ranking(first: -1) { entries { rank } } }":                         {direct: 1, depth: 3, complexity: 20 + 2},
+		"query($n: Int) { ranking(first: $n) { entries { rank } } }":          {direct: 1, depth: 3, complexity: 20 + 100*2},
+		"{ ranking(first: null) { entries { rank } } }":                       {direct: 1, depth: 3, complexity: 20 + 100*2},
+		"{ ranking(first: 1e9) { entries { rank } } }":                        {direct: 1, depth: 3, complexity: 20 + 100*2},
+		"{ ballots(first: 100) { entries { ranking(first: 1000) { next } } } }": {
+			direct: 1, depth: 4, complexity: 100 + 100*(1+20+1000),
+		},
 	} {
 		if got, err := measure(t, text); err != nil || got != want {
 			t.Errorf("%s: got %+v %v, want %+v", text, got, err, want)
