@@ -11,7 +11,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/littlevote/littlevote/gateway/internal/identity"
-	ballotv1 "github.com/littlevote/littlevote/proto/gen/littlevote/ballot/v1"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 )
 
