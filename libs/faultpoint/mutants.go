@@ -38,4 +38,12 @@ var Mutants = []Variant{
 	{"dead-letter-ours", "H25", "a record of ours that cannot be applied goes to the dead letters"},
 	{"no-cap", "G4", "a ticket has no last use"},
 	{"no-voter-limit", "G7", "a voter may vote any number of times"},
+	{"state-without-candidate", "G7", "votes for different candidates are one state of a voter, where the limit is for each"},
+	{"state-without-period", "G7", "votes of different periods are one state of a voter"},
+	{"change-keeps-old", "G7", "a vote that takes the place of another leaves it where it is"},
+	{"evict-young", "H31", "a voter's state is evicted while a look-up of before may be under way"},
+	{"eviction-unmarked", "H32", "a state that was evicted looks as if it never was"},
+	{"void-twice", "G2", "a void takes a vote out that another one, or its voter, took back already"},
+	{"hidden-shown", "visibility", "counts are shown whatever the ballot's visibility"},
+	{"tenant-ignored", "tenants", "a ballot's name says nothing of its tenant"},
 }

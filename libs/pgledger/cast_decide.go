@@ -110,7 +110,10 @@ func (c *cast) admitsVoter(v *CastVote) CastCode {
 // key is what a vote counts under.
 func (c *cast) key(v *CastVote) VoterKey {
 	key := VoterKey{Voter: v.Voter, Period: c.held.rules.Period(c.held.now)}
-	if c.held.rules.PerCandidate {
+	if faultpoint.Mutant("state-without-period") {
+		key.Period = 0
+	}
+	if c.held.rules.PerCandidate && !faultpoint.Mutant("state-without-candidate") {
 		key.Candidate = v.candidate()
 	}
 	return key

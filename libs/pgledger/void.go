@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/littlevote/littlevote/libs/faultpoint"
 	"github.com/littlevote/littlevote/libs/redisledger"
 )
 
@@ -205,6 +206,10 @@ func (a *Approval) takeOut(ctx context.Context, tx pgx.Tx, v *Void) error {
 			coalesce((SELECT max(admissions) FROM pg_ballots WHERE ballot = $1), 0)) + 1`, a.Ballot, a.Admissions).Scan(&number); err != nil {
 		return err
 	}
+	stillCounts := " AND NOT EXISTS (SELECT FROM gone WHERE gone.retracts = l.vote_id)"
+	if faultpoint.Mutant("void-twice") {
+		stillCounts = ""
+	}
 	if err := tx.QueryRow(ctx, `
 		WITH gone AS MATERIALIZED (SELECT DISTINCT retracts FROM vote_logs WHERE ballot = $1 AND retracts IS NOT NULL),
 		taken AS (
@@ -212,8 +217,7 @@ func (a *Approval) takeOut(ctx context.Context, tx pgx.Tx, v *Void) error {
 				retracts, voter_id, void_id)
 			SELECT l.vote_id, l.ballot, l.username, -l.delta, '', l.voter, now(), $4, $5, $6, l.vote_id, l.voter_id, $7
 			FROM vote_logs l
-			WHERE l.ballot = $1 AND l.admission BETWEEN $2 AND $3 AND l.retracts IS NULL
-				AND NOT EXISTS (SELECT FROM gone WHERE gone.retracts = l.vote_id)
+			WHERE l.ballot = $1 AND l.admission BETWEEN $2 AND $3 AND l.retracts IS NULL`+stillCounts+`
 			RETURNING vote_id, username, delta, voter_id
 		), voters AS (
 			UPDATE voter_votes v SET retracted = true

@@ -3,7 +3,11 @@
 // argument of one tenant names a ballot of another.
 package tenant
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/littlevote/littlevote/libs/faultpoint"
+)
 
 // Header is where a caller without a token says which tenant is meant.
 const Header = "Littlevote-Tenant"
@@ -51,7 +55,7 @@ func Of(full string) Ballot {
 
 // Full is the ballot's full name.
 func (b Ballot) Full() string {
-	if b.Tenant == "" {
+	if b.Tenant == "" || faultpoint.Mutant("tenant-ignored") {
 		return b.ID
 	}
 	return string(b.Tenant) + "." + b.ID

@@ -255,7 +255,9 @@ for i = 1, entries do
         keys[#keys + 1] = { key, hash }
       end
       if voter then
-        state.ids, state.changed = without(state.ids, ARGV[after + 4]), true
+        local gone = ARGV[after + 4]
+        -- mutant change-keeps-old: gone = retraction and gone or ''
+        state.ids, state.changed = without(state.ids, gone), true
         if not retraction then
           state.ids = state.ids .. ARGV[after + 3]
         end

@@ -3,6 +3,7 @@
 -- is_cold says that a voter's state may go once Postgres has it: its period is over, or its candidate no longer hot, and the
 -- batch that changed it last is not young, so that no look-up is under way that began before it.
 local function is_cold(rules, field, last, now, min_age)
+  -- mutant evict-young: min_age = 0
   if now - made_ms(last) < min_age then
     return false
   end

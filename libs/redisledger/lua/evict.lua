@@ -25,6 +25,7 @@ if #fields > 0 then
   if rules.hot_for and m[2] and m[2] ~= '' then
     redis.call('HSET', KEYS[1], 'hot_from', string.format('%.0f', math.max(tonumber(m[2]), now - rules.hot_for + 1)))
   end
+  -- mutant eviction-unmarked: redis.call('HDEL', KEYS[1], 'evicted') redis.call('HSET', KEYS[1], 'hot_from', m[2] or '')
   for _, field in ipairs(fields) do
     evicted = evicted + redis.call('HDEL', KEYS[2], field)
   end

@@ -26,6 +26,8 @@ end
 
 -- field_of names a voter's state among those of a ballot.
 local function field_of(rules, voter, candidate, period)
+  -- mutant state-without-candidate: rules = { period = rules.period }
+  -- mutant state-without-period: rules = { per_candidate = rules.per_candidate }
   if rules.per_candidate then
     voter = voter .. '\0' .. candidate
   end

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/littlevote/littlevote/libs/epoch"
+	"github.com/littlevote/littlevote/libs/faultpoint"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 	ballotv1 "github.com/littlevote/littlevote/proto/gen/littlevote/ballot/v1"
@@ -123,6 +124,7 @@ func (s *Service) approve(ctx context.Context, ballot string, id uuid.UUID, acto
 	if err != nil {
 		return v, err
 	}
+	faultpoint.Hit("void.approved")
 	return v, s.show(ctx, ballot)
 }
 

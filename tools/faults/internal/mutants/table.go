@@ -10,6 +10,8 @@ const (
 	voteService = "services/vote-service"
 	ballots     = "services/vote-service/internal/ballots"
 	reconcile   = "services/vote-service/internal/reconcile"
+	query       = "services/query-service"
+	gateway     = "gateway"
 )
 
 // Catch is what must notice a mutant: tests of a package, of which one at least fails, or a fault with a seed.
@@ -47,7 +49,7 @@ func Table() []Catch {
 		by("no-replid", redisledger, "TestEveryScriptIsFenced"),
 		by("admit-forgets-batch", redisledger, "TestAdmitIsIdempotentByBatchID"),
 		by("resend-refused", voting, "TestAdmissionWithoutAnswer"),
-		by("limits-before-key", redisledger, "TestRetractionWithAKey"),
+		by("limits-before-key", redisledger, "TestKeyIsLookedAtBeforeTimeAndLimits", "TestRetractionWithAKey"),
 		by("settle-twice", redisledger, "TestSettleCountsOnce"),
 		by("no-busy", redisledger, "TestVoterWaitsForTheirLastBatch"),
 		by("tally-check", pgledger, "TestApplyTakesARetractionFirst"),
@@ -64,5 +66,15 @@ func Table() []Catch {
 		by("no-cap", pgledger, "TestCastTickets"),
 		by("no-voter-limit", redisledger, "TestVoterLimit"),
 		by("no-voter-limit", pgledger, "TestCastVoterLimit"),
+		by("state-without-candidate", redisledger, "TestS61ASecondLikeAndAnUnlikeWithoutALikeAreRefused"),
+		by("state-without-candidate", pgledger, "TestS61CastLimitsEachCandidate"),
+		by("state-without-period", redisledger, "TestLimitPerPeriodBeginsAnew"),
+		by("state-without-period", pgledger, "TestCastLimitsEachPeriod"),
+		by("change-keeps-old", redisledger, "TestChangeOfMindIsOneAct"),
+		by("evict-young", redisledger, "TestS62WhatIsYoungOrWaitsIsNotEvicted"),
+		by("eviction-unmarked", redisledger, "TestS62WhatIsYoungOrWaitsIsNotEvicted", "TestPeriodsThatAreOverAreEvicted"),
+		by("void-twice", pgledger, "TestVoidsTakeEachVoteOutOnce"),
+		by("hidden-shown", query, "TestWhoMaySeeCounts"),
+		by("tenant-ignored", gateway, "TestTheSameIdOfTwoTenants", "TestTenantsDoNotSeeEachOthersTallies"),
 	}
 }
