@@ -27,6 +27,8 @@ const (
 	RedisDiffers   Kind = "redis differs"       // a count in Redis is not the sum of the ledger
 	OverLimit      Kind = "over limit"          // a voter has more votes on a ballot than it allows
 	VoterDiffers   Kind = "voter differs"       // what is kept of a voter is not what the ledger says
+	Unjust         Kind = "unjust refusal"      // a voter was told of votes that they had, or had not, and at no moment was it so
+	LikedDiffers   Kind = "liked differs"       // a voter is not told what the ledger says that they like
 	ReadFell       Kind = "read fell"           // a voter saw a count fall
 	ReadOld        Kind = "read too old"        // a read does not show what had been acknowledged when it was sent
 	ReadBehind     Kind = "read behind token"   // a read with a token is older than the token
@@ -51,6 +53,8 @@ func Check(attempts []Attempt, l Ledger) []Violation {
 		c.tallies(RedisDiffers, shown(l), l.Redis)
 	}
 	c.voters(l)
+	c.personalHistory(attempts, l)
+	c.liked(l)
 	slices.SortFunc(c.found, func(a, b Violation) int {
 		return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), strings.Compare(a.Text, b.Text))
 	})
@@ -60,35 +64,75 @@ func Check(attempts []Attempt, l Ledger) []Violation {
 // voteKey names a vote.
 type voteKey struct{ ballot, id string }
 
-// effect is all that the ledger has of one vote.
+// side is what a vote gives, or what it takes back.
+type side struct {
+	rows  int
+	named map[string]bool
+	names []string // a name as often as it was counted, or as it was taken back
+}
+
+func (s *side) add(r Row) {
+	s.rows++
+	if s.named == nil {
+		s.named = map[string]bool{}
+	}
+	s.named[r.Username] = true
+	for range max(r.Delta, -r.Delta) {
+		s.names = append(s.names, r.Username)
+	}
+}
+
+// effect is all that the ledger has of one vote; a change gives and takes.
 type effect struct {
-	rows     int
-	named    map[string]bool
-	names    []string // a name as often as it was counted, or as it was taken back
-	retracts string   // the vote that is taken back; empty for a vote
-	tickets  map[string]bool
+	gives, takes side
+	retracts     string // the vote that is taken back; empty for a vote
+	tickets      map[string]bool
 }
 
 // doubled says that a candidate has two rows. One that a vote names twice has one row of two.
-func (e *effect) doubled() bool { return e.rows > len(e.named) }
+func (e *effect) doubled() bool {
+	return e.gives.rows > len(e.gives.named) || e.takes.rows > len(e.takes.named)
+}
 
-func (e *effect) body() string { return bodyOf(e.retracts, e.names) }
+func (e *effect) body() string {
+	switch {
+	case e.retracts == "":
+		return bodyOf(vote, "", e.gives.names)
+	case e.gives.rows == 0:
+		return bodyOf(retraction, e.retracts, e.takes.names)
+	default:
+		return bodyOf(change, e.retracts, e.gives.names)
+	}
+}
+
+// sent is the claim that this is the effect of, nil if there is none.
+func (e *effect) sent(bodies map[string]*claim) *claim {
+	if one := bodies[e.body()]; one != nil || e.retracts == "" || e.gives.rows > 0 {
+		return one
+	}
+	return bodies[bodyOf(unlike, "", e.takes.names)]
+}
+
+func (e *effect) String() string { return e.body() }
 
 func effects(rows []Row) map[voteKey]*effect {
 	all := map[voteKey]*effect{}
 	for _, r := range rows {
+		if r.Void != "" {
+			continue // organisers did that
+		}
 		k := voteKey{r.Ballot, r.VoteID}
 		e := all[k]
 		if e == nil {
-			e = &effect{named: map[string]bool{}, tickets: map[string]bool{}}
+			e = &effect{tickets: map[string]bool{}}
 			all[k] = e
 		}
-		e.rows++
-		e.named[r.Username] = true
-		e.tickets[r.Ticket] = true
-		e.retracts = r.Retracts
-		for range max(r.Delta, -r.Delta) {
-			e.names = append(e.names, r.Username)
+		if r.Retracts == "" {
+			e.gives.add(r)
+			e.tickets[r.Ticket] = true
+		} else {
+			e.takes.add(r)
+			e.retracts = r.Retracts
 		}
 	}
 	return all
@@ -131,7 +175,7 @@ func (c *check) votes(attempts []Attempt) {
 			continue
 		}
 		if nameless--; nameless < 0 {
-			c.report(Phantom, "vote %s for %v", k.id, e.names)
+			c.report(Phantom, "vote %s of %s: %s", k.id, k.ballot, e)
 		}
 	}
 }
@@ -155,12 +199,12 @@ func join(claims map[voteKey]map[string]*claim, a Attempt) {
 func (c *check) vote(k voteKey, bodies map[string]*claim) {
 	e := c.effects[k]
 	if e != nil && e.doubled() {
-		c.report(Doubled, "vote %s has %d rows for %v", k.id, e.rows, slices.Sorted(maps.Keys(e.named)))
+		c.report(Doubled, "vote %s has %d rows for %v", k.id, e.gives.rows+e.takes.rows, slices.Sorted(maps.Keys(e.gives.named)))
 		return
 	}
 	var counts *claim
 	if e != nil {
-		counts = bodies[e.body()]
+		counts = e.sent(bodies)
 		c.admitted(k, e, counts)
 	}
 	for _, one := range bodies {
@@ -174,9 +218,9 @@ func (c *check) vote(k voteKey, bodies map[string]*claim) {
 func (c *check) admitted(k voteKey, e *effect, sent *claim) {
 	switch {
 	case sent == nil:
-		c.report(Changed, "vote %s counts for %v, and was not sent so", k.id, e.names)
+		c.report(Changed, "vote %s counts for %v, and was not sent so", k.id, e)
 	case !sent.counted && !sent.unknown:
-		c.report(RefusedCounted, "vote %s for %v", k.id, e.names)
+		c.report(RefusedCounted, "vote %s for %v", k.id, e.gives.names)
 	case !sent.tickets[""]:
 		for version := range e.tickets {
 			if !sent.tickets[version] {
@@ -198,12 +242,16 @@ func shown(l Ledger) []Row {
 // tickets judges uses, caps and windows.
 func (c *check) tickets(l Ledger) {
 	votes := map[[2]string]map[string]bool{}
+	ticketless := map[string]bool{}
+	for _, limit := range l.Limits {
+		ticketless[limit.Ballot] = limit.Ticketless
+	}
 	known := map[[2]string]Ticket{}
 	for _, t := range l.Tickets {
 		known[[2]string{t.Ballot, t.Version}] = t
 	}
 	for _, r := range l.Rows {
-		if r.Retracts != "" {
+		if r.Retracts != "" || ticketless[r.Ballot] {
 			continue // takes no use
 		}
 		k := [2]string{r.Ballot, r.Ticket}

@@ -24,6 +24,8 @@ type Attempt struct {
 	Ballot   string
 	Names    []string // of a retraction those that the vote was for
 	Retracts string   // the vote that is taken back; empty for a vote
+	Replaces string   // the vote that this one takes the place of; empty for any other
+	Unlikes  bool     // takes back whichever vote of the voter counts for the one name
 	Voter    string   // as authenticated; empty for nobody
 	Ticket   string   // the version of the ticket it was sent with; empty for the newest
 	Sent     time.Time
@@ -33,10 +35,29 @@ type Attempt struct {
 }
 
 // body is what must be the same for two attempts to be one vote.
-func (a Attempt) body() string { return bodyOf(a.Retracts, a.Names) }
+func (a Attempt) body() string {
+	switch {
+	case a.Unlikes:
+		return bodyOf(unlike, "", a.Names)
+	case a.Replaces != "":
+		return bodyOf(change, a.Replaces, a.Names)
+	case a.Retracts != "":
+		return bodyOf(retraction, a.Retracts, a.Names)
+	default:
+		return bodyOf(vote, "", a.Names)
+	}
+}
 
-func bodyOf(retracts string, names []string) string {
-	return retracts + ":" + strings.Join(slices.Sorted(slices.Values(names)), ",")
+// What an attempt asks for, and what an effect is. An effect is no unlike: the ledger says which vote it takes back.
+const (
+	vote       = ""
+	retraction = "takes back "
+	change     = "changes "
+	unlike     = "unlikes"
+)
+
+func bodyOf(what, of string, names []string) string {
+	return what + of + ":" + strings.Join(slices.Sorted(slices.Values(names)), ",")
 }
 
 // Read is one read of one count by one voter.
@@ -77,7 +98,7 @@ func (h *History) Add(a Attempt) {
 		h.numbers = map[Outcome]int{}
 	}
 	h.numbers[a.Outcome]++
-	if a.Outcome != Counted || h.counted(a) {
+	if a.Outcome != Counted || h.counted(a) || a.Unlikes {
 		return
 	}
 	for _, name := range a.Names {

@@ -20,6 +20,7 @@ type Row struct {
 	At        time.Time
 	Retracts  string // the vote that is taken back; empty in a vote's own rows
 	Voter     string // as authenticated; empty where nobody was
+	Void      string // by which void the row takes the vote back; empty where none did
 }
 
 // Tally is the count of a candidate.
@@ -47,6 +48,7 @@ type Ledger struct {
 	Voters  []Voter
 	Limits  []Limit
 	Live    []Tally // of the ballots that somebody asked for, every candidate that has votes
+	Liked   []Liked
 	Redis   []Tally // of the same ballots; nil where nobody looked
 }
 
@@ -60,8 +62,19 @@ type Voter struct {
 
 // Limit is how many votes a ballot allows each voter.
 type Limit struct {
+	Ballot       string
+	Votes        int64
+	PerCandidate bool
+	PeriodMs     int64 // 0: for the ballot's life
+	Ticketless   bool
+}
+
+// Liked is what a voter is told at the end, of one item.
+type Liked struct {
 	Ballot string
-	Votes  int64
+	Voter  string
+	Item   string
+	Liked  bool
 }
 
 // ReadLedger reads what Postgres has, in one snapshot.
@@ -71,7 +84,7 @@ func ReadLedger(ctx context.Context, pool *pgxpool.Pool) (Ledger, error) {
 	err := pgx.BeginTxFunc(ctx, pool, options, func(tx pgx.Tx) (err error) {
 		if l.Rows, err = collect[Row](ctx, tx, `
 			SELECT vote_id::text, ballot, username, delta, ticket_version, admission, voted_at,
-				coalesce(retracts::text, ''), coalesce(voter_id, '')
+				coalesce(retracts::text, ''), coalesce(voter_id, ''), coalesce(void_id::text, '')
 			FROM vote_logs`); err != nil {
 			return err
 		}
@@ -82,7 +95,7 @@ func ReadLedger(ctx context.Context, pool *pgxpool.Pool) (Ledger, error) {
 			return err
 		}
 		l.Limits, err = collect[Limit](ctx, tx, `
-			SELECT ballot, votes_per_voter::bigint FROM ballots WHERE votes_per_voter IS NOT NULL`)
+			SELECT ballot, votes_per_voter::bigint, limit_scope = 'candidate', coalesce(voter_period_ms, 0), ticketless FROM ballots WHERE votes_per_voter IS NOT NULL`)
 		if err != nil {
 			return err
 		}

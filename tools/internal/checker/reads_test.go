@@ -57,10 +57,12 @@ func TestHistoryCountsAVoteOnceHoweverOftenItIsAcknowledged(t *testing.T) {
 	}
 }
 
-// limited is a run with voters: the first vote is v's, as the second is; the third takes the second back.
+// limited is a run with voters: the first vote is v's, as the second is; the third takes the second back. The second and the
+// third were admitted before the first.
 func limited() ([]Attempt, Ledger) {
 	row := func(id string, delta int64, retracts string) Row {
-		return Row{VoteID: id, Ballot: "main", Username: "A", Delta: delta, Voter: "v", Retracts: retracts}
+		admission := map[string]int64{"2": 1, "3": 2, "1": 3}[id]
+		return Row{VoteID: id, Ballot: "main", Username: "A", Delta: delta, Voter: "v", Retracts: retracts, Admission: admission}
 	}
 	return []Attempt{
 			{ID: "1", Ballot: "main", Names: []string{"A"}, Voter: "v", Outcome: Counted},
@@ -71,7 +73,7 @@ func limited() ([]Attempt, Ledger) {
 			Tallies: []Tally{{"main", "A", 1}},
 			Tickets: []Ticket{{Ballot: "main", Used: 2}},
 			Voters:  []Voter{{"main", "v", "1", false}, {"main", "v", "2", true}},
-			Limits:  []Limit{{"main", 1}},
+			Limits:  []Limit{{Ballot: "main", Votes: 1}},
 			Live:    []Tally{{"main", "A", 1}},
 			Redis:   []Tally{{"main", "A", 1}},
 		}
@@ -84,7 +86,8 @@ func TestEveryBrokenLimitIsFound(t *testing.T) {
 		want   []Kind
 	}{
 		{"all in order", func(*[]Attempt, *Ledger) {}, nil},
-		{"G7 a voter has more votes than the limit", func(_ *[]Attempt, l *Ledger) { l.Limits[0].Votes = 0 }, []Kind{OverLimit}},
+		{"G7 a voter has more votes than the limit", func(_ *[]Attempt, l *Ledger) { l.Limits[0].Votes = 0 }, []Kind{OverLimit, OverLimit}},
+		{"G7 a voter had more votes than the limit for a moment", func(_ *[]Attempt, l *Ledger) { l.Rows[0].Admission = 1 }, []Kind{OverLimit}},
 		{"a ballot without a limit", func(_ *[]Attempt, l *Ledger) { l.Limits = nil }, nil},
 		{"a vote is not kept", func(_ *[]Attempt, l *Ledger) { l.Voters = l.Voters[1:] }, []Kind{VoterDiffers}},
 		{"a vote is kept that there is not", func(_ *[]Attempt, l *Ledger) {

@@ -8,7 +8,7 @@ type entry struct {
 	vote string
 }
 
-// voters judges limits and retractions.
+// voters judges retractions, and what is kept of voters.
 func (c *check) voters(l Ledger) {
 	votes, kept := personal(l.Rows), map[entry]bool{}
 	for _, v := range l.Voters {
@@ -18,16 +18,11 @@ func (c *check) voters(l Ledger) {
 			c.report(VoterDiffers, "vote %s of %s on %s is kept, and not in the ledger", e.vote, e.voter, e.ballot)
 		}
 	}
-	count := map[person]int64{}
 	for e, retracted := range votes {
 		if was, ok := kept[e]; !ok || was != retracted {
 			c.report(VoterDiffers, "vote %s of %s on %s: kept %v, taken back %v; by the ledger %v", e.vote, e.voter, e.ballot, ok, was, retracted)
 		}
-		if !retracted {
-			count[e.person]++
-		}
 	}
-	c.limits(l, count)
 	c.retractions(l)
 }
 
@@ -40,39 +35,36 @@ func personal(rows []Row) map[entry]bool {
 		}
 	}
 	for _, r := range rows {
-		if r.Retracts != "" {
+		if r.Retracts != "" && r.Voter != "" {
 			votes[entry{person{r.Ballot, r.Voter}, r.Retracts}] = true
 		}
 	}
 	return votes
 }
 
-func (c *check) limits(l Ledger, count map[person]int64) {
-	limits := map[string]int64{}
-	for _, limit := range l.Limits {
-		limits[limit.Ballot] = limit.Votes
-	}
-	for p, n := range count {
-		if limit, ok := limits[p.ballot]; ok && n > limit {
-			c.report(OverLimit, "%s has %d votes on %s, which allows %d", p.voter, n, p.ballot, limit)
-		}
-	}
-}
-
 // retractions holds each one against the vote that it takes back: all of it, and once.
 func (c *check) retractions(l Ledger) {
 	by := map[voteKey][]string{} // who takes a vote back
-	seen := map[voteKey]bool{}
+	taken := map[[3]string]*side{}
 	for _, r := range l.Rows {
-		k := voteKey{r.Ballot, r.VoteID}
-		if r.Retracts == "" || seen[k] {
+		if r.Retracts == "" {
 			continue
 		}
-		seen[k] = true
-		of := voteKey{r.Ballot, r.Retracts}
-		by[of] = append(by[of], r.VoteID)
-		if vote, back := c.effects[of], c.effects[k]; vote == nil || bodyOf("", vote.names) != bodyOf("", back.names) {
-			c.report(Changed, "retraction %s is not what vote %s was", r.VoteID, r.Retracts)
+		of, who := voteKey{r.Ballot, r.Retracts}, r.VoteID
+		if r.Void != "" {
+			who = "void " + r.Void
+		}
+		k := [3]string{r.Ballot, who, r.Retracts}
+		if taken[k] == nil {
+			taken[k] = &side{}
+			by[of] = append(by[of], who)
+		}
+		taken[k].add(r)
+	}
+	for k, back := range taken {
+		of := c.effects[voteKey{k[0], k[2]}]
+		if of == nil || back.rows > len(back.named) || bodyOf("", "", of.gives.names) != bodyOf("", "", back.names) {
+			c.report(Changed, "what %s takes back is not what vote %s was", k[1], k[2])
 		}
 	}
 	for of, ids := range by {

@@ -18,6 +18,7 @@ func programs() []string {
 		module + "services/vote-service/cmd/vote-service",
 		module + "services/query-service/cmd/query-service",
 		module + "services/persister/cmd/persister",
+		module + "services/blog-service/cmd/blog-service",
 		module + "gateway/cmd/gateway",
 		module + "tools/littlevote",
 	}

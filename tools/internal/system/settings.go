@@ -16,9 +16,11 @@ func (s *Service) arguments() []string {
 		},
 		Query:     {"--query-listen=" + s.Address, "--participant-lease=5s", "--participant-heartbeat=100ms"},
 		Persister: {"--persister-listen=" + s.Address, "--participant-heartbeat=100ms"},
+		Blog:      {"--blog-listen=" + s.Address, "--vote-target=" + vote, "--query-target=" + query},
 		Gateway: {
 			"--listen=" + s.Address, "--ticket-key-file=" + s.system.keyFile,
-			"--ticket-target=" + ticket, "--vote-target=" + vote, "--query-target=" + query,
+			"--ticket-target=" + ticket, "--vote-target=" + vote, "--query-target=" + query, "--blog-target=" + s.system.addresses(Blog),
+			"--auth-issuers=" + issuerName, "--auth-jwks-file=" + s.system.tokens.file,
 		},
 	}
 	return append([]string{"--admin-listen=" + s.Admin}, own[s.Kind]...)
@@ -40,7 +42,7 @@ func (s *Service) environment() []string {
 	}
 	var all []string
 	switch s.Kind {
-	case Ticket, Query:
+	case Ticket, Query, Blog:
 		all = append(append(all, redis...), postgres...)
 	case Vote:
 		all = append(append(append(all, redis...), kafka...), postgres...)

@@ -31,11 +31,12 @@ const (
 	Vote      Kind = "vote-service"
 	Query     Kind = "query-service"
 	Persister Kind = "persister"
+	Blog      Kind = "blog-service"
 	Gateway   Kind = "gateway"
 )
 
 // Kinds are all services, the gateway last.
-func Kinds() []Kind { return []Kind{Ticket, Vote, Query, Persister, Gateway} }
+func Kinds() []Kind { return []Kind{Ticket, Vote, Query, Persister, Blog, Gateway} }
 
 // Config is what is special about a system.
 type Config struct {
@@ -60,6 +61,7 @@ type System struct {
 	keyFile  string
 	signKey  string // file with the key of the results
 	lockKey  string
+	tokens   *issuer
 }
 
 // Service is one replica of a service. It keeps its addresses over a restart.
@@ -86,6 +88,7 @@ func Start(t scope.Scope, cfg Config) *System {
 	s := &System{View: Look(t, cfg.Programs, cfg.Stores), t: t, config: cfg, services: map[Kind][]*Service{}, lockKey: rand.Text()}
 	t.Cleanup(func() { s.leaveNothing(t) })
 	s.keyFile, s.signKey = writeKey(t, cfg.Dir), writeSignKey(t, cfg.Dir)
+	s.tokens = newIssuer(t, cfg.Dir)
 	for _, kind := range Kinds() {
 		for i := range max(1, cfg.Replicas) {
 			s.services[kind] = append(s.services[kind], &Service{

@@ -81,8 +81,12 @@ func (v *View) Read(ctx context.Context, gateway *voter.Client) (checker.Ledger,
 func fresh(ctx context.Context, gateway *voter.Client, ballot string) ([]voter.Count, error) {
 	ctx, cancel := context.WithTimeout(ctx, restTimeout)
 	defer cancel()
+	id := ballot
+	if tenant, rest, ok := strings.Cut(ballot, "."); ok {
+		gateway, id = gateway.In(tenant), rest
+	}
 	for {
-		counts, err := gateway.GetAllUserVotes(ctx, ballot)
+		counts, err := gateway.GetAllUserVotes(ctx, id)
 		stale := slices.ContainsFunc(counts, func(c voter.Count) bool { return c.Stale })
 		if err == nil && !stale {
 			return counts, nil

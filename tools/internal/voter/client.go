@@ -17,8 +17,9 @@ const patience = 15 * time.Second
 
 // Client speaks GraphQL over HTTP to one gateway. It may be used by many at once.
 type Client struct {
-	URL  string
-	http *http.Client
+	URL    string
+	http   *http.Client
+	header http.Header // of every request
 }
 
 // NewClient returns a client of the gateway at address.
@@ -27,7 +28,22 @@ func NewClient(address string) *Client {
 		DialContext:         (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
 		MaxIdleConnsPerHost: 1000, // a connection for everyone who uses the client at the same time
 	}
-	return &Client{URL: "http://" + address + "/graphql", http: &http.Client{Transport: transport, Timeout: patience}}
+	return &Client{
+		URL: "http://" + address + "/graphql", http: &http.Client{Transport: transport, Timeout: patience},
+		header: http.Header{"Content-Type": {"application/json"}},
+	}
+}
+
+// As is the client for somebody with a token. It is closed with the one that it comes from.
+func (c *Client) As(token string) *Client { return c.with("Authorization", "Bearer "+token) }
+
+// In is the client for somebody unknown who means the ballots of a tenant.
+func (c *Client) In(tenant string) *Client { return c.with("Littlevote-Tenant", tenant) }
+
+func (c *Client) with(name, value string) *Client {
+	header := http.Header{"Content-Type": {"application/json"}}
+	header.Set(name, value)
+	return &Client{URL: c.URL, http: c.http, header: header}
 }
 
 // Close ends the connections that nobody uses.
@@ -50,8 +66,8 @@ func Code(err error) string {
 	return ""
 }
 
-// neverSent says of an error that the gateway has not got the request.
-func neverSent(err error) bool {
+// Unsent says of an error that the gateway has not got the request.
+func Unsent(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial"
 }
@@ -66,7 +82,7 @@ func (c *Client) Do(ctx context.Context, document string, variables map[string]a
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Content-Type", "application/json")
+	req.Header = c.header.Clone()
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return err
@@ -183,4 +199,27 @@ func (c *Client) ticketAndVote(ctx context.Context, ballot, key string, names []
 	err := c.Do(ctx, `mutation($names:[String!]!,$ballot:ID!,$key:String){
 		ticketAndVote(usernames:$names,ballot:$ballot,idempotencyKey:$key)`+answerFields+`}`, variables, &data)
 	return data.TicketAndVote, err
+}
+
+// TicketAndVote votes with the newest ticket under a key.
+func (c *Client) TicketAndVote(ctx context.Context, ballot, key string, names ...string) (Answer, error) {
+	return c.ticketAndVote(ctx, ballot, key, names)
+}
+
+// RetractVote takes a vote of the caller back, under a key.
+func (c *Client) RetractVote(ctx context.Context, ballot, key, vote string) (Answer, error) {
+	var data struct{ RetractVote Answer }
+	err := c.Do(ctx, `mutation($id:ID!,$ballot:ID!,$key:String){
+		retractVote(id:$id,ballot:$ballot,idempotencyKey:$key)`+answerFields+`}`,
+		map[string]any{"id": vote, "ballot": ballot, "key": key}, &data)
+	return data.RetractVote, err
+}
+
+// ChangeVote puts a vote in the place of another one of the caller, under a key, with the newest ticket.
+func (c *Client) ChangeVote(ctx context.Context, ballot, key, vote string, names ...string) (Answer, error) {
+	var data struct{ ChangeVote Answer }
+	err := c.Do(ctx, `mutation($id:ID!,$names:[String!]!,$ballot:ID!,$key:String){
+		changeVote(id:$id,usernames:$names,ballot:$ballot,idempotencyKey:$key)`+answerFields+`}`,
+		map[string]any{"id": vote, "names": names, "ballot": ballot, "key": key}, &data)
+	return data.ChangeVote, err
 }

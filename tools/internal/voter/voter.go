@@ -52,7 +52,7 @@ func (v Voter) attempt(key, ticket string, names []string, send func() (Answer, 
 		}
 	case Code(err) != "":
 		a.Outcome, a.Code = checker.None, Code(err)
-	case neverSent(err):
+	case Unsent(err):
 		a.Outcome, a.Code = checker.None, NeverSent
 	default:
 		a.Outcome, a.Code = checker.Unknown, err.Error()
