@@ -36,6 +36,7 @@ type Viewer struct {
 type Hub struct {
 	client queryv1.QueryServiceClient
 	cfg    Config
+	slots  chan struct{} // reads on their way
 
 	mu      sync.Mutex
 	watches map[string]*watch // by full name
@@ -46,7 +47,7 @@ type Hub struct {
 
 // NewHub returns a hub that reads from the query-service; Close ends it.
 func NewHub(client queryv1.QueryServiceClient, cfg Config) *Hub {
-	return &Hub{client: client, cfg: cfg, watches: make(map[string]*watch)}
+	return &Hub{client: client, cfg: cfg, slots: make(chan struct{}, atOnce), watches: make(map[string]*watch)}
 }
 
 var (
@@ -55,6 +56,9 @@ var (
 )
 
 const (
+	// atOnce bounds the reads that are on their way, so that however many ballots are watched the connection has room for
+	// everybody else's calls.
+	atOnce    = 200
 	fullRetry = time.Second
 	awayRetry = time.Second
 )
@@ -93,7 +97,7 @@ func (h *Hub) join(ballot Ballot, viewer Viewer) (*subscriber, error) {
 	w := h.watches[ballot.Full]
 	if w == nil {
 		ctx, stop := context.WithCancel(context.Background())
-		w = newWatch(h.client, h.cfg, ballot, stop)
+		w = newWatch(h, ballot, stop)
 		h.watches[ballot.Full] = w
 		h.running.Go(func() { w.run(ctx) })
 	}
@@ -102,15 +106,24 @@ func (h *Hub) join(ballot Ballot, viewer Viewer) (*subscriber, error) {
 	return w.add(viewer), nil
 }
 
-// leave forgets a subscriber; with the last one its ballot is read no more.
+// leave forgets a subscriber.
 func (h *Hub) leave(s *subscriber) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.count--
-	if w := s.watch; w.remove(s) == 0 {
-		delete(h.watches, w.ballot.Full)
-		w.stop()
+	s.watch.remove(s)
+}
+
+// idle forgets a watch that nobody needs any more. One stays for the rest of its interval: who comes and goes all the time
+// causes no more reads than who stays.
+func (h *Hub) idle(w *watch) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if w.count() > 0 && !h.closed {
+		return false
 	}
+	delete(h.watches, w.ballot.Full)
+	return true
 }
 
 // Count is how many subscriptions there are.
@@ -126,6 +139,7 @@ func (h *Hub) Close() {
 	h.closed = true
 	for _, w := range h.watches {
 		w.end(away(errClosing))
+		w.stop()
 	}
 	h.mu.Unlock()
 	h.running.Wait()

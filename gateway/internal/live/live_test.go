@@ -78,6 +78,7 @@ func TestOneReadForAllWhoWatch(t *testing.T) {
 			r.next()
 			r.cancel()
 		}
+		time.Sleep(200 * time.Millisecond)
 		synctest.Wait()
 		if h.Count() != 0 || len(h.watches) != 0 {
 			t.Errorf("%d subscriptions, %d watches are left", h.Count(), len(h.watches))
@@ -86,6 +87,22 @@ func TestOneReadForAllWhoWatch(t *testing.T) {
 		time.Sleep(time.Minute)
 		if s.called() != left {
 			t.Error("a ballot that nobody watches is read")
+		}
+	})
+}
+
+func TestWhoComesAndGoesCausesNoMoreReads(t *testing.T) {
+	s := newStore("A")
+	bubble(t, s, func(t *testing.T, h *Hub) {
+		for range 500 {
+			r := subscribe(t, h, Viewer{})
+			time.Sleep(2 * time.Millisecond)
+			r.cancel()
+			for range r.updates {
+			}
+		}
+		if n := s.called(); n > 11 {
+			t.Errorf("%d reads in a second", n)
 		}
 	})
 }

@@ -9,8 +9,8 @@ import (
 const (
 	// rightsLast is how long a viewer's right is believed before it is looked at again.
 	rightsLast = time.Second
-	// atOnce bounds the viewers that one call asks about, beside the counts.
-	atOnce = 999
+	// atOnceAsked bounds the viewers that one call asks about, beside the counts.
+	atOnceAsked = 999
 )
 
 // rights is who may see a ballot's counts. While somebody unknown may, everybody may, and nobody is asked about.
@@ -101,7 +101,7 @@ func (r *rights) question(now time.Time) question {
 		}
 		due := now.Sub(known.looked) >= rightsLast
 		look = look || due
-		if due && viewer != (Viewer{}) && len(q.about) < atOnce-1 {
+		if due && viewer != (Viewer{}) && len(q.about) < atOnceAsked-1 {
 			q.about = append(q.about, viewer)
 		}
 	}

@@ -15,7 +15,7 @@ import (
 
 // watch reads one ballot for all who subscribe to it.
 type watch struct {
-	client queryv1.QueryServiceClient
+	hub    *Hub
 	cfg    Config
 	ballot Ballot
 	stop   context.CancelFunc
@@ -27,9 +27,9 @@ type watch struct {
 	good   time.Time // when a read succeeded last
 }
 
-func newWatch(client queryv1.QueryServiceClient, cfg Config, ballot Ballot, stop context.CancelFunc) *watch {
+func newWatch(hub *Hub, ballot Ballot, stop context.CancelFunc) *watch {
 	return &watch{
-		client: client, cfg: cfg, ballot: ballot, stop: stop, board: board{ballot: ballot},
+		hub: hub, cfg: hub.cfg, ballot: ballot, stop: stop, board: board{ballot: ballot},
 		rights: rights{viewers: make(map[Viewer]*right)}, subs: make(map[*subscriber]struct{}),
 	}
 }
@@ -43,12 +43,16 @@ func (w *watch) add(viewer Viewer) *subscriber {
 	return s
 }
 
-// remove returns how many stay.
-func (w *watch) remove(s *subscriber) int {
+func (w *watch) remove(s *subscriber) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.subs, s)
 	w.rights.remove(s.viewer)
+}
+
+func (w *watch) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	return len(w.subs)
 }
 
@@ -85,11 +89,15 @@ func (w *watch) endThose(why error, which func(*subscriber) bool) {
 	}
 }
 
-// run reads until ctx ends.
+// run reads until nobody watches any more, or ctx ends.
 func (w *watch) run(ctx context.Context) {
+	defer w.stop()
 	for {
 		again := w.read(ctx)
-		if !again && !pause(ctx, w.cfg.Interval) {
+		if !again {
+			pause(ctx, w.cfg.Interval)
+		}
+		if w.hub.idle(w) {
 			return
 		}
 	}
@@ -97,11 +105,17 @@ func (w *watch) run(ctx context.Context) {
 
 // read reads once. It reports whether the next read shall follow at once, because this one has only told who may see.
 func (w *watch) read(ctx context.Context) (again bool) {
+	select {
+	case w.hub.slots <- struct{}{}:
+		defer func() { <-w.hub.slots }()
+	case <-ctx.Done():
+		return false
+	}
 	began := time.Now()
 	question := w.ask(began)
 	call, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
 	defer cancel()
-	response, err := w.client.GetTallies(call, question.request(w.ballot.Full))
+	response, err := w.hub.client.GetTallies(call, question.request(w.ballot.Full))
 	if err == nil && len(response.GetTallies()) != question.reads() {
 		err = errors.New("live: wrong number of tallies")
 	}
