@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -65,7 +66,7 @@ func TestAnEventStreamLasts(t *testing.T) {
 }
 
 func TestEventStreamsThatEndWithAnError(t *testing.T) {
-	s := newStreaming(t, func(cfg *httpapi.Config, _ *http.Server) { cfg.Callers = people{} })
+	s := newStreaming(t, func(cfg *httpapi.Config, _ *http.Server) { cfg.Callers = people{new(atomic.Bool)} })
 	for ballot, code := range map[string]string{"none": "BALLOT_NOT_FOUND", "hidden": "RESULTS_HIDDEN", "a.b": "INVALID_ARGUMENT"} {
 		e := s.events(`subscription { tally(ballot: "` + ballot + `") { seq } }`)
 		if event, data := e.next(); event != "next" || !strings.Contains(data, `"code":"`+code+`"`) || strings.Contains(data, `"data"`) {

@@ -60,12 +60,14 @@ const (
 	initTimeout = 5 * time.Second
 	// pingEvery is how often it is looked whether the client of a WebSocket is there; proxies close what is silent for a minute.
 	pingEvery = 20 * time.Second
+	// lookEvery is how often it is looked whether the token of a subscriber is still good.
+	lookEvery = time.Minute
 )
 
 func (l Live) streams() httpapi.Streams {
 	return httpapi.Streams{
 		Most: l.MaxSubscriptions, PerSocket: l.MaxPerConnection, WriteTimeout: l.WriteTimeout, InitTimeout: initTimeout,
-		PingEvery: pingEvery, Origins: l.Origins,
+		PingEvery: pingEvery, LookEvery: lookEvery, Origins: l.Origins,
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -108,17 +109,17 @@ func newStreaming(t *testing.T, change ...func(*httpapi.Config, *http.Server)) *
 	return s
 }
 
-// people is an Identifier that believes everything but the token "wrong".
-type people struct{}
+// people is an Identifier that believes everything but the token "wrong", and the others until they are over.
+type people struct{ over *atomic.Bool }
 
-func (people) Identify(_ http.ResponseWriter, r *http.Request) (context.Context, *answer.Refusal) {
+func (p people) Identify(_ http.ResponseWriter, r *http.Request) (context.Context, *answer.Refusal) {
 	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-	switch token {
-	case "":
+	switch {
+	case token == "":
 		return r.Context(), nil
-	case "wrong":
+	case token == "wrong" || p.over.Load():
 		return nil, &answer.Refusal{Code: statusv1.Code_CODE_UNAUTHENTICATED, Text: answer.Unauthenticated}
-	case "away":
+	case token == "away":
 		return nil, &answer.Refusal{Code: statusv1.Code_CODE_UNAVAILABLE, Text: answer.Unavailable}
 	}
 	return identity.With(r.Context(), &identity.Identity{Tenant: "acme", Voter: "jwt:" + token}), nil

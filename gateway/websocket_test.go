@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -194,7 +195,7 @@ func TestHandshakes(t *testing.T) {
 }
 
 func TestWhoSubscribes(t *testing.T) {
-	s := newStreaming(t, func(cfg *httpapi.Config, _ *http.Server) { cfg.Callers = people{} })
+	s := newStreaming(t, func(cfg *httpapi.Config, _ *http.Server) { cfg.Callers = people{new(atomic.Bool)} })
 	for _, payload := range []string{`{"Authorization":"Bearer voted"}`, `{"authorization":"Bearer voted","else":1}`} {
 		c := s.open(`,"payload":` + payload)
 		c.subscribe("1", "hidden")
@@ -220,6 +221,28 @@ func TestWhoSubscribes(t *testing.T) {
 			t.Errorf("%s: %d", token, code)
 		}
 	}
+}
+
+// A stream does not outlive the token that it began with.
+func TestTokensThatEndWhileTheirStreamsGoOn(t *testing.T) {
+	over := new(atomic.Bool)
+	s := newStreaming(t, func(cfg *httpapi.Config, _ *http.Server) {
+		cfg.Callers, cfg.Streams.LookEvery = people{over}, 20*time.Millisecond
+	})
+	c, unknown := s.open(`,"payload":{"Authorization":"Bearer voted"}`), s.open("")
+	c.subscribe("1", "hidden")
+	c.update("1")
+	e := s.events(`subscription { tally(ballot: "hidden") `+tallyFields+` }`, "Authorization", "Bearer voted")
+	e.update()
+	over.Store(true)
+	if code := c.closed(); code != 4403 {
+		t.Errorf("%d", code)
+	}
+	if event, _ := e.next(); event != "" {
+		t.Errorf("%q on an event stream", event)
+	}
+	unknown.subscribe("1", "main")
+	unknown.update("1")
 }
 
 func TestClientsThatVanishLeaveNothingBehind(t *testing.T) {

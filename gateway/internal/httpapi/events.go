@@ -29,20 +29,20 @@ func (h *Handler) subscribe(
 	defer cancel()
 	defer context.AfterFunc(h.open.draining, cancel)()
 	narrow(r)
-	h.send(ctx, cancel, h.begin(w), operation, r.Header)
+	h.send(ctx, cancel, h.begin(w), operation, r)
 	return kindSubscription, http.StatusOK
 }
 
 // send writes the events of a subscription until it ends, or its reader or the gateway is gone.
-func (h *Handler) send(ctx context.Context, cancel func(), e *events, operation engine.Operation, header http.Header) {
-	stream, errs := h.engine.Subscribe(ctx, operation, header)
+func (h *Handler) send(ctx context.Context, cancel func(), e *events, operation engine.Operation, r *http.Request) {
+	stream, errs := h.engine.Subscribe(ctx, operation, r.Header)
 	if errs != nil {
 		e.next(&graphql.Response{Errors: errs})
 		e.complete()
 		return
 	}
 	var wait sync.WaitGroup
-	wait.Go(func() { e.stayAlive(ctx, cancel) })
+	wait.Go(func() { h.stayAlive(ctx, cancel, e, r) })
 	defer wait.Wait()
 	defer cancel()
 	for response := stream.Next(); response != nil; response = stream.Next() {
@@ -59,17 +59,23 @@ func (h *Handler) send(ctx context.Context, cancel func(), e *events, operation 
 	e.complete()
 }
 
-// stayAlive sends comments until ctx ends, or the client does not take them.
-func (e *events) stayAlive(ctx context.Context, gone func()) {
-	ticker := time.NewTicker(keepAlive)
+// stayAlive sends comments until ctx ends, and ends the stream if the client does not take them, or its token is no longer
+// good: it will come again, and be told so.
+func (h *Handler) stayAlive(ctx context.Context, end func(), e *events, r *http.Request) {
+	defer end()
+	ticker, look := time.NewTicker(keepAlive), time.NewTicker(h.cfg.Streams.LookEvery)
 	defer ticker.Stop()
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 			if !e.send(":\n\n") {
-				gone()
+				return
+			}
+		case <-look.C:
+			if !h.believed(ctx, r) {
 				return
 			}
 		}

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
-	"net/http"
 	"strings"
 	"time"
 
@@ -102,6 +101,7 @@ func (s *socket) initialise(payload json.RawMessage) *violation {
 	callers, refusal := s.h.identify(discarded{}, request)
 	if refusal == nil {
 		s.callers = callers
+		s.wait.Go(func() { s.lookAgain(callers, request) })
 		return nil
 	}
 	s.h.log.DebugContext(s.ctx, "not identified", "error", refusal)
@@ -110,13 +110,6 @@ func (s *socket) initialise(payload json.RawMessage) *violation {
 	}
 	return &violation{closeForbidden, "Forbidden"}
 }
-
-// discarded takes the headers of an answer that is not given.
-type discarded struct{}
-
-func (discarded) Header() http.Header         { return http.Header{} }
-func (discarded) Write(b []byte) (int, error) { return len(b), nil }
-func (discarded) WriteHeader(int)             {}
 
 // subscribe begins a subscription, or says why not.
 func (s *socket) subscribe(m message) *violation {

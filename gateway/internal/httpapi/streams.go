@@ -11,6 +11,9 @@ import (
 
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+
+	"github.com/littlevote/littlevote/gateway/internal/identity"
+	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 )
 
 // Streams bounds what lasts longer than a request: WebSockets and event streams.
@@ -20,6 +23,7 @@ type Streams struct {
 	WriteTimeout time.Duration // of one message
 	InitTimeout  time.Duration // how long a WebSocket may stay without a connection_init
 	PingEvery    time.Duration // how often it is looked whether a client is still there
+	LookEvery    time.Duration // how often it is looked whether a client's token is still good
 	Origins      []string      // whose pages may open WebSockets, beside our own: "https://example.org"
 }
 
@@ -101,6 +105,26 @@ func (h *Handler) Wait(ctx context.Context) {
 	case <-ctx.Done():
 	}
 }
+
+// believed reports whether a token that began a stream is still good. A session is not asked about again: that would prolong
+// it, and a page that is left open is no sign of somebody there.
+func (h *Handler) believed(ctx context.Context, r *http.Request) bool {
+	if who := identity.From(ctx); who.Voter == "" || strings.HasPrefix(who.Voter, sessionVoter) {
+		return true
+	}
+	_, refusal := h.identify(discarded{}, r.WithContext(ctx))
+	return refusal == nil || refusal.Code == statusv1.Code_CODE_UNAVAILABLE
+}
+
+// sessionVoter begins the ids of voters who have come with a session.
+const sessionVoter = "user:"
+
+// discarded takes the headers of an answer that is not given.
+type discarded struct{}
+
+func (discarded) Header() http.Header         { return http.Header{} }
+func (discarded) Write(b []byte) (int, error) { return len(b), nil }
+func (discarded) WriteHeader(int)             {}
 
 const typeEvents = "text/event-stream"
 

@@ -137,6 +137,23 @@ func (s *socket) ping() {
 	}
 }
 
+// lookAgain closes the WebSocket once the token is no longer good that it was initialised with.
+func (s *socket) lookAgain(callers context.Context, request *http.Request) {
+	ticker := time.NewTicker(s.h.cfg.Streams.LookEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-ticker.C:
+			if !s.h.believed(callers, request) {
+				s.close(closeForbidden, "Forbidden")
+				return
+			}
+		}
+	}
+}
+
 // write sends a message; a client that does not take it in time loses its connection.
 func (s *socket) write(message []byte) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.h.cfg.Streams.WriteTimeout)
