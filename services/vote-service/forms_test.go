@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/littlevote/littlevote/libs/testenv"
 	"github.com/littlevote/littlevote/libs/ticket"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
@@ -91,5 +92,28 @@ func TestS41S45AVoteCountsForAllItsCandidatesOrNone(t *testing.T) {
 	a, b, c := w.live("cast", "alice"), w.live("cast", "bob"), w.live("cast", "charlie")
 	if counted != 1 || a != 1 || b != 2 || c != 2147483647 || w.left("cast") != 0 {
 		t.Errorf("%d votes counted, for %d, %d and %d, and %d uses are left", counted, a, b, c, w.left("cast"))
+	}
+}
+
+func TestS42TheVoterOfAVoteIsRecordedAsClaimed(t *testing.T) {
+	w := newWorld(t)
+	s := w.start()
+	w.persist()
+	ref := w.mint("cast", 10, time.Hour)
+	for _, label := range []string{"eve", ""} {
+		v := on("cast", ref.GetValue())
+		v.VoterLabel = label
+		verdict := s.cast(t, v)[0]
+		wantCounted(t, verdict)
+		testenv.Eventually(t, 20*time.Second, func() error {
+			var claimed string
+			var known *string
+			err := w.pool.QueryRow(t.Context(), "SELECT voter, voter_id FROM vote_logs WHERE ballot = 'cast' AND vote_id = $1",
+				verdict.GetVoteId()).Scan(&claimed, &known)
+			if err == nil && (claimed != label || known != nil) {
+				t.Errorf("recorded as %q, known as %v", claimed, known)
+			}
+			return err
+		})
 	}
 }
