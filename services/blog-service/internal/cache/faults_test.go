@@ -48,6 +48,34 @@ func TestWithoutRedisTheDatabaseAnswers(t *testing.T) {
 	})
 }
 
+// What changed while nobody could tell is not served from memory afterwards, nor is what was fetched before.
+func TestAfterABreakMemoryIsEmpty(t *testing.T) {
+	server, err := embedded.Redis(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	wire := newWire(t, server.URL())
+	db, id := newDatabase(t)
+	a, b := newCache(t, wire.url, db, asIs), newCache(t, server.URL(), db, asIs)
+	b.Changed(t.Context(), id, db.write(id, "alice", "one", true))
+	one(t, a, id, Reader{})
+	held, ok := a.local.get(id)
+	before := a.local.generation()
+	if !ok {
+		t.Fatal("it is not in memory")
+	}
+	wire.cut()
+	linked(t, a, false)
+	b.Changed(t.Context(), id, db.write(id, "alice", "two", true))
+	wire.heal()
+	linked(t, a, true)
+	a.local.put(id, held, before)
+	if r := one(t, a, id, Reader{}); r.Value != "two" {
+		t.Errorf("after the break: %+v", r)
+	}
+}
+
 func TestWithoutTheDatabaseCachesAnswer(t *testing.T) {
 	db, id := newDatabase(t)
 	c := newCache(t, testenv.Redis(t), db, asIs)
