@@ -27,12 +27,20 @@ type ballot struct {
 	retractions *groupcommit.Queue[*job] // a batch holds votes and changes, or retractions, never both
 	known       sync.Map                 // names that the open list is known to have; it never loses one within an epoch
 	full        full
+	reread      atomic.Int64 // when it was last read because a name was not on its list, in ns since 1970
 }
 
 // isKnownIn says whether an epoch in Redis has ever known the ballot.
 func (b *ballot) isKnownIn(l epoch.Ledger) bool {
 	in := b.knownIn.Load()
 	return in != nil && *in == l
+}
+
+// mayHaveGrown says whether to read the ballot once more, since a name is not on its list: names are added while votes come in. So
+// that names which nobody has added cost little, it says so once in a while.
+func (b *ballot) mayHaveGrown() bool {
+	last, now := b.reread.Load(), time.Now().UnixNano()
+	return now-last >= int64(absentFor) && b.reread.CompareAndSwap(last, now)
 }
 
 // rules are what a ballot's row said when it was last read. State and times are decided in the ledger, not by these.

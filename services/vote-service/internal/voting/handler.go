@@ -41,7 +41,7 @@ func (e *Engine) castAll(ctx context.Context, votes []*votev1.Vote) ([]*votev1.V
 		j := &jobs[i]
 		*j = job{vote: v, verdict: verdicts[i], call: c}
 		if refused != nil && v.old() {
-			e.slow.Go(func() { e.checkAgain(j, req) })
+			e.slow.Go(func() { e.checkAgain(j, req, refused) })
 			continue
 		}
 		e.take(j, refused)
@@ -67,11 +67,15 @@ func (e *Engine) take(j *job, refused *refusal) {
 	}
 }
 
-// checkAgain checks a vote on a ballot that is not known here, or was not open when it was read, by what Postgres says now.
-func (e *Engine) checkAgain(j *job, req *votev1.Vote) {
+// checkAgain checks a vote that was refused by what is known here, by what Postgres says now: on a ballot that is not known, was a
+// draft, or may have got another candidate.
+func (e *Engine) checkAgain(j *job, req *votev1.Vote, before *refusal) {
 	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
 	defer cancel()
 	if refused := e.renew(ctx, ballotOf(req)); refused != nil {
+		if j.unlisted {
+			refused = before
+		}
 		j.refuse(*refused, time.Now())
 		return
 	}

@@ -36,7 +36,7 @@ func newLookOut() lookOut {
 	return lookOut{looking: make(chan struct{}, maxLooking), absent: map[string]time.Time{}}
 }
 
-// renew reads a ballot that is not known, or is a draft and may have been opened: nil says that what is known of it is new
+// renew reads a ballot that is not known, or may be another than it was: nil says that what is known of it is new
 // enough to answer by.
 func (d *Ballots) renew(ctx context.Context, name string) *refusal {
 	if !ballotName.MatchString(name) || d.look.isAbsent(name) {

@@ -2,9 +2,11 @@ package voting_test
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
+	"github.com/littlevote/littlevote/libs/pgledger"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
 )
@@ -48,4 +50,35 @@ func TestABallotIsNotLookedForWhilePostgresIsAway(t *testing.T) {
 		t.Errorf("Postgres was asked %d times", n)
 	}
 	want(t, s.cast(forA("")), counted)
+}
+
+// A name that is not on the list may have been added a moment ago; one that was not costs Postgres little, and is refused while
+// Postgres is away, too.
+func TestACandidateThatWasJustAddedIsVotedFor(t *testing.T) {
+	s := newStage(t)
+	list := pgledger.Ballot{
+		Name: "list", State: "open", Candidates: []string{"A"}, RulesVersion: 1, Visibility: pgledger.VisibleAlways, Ticketless: true, VotesPerVoter: 100,
+	}
+	s.set(func() { s.ballots = append(s.ballots, list) })
+	v := on("list")
+	v.Choices[0].Candidate = "A"
+	want(t, s.cast(v), counted)
+	s.set(func() {
+		s.frozen = slices.Clone(s.ballots) // what the engine reads of all
+		list.Candidates, list.RulesVersion = append(list.Candidates, "x"), 2
+		s.ballots[1] = list
+	})
+	before := s.singlesNow()
+	want(t, s.cast(on("list")), counted)
+	v.Choices[0].Candidate = "y"
+	for range 20 {
+		s.wantCode(s.cast(v), statusv1.Code_CODE_INVALID_ARGUMENT)
+	}
+	if n := s.singlesNow() - before; n != 1 {
+		t.Errorf("Postgres was asked %d times", n)
+	}
+	s.set(func() { s.singlesFail = true })
+	main := forA("")
+	main.Choices[0].Candidate = "Z"
+	s.wantCode(s.cast(main), statusv1.Code_CODE_INVALID_ARGUMENT)
 }

@@ -45,6 +45,7 @@ type stage struct {
 	applied map[uuid.UUID]bool
 
 	ballots     []pgledger.Ballot
+	frozen      []pgledger.Ballot // what a read of all ballots says instead; nil: the same
 	named       map[string]bool
 	votesOf     map[pgledger.VoterKey][]uuid.UUID // as Postgres has them
 	questions   []string                          // the candidates of which it was asked
@@ -222,6 +223,9 @@ func (m modelStore) Ballots(context.Context) ([]pgledger.Ballot, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.reads++
+	if m.frozen != nil {
+		return m.frozen, nil
+	}
 	return slices.Clone(m.ballots), nil
 }
 
