@@ -49,6 +49,7 @@ type Ledger struct {
 	Limits  []Limit
 	Live    []Tally // of the ballots that somebody asked for, every candidate that has votes
 	Liked   []Liked
+	Likes   []Tally // how many like an item, as readers are told
 	Redis   []Tally // of the same ballots; nil where nobody looked
 }
 

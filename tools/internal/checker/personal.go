@@ -140,9 +140,15 @@ func (c *check) liked(l Ledger) {
 		person
 		item string
 	}
-	counts := map[like]int64{}
+	counts, sums := map[like]int64{}, map[candidate]int64{}
 	for _, r := range l.Rows {
 		counts[like{person{r.Ballot, r.Voter}, r.Username}] += r.Delta
+		sums[candidate{r.Ballot, r.Username}] += r.Delta
+	}
+	for _, told := range l.Likes {
+		if n := sums[candidate{told.Ballot, told.Username}]; n != told.Votes {
+			c.report(LikedDiffers, "%s/%s: readers are told %d likes; the ledger has %d", told.Ballot, told.Username, told.Votes, n)
+		}
 	}
 	for _, told := range l.Liked {
 		if n := counts[like{person{told.Ballot, told.Voter}, told.Item}]; (n != 0) != told.Liked {

@@ -44,6 +44,7 @@ func contest() ([]Attempt, Ledger) {
 		},
 		Limits: []Limit{{Ballot: "poll", Votes: 1}, {Ballot: "likes", Votes: 1, PerCandidate: true, Ticketless: true}},
 		Liked:  []Liked{{"likes", "v", "i", false}, {"likes", "v", "j", true}},
+		Likes:  []Tally{{"likes", "i", 0}, {"likes", "j", 1}},
 	}
 }
 
@@ -60,7 +61,7 @@ func TestWhatBelongsToVotersIsJudged(t *testing.T) {
 		}, []Kind{Changed, LiveDiffers, LiveDiffers, RedisDiffers, RedisDiffers, TallyDiffers, TallyDiffers}},
 		{"a change counts as a vote", func(a []Attempt, _ *Ledger) { a[1].Replaces = "" }, []Kind{Changed}},
 		{"a second like counts for a moment", func(_ []Attempt, l *Ledger) { l.Rows[6].Username = "i" },
-			[]Kind{Changed, LikedDiffers, LikedDiffers, LiveDiffers, LiveDiffers, OverLimit, RedisDiffers, RedisDiffers, TallyDiffers, TallyDiffers, Unjust}},
+			[]Kind{Changed, LikedDiffers, LikedDiffers, LikedDiffers, LikedDiffers, LiveDiffers, LiveDiffers, OverLimit, RedisDiffers, RedisDiffers, TallyDiffers, TallyDiffers, Unjust}},
 		{"an unlike takes the wrong like", func(_ []Attempt, l *Ledger) { l.Rows[7].Retracts = "6" },
 			[]Kind{Changed, Unjust, VoterDiffers, VoterDiffers}},
 		{"a like is refused that nobody has", func(a []Attempt, _ *Ledger) { second(&a[6], 10*time.Second) }, []Kind{Unjust}},
@@ -69,6 +70,7 @@ func TestWhatBelongsToVotersIsJudged(t *testing.T) {
 		}, []Kind{Unjust}},
 		{"a retraction is refused while the vote counts", func(a []Attempt, _ *Ledger) { second(&a[8], -1700*time.Millisecond); a[8].Answered = a[8].Sent }, []Kind{Unjust}},
 		{"a voter is told of a like that there is not", func(_ []Attempt, l *Ledger) { l.Liked[0].Liked = true }, []Kind{LikedDiffers}},
+		{"readers are told of a like too many", func(_ []Attempt, l *Ledger) { l.Likes[0].Votes++ }, []Kind{LikedDiffers}},
 		{"a vote is voided twice", func(_ []Attempt, l *Ledger) {
 			again := l.Rows[4]
 			again.Void = "y"

@@ -32,6 +32,9 @@ func (r *Run) judge(result *results.Run, patience float64) {
 	result.Converged = converged
 	if err == nil && !r.Row.Mortal {
 		r.ledger, err = r.System.Read(r.Context(), r.System.Gateways[0])
+		if err == nil && r.Readers != nil {
+			r.ledger.Liked, r.ledger.Likes = r.Readers.Told(r)
+		}
 	}
 	r.write("ledger.ndjson", r.ledger.Rows)
 	r.write("tallies.ndjson", r.ledger.Tallies)
@@ -67,6 +70,12 @@ func (r *Run) count(result *results.Run) ([]checker.Attempt, []checker.Read) {
 		result.Acked, result.Refused = r.People.History.Number(checker.Counted), r.People.History.Number(checker.None)
 		result.Unknown = len(r.People.History.Unresolved())
 	}
+	if r.Readers != nil {
+		attempts = append(attempts, r.Readers.History.Attempts()...)
+		result.Acked += r.Readers.History.Number(checker.Counted)
+		result.Refused += r.Readers.History.Number(checker.None)
+		result.Unknown += len(r.Readers.History.Unresolved())
+	}
 	result.Acked += r.Crowd.Acknowledged()
 	result.Refused += r.Crowd.History.Number(checker.None)
 	result.Unknown += len(r.Crowd.History.Unresolved())
@@ -80,16 +89,17 @@ func (r *Run) count(result *results.Run) ([]checker.Attempt, []checker.Read) {
 	return attempts, reads
 }
 
-// refusals holds the codes against what was sent: every vote of the crowd is a good one, so none may be called wrong.
+// refusals holds the codes against what was sent: every vote is a good one, so none may be called wrong. Only who is known may be
+// told of a limit, and then the checker knows whether it was so.
 func (r *Run) refusals(attempts []checker.Attempt) {
 	wrong := map[string]int{}
 	for _, a := range attempts {
-		if a.Outcome != checker.None || a.Ballot == load.LimitedBallot {
+		if a.Outcome != checker.None || a.Voter != "" && a.Code == "VOTER_LIMIT" {
 			continue
 		}
 		switch a.Code {
 		case "INVALID_ARGUMENT", "BALLOT_NOT_FOUND", "TICKET_INVALID", "KEY_REUSED", "VOTER_LIMIT", "UNAUTHENTICATED",
-			"PERMISSION_DENIED", "INTERNAL", "BAD_USER_INPUT":
+			"PERMISSION_DENIED", "INTERNAL", "BAD_USER_INPUT", "NOT_FOUND", "RATE_LIMITED", "InvalidArgument":
 			wrong[a.Code]++
 		}
 	}

@@ -42,6 +42,10 @@ type Row struct {
 	Prepare     func(*Run) // before the services start; it may set what they need
 	Happen      func(*Run) // the fault, from its beginning to its end; it says when it heals
 
+	// Likes lets readers like things beside the voters; ColdIn says after what times further posts turn cold.
+	Likes  bool
+	ColdIn []time.Duration
+
 	// Silence is the longest time without an acknowledged vote while the fault goes on; 0: votes may cease.
 	Silence time.Duration
 	// Back is the longest such time after it; 0 takes the default.
@@ -91,6 +95,7 @@ func All() []Row {
 	var all []Row
 	for _, some := range [][]Row{
 		voteServiceRows(), persisterRows(), redisRows(), kafkaRows(), postgresRows(), wholeRows(), epochRows(), topologyRows(), moveRows(), failpointRows(),
+		likeRows(), voidRows(),
 	} {
 		all = append(all, some...)
 	}

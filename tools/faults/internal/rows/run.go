@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	ballotv1 "github.com/littlevote/littlevote/proto/gen/littlevote/ballot/v1"
 	"github.com/littlevote/littlevote/tools/faults/internal/load"
 	"github.com/littlevote/littlevote/tools/faults/internal/servers"
 	"github.com/littlevote/littlevote/tools/internal/checker"
@@ -21,6 +22,7 @@ import (
 const (
 	voters       = 16
 	warm         = 100 // acknowledged votes before the fault, and after it
+	warmLikes    = 40
 	flowPatience = 60 * time.Second
 	redisName    = "redis"
 
@@ -42,6 +44,8 @@ type Run struct {
 	System  *system.System
 	Crowd   *load.Crowd
 	People  *load.People
+	Readers *load.Readers // nil unless the row is of likes
+	Watch   *load.Watchers
 	Config  system.Config
 	ToRedis *servers.Proxy // nil unless Proxied
 	ToPg    *servers.Proxy
@@ -51,12 +55,15 @@ type Run struct {
 	env       map[string]string // of every service
 	faultAt   time.Time
 	healAt    time.Time
-	stoppedAt time.Time       // the crowd
-	awayUntil time.Time       // F17: until both stores were away
-	closedAt  time.Time       // F26
-	poisoned  int             // F15: how many records
-	halted    map[int32]int64 // F24: offsets before the records went
-	drifted   bool            // a count was wrong by intent, so it falls
+	stoppedAt time.Time                    // the crowd
+	awayUntil time.Time                    // F17: until both stores were away
+	closedAt  time.Time                    // F26
+	dieByVoid bool                         // F27: a vote-service dies as soon as it has approved the void
+	void      *ballotv1.ProposeVoidRequest // F27
+	admitted  time.Time                    // the readers, with their posts
+	poisoned  int                          // F15: how many records
+	halted    map[int32]int64              // F24: offsets before the records went
+	drifted   bool                         // a count was wrong by intent, so it falls
 	ledger    checker.Ledger
 	slow      []string
 	judged    bool
@@ -177,11 +184,11 @@ func (r *Run) start() {
 		r.Row.Prepare(r)
 	}
 	r.System = system.Start(r, r.Config)
-	var voteServices []string
-	for _, s := range r.System.Services(system.Vote) {
-		voteServices = append(voteServices, s.Address)
+	r.People = load.Invite(r, r.System, r.Seed)
+	if r.Row.Likes {
+		r.Readers = load.Admit(r, r.System, r.Seed, r.Row.ColdIn...)
+		r.admitted = time.Now()
 	}
-	r.People = load.Invite(r, voteServices, r.Seed)
 	r.Crowd = load.Gather(r, r.System.Gateways, "main", voters, r.Seed)
 }
 
@@ -192,6 +199,10 @@ func (r *Run) flags() map[system.Kind][]string {
 		system.Ticket: {"--ticket-cap=400", "--ticket-interval=1s", "--ticket-lock-ttl=500ms", "--redis-timeout=1s"},
 		system.Vote:   {"--redis-timeout=1s"},
 		system.Query:  {"--redis-timeout=1s"},
+		system.Blog: {
+			"--redis-timeout=1s", "--likes-voter-rate=0", "--likes-address-rate=0",
+			"--blog-limits-logins-per-account=1000", "--blog-limits-logins-per-address=1000",
+		},
 	}
 	for kind, more := range r.Row.Flags {
 		flags[kind] = append(flags[kind], more...)
@@ -202,6 +213,7 @@ func (r *Run) flags() map[system.Kind][]string {
 // happen lets the fault happen under load, and waits until votes flow again.
 func (r *Run) happen() {
 	r.AwaitMore(warm)
+	r.awaitLikes()
 	r.Hold(r.Between(0, faultWindow))
 	r.Strike()
 	r.Row.Happen(r)
@@ -210,10 +222,21 @@ func (r *Run) happen() {
 	}
 	if !r.Row.Closed && !r.Row.Mortal {
 		r.AwaitMore(warm)
+		r.awaitLikes()
 	}
 	r.stoppedAt = time.Now()
 	r.Crowd.Stop()
 	r.People.Stop()
+	if r.Readers != nil {
+		r.Readers.Stop()
+	}
+}
+
+// awaitLikes waits for some likes, where anybody likes anything.
+func (r *Run) awaitLikes() {
+	if r.Readers != nil {
+		r.Readers.AwaitMore(r, warmLikes, flowPatience)
+	}
 }
 
 // settle waits until every vote with a key is resolved and nothing is on its way, and returns how long that took since the heal.
@@ -227,6 +250,11 @@ func (r *Run) settle(ctx context.Context) (time.Duration, error) {
 	}
 	if left := r.People.Resolve(ctx, convergence); left > 0 {
 		r.Errorf("%d votes and retractions of people cannot be resolved", left)
+	}
+	if r.Readers != nil {
+		if left := r.Readers.Resolve(ctx, convergence); left > 0 {
+			r.Errorf("%d likes and unlikes cannot be resolved", left)
+		}
 	}
 	deadline := time.Now().Add(convergence)
 	for {

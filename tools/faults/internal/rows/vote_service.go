@@ -43,9 +43,9 @@ func voteServiceRows() []Row {
 			Happen: func(r *Run) { r.kill(r.One(system.Query)) },
 		},
 		{
-			Name: "F23", Kind: Kill, Title: "kill -9 of a gateway", Silence: degraded,
-			Sees:   "connections that break: unknown, and the same key at the other gateway ends it",
-			Happen: func(r *Run) { r.kill(r.One(system.Gateway)) },
+			Name: "F23", Kind: Kill, Title: "a subscriber is frozen for 6 to 12 s; then kill -9 of a gateway", Silence: degraded,
+			Sees:   "connections that break: unknown, and the same key at the other gateway ends it; subscribers go on there with newer counts",
+			Happen: frozenSubscriber, Judge: subscribersKnow,
 		},
 		{
 			Name: "P1", Kind: Stop, Title: "a vote-service is frozen for longer than its lease, and goes on", Silence: 2*degraded + participantLease,
