@@ -285,3 +285,27 @@ func TestNotReadyBeforeItsServices(t *testing.T) {
 		t.Errorf("livez: %d", status)
 	}
 }
+
+// What the query-service says of one ballot's counts is an error of that read alone, and says whether to try again.
+func TestTalliesThatHoldNoCounts(t *testing.T) {
+	behind := newServices(t)
+	gateway := behind.start(t)
+	for code, want := range map[statusv1.Code]map[string]any{
+		statusv1.Code_CODE_RESULTS_HIDDEN: {"code": "RESULTS_HIDDEN", "retryable": false, "outcome": "NONE"},
+		statusv1.Code_CODE_UNAVAILABLE:    {"code": "UNAVAILABLE", "retryable": true, "retryAfterMs": 1000.0, "outcome": "NONE"},
+	} {
+		behind.tally = func(read *queryv1.TallyRead) *queryv1.Tally {
+			if read.GetBallot() == "main" {
+				return tallyOf(read)
+			}
+			return &queryv1.Tally{Code: code, Ballot: read.GetBallot()}
+		}
+		answer := gateway.ask(`{ a: getUserVotes(username: "A") { votes } b: getUserVotes(username: "A", ballot: "other") { votes } }`, nil)
+		if len(answer.Errors) != 1 {
+			t.Fatalf("%+v", answer)
+		}
+		if diff := cmp.Diff(want, answer.Errors[0].Extensions); diff != "" {
+			t.Error(diff)
+		}
+	}
+}

@@ -205,6 +205,8 @@ func (k tallyKey) votes(tally *queryv1.Tally) ([]*model.UserVote, error) {
 	switch code := tally.GetCode(); {
 	case code == statusv1.Code_CODE_INVALID_ARGUMENT:
 		return nil, answer.NotValid(answer.NameRule(k.ballot))
+	case code == statusv1.Code_CODE_UNAVAILABLE:
+		return nil, unavailable(errors.New("the query-service can't tell who may see the counts"))
 	case code != statusv1.Code_CODE_OK:
 		return nil, &answer.Refusal{Code: code, Text: answer.ForCode(code)}
 	case !k.all && len(tally.GetCounts()) != 1:
