@@ -41,7 +41,7 @@ func TestAGoodVoteMayNotBeCalledWrong(t *testing.T) {
 	problems := inRun(t, func(r *Run) {
 		r.refusals([]checker.Attempt{
 			attempt(checker.None, "main", "TICKET_EXPIRED"), attempt(checker.None, "main", "UNAVAILABLE"),
-			attempt(checker.None, load.LimitedBallot, "VOTER_LIMIT"), attempt(checker.Unknown, "main", "INTERNAL"),
+			{Outcome: checker.None, Ballot: load.LimitedBallot, Voter: "v", Code: "VOTER_LIMIT"}, attempt(checker.Unknown, "main", "INTERNAL"),
 			attempt(checker.None, "main", "BALLOT_NOT_FOUND"), attempt(checker.None, "main", "BALLOT_NOT_FOUND"),
 			attempt(checker.None, "main", "INTERNAL"),
 		})

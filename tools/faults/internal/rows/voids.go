@@ -2,14 +2,16 @@ package rows
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
-
+	"github.com/jackc/pgx/v5"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/littlevote/littlevote/libs/redisledger"
 	ballotv1 "github.com/littlevote/littlevote/proto/gen/littlevote/ballot/v1"
 	"github.com/littlevote/littlevote/tools/internal/scope"
 	"github.com/littlevote/littlevote/tools/internal/system"
@@ -18,7 +20,8 @@ import (
 func voidRows() []Row {
 	return []Row{{
 		Name: "F27", Kind: Change, Title: "votes of a closed ballot are voided, and whoever does it dies in between; then it is certified", Closed: true,
-		Sees: "closed; no count shows half a void, and the result has none of the voided votes",
+		Flags: map[system.Kind][]string{system.Vote: {"--reconcile-interval=1s"}},
+		Sees:  "closed; no count shows half a void, and the result has none of the voided votes",
 		Prepare: func(r *Run) {
 			if r.dieByVoid = r.Random.IntN(2) == 0; r.dieByVoid {
 				r.SetEnv("vote-service-0", "LITTLEVOTE_FAILPOINT=void.approved=exit:1")
@@ -64,11 +67,32 @@ func voiding(r *Run) {
 	r.Restart(victim)
 	if r.dieByVoid && r.Random.IntN(2) == 0 {
 		r.Note("nobody approves again: the reconciler shows it")
+		scope.Eventually(r, convergence, r.redisAgrees)
 		return
 	}
 	for _, s := range r.System.Services(system.Vote) { // both, and again
 		scope.Eventually(r, convergence, func() error { return r.approveAt(s) })
 	}
+}
+
+// redisAgrees says of which candidate of main Redis counts what Postgres does not.
+func (r *Run) redisAgrees() error {
+	epoch := r.epoch()
+	counts, _, err := r.System.Ledger.Tally(r.Context(), redisledger.Fence{Epoch: epoch.Number, NS: epoch.NS}, "main", nil)
+	if err != nil {
+		return err
+	}
+	for _, c := range counts {
+		var votes int64
+		err := r.System.Pool.QueryRow(r.Context(), "SELECT votes FROM user_votes WHERE ballot = 'main' AND username = $1", c.Name).Scan(&votes)
+		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return err
+		}
+		if votes != c.Votes {
+			return fmt.Errorf("Redis has %d votes for %s, Postgres %d", c.Votes, c.Name, votes)
+		}
+	}
+	return nil
 }
 
 func (r *Run) approveAt(s *system.Service) error {
