@@ -43,20 +43,19 @@ func WithAnswer(ctx context.Context, w http.ResponseWriter, r *http.Request) con
 
 // Begin gives a browser its session. Scripts can't read the cookie, pages of others can't use it for anything but plain
 // links, and one that came by TLS goes by nothing else.
-func Begin(ctx context.Context, token string, end time.Time) {
-	set(ctx, &http.Cookie{Value: token, Expires: end})
-}
+func Begin(ctx context.Context, token string, end time.Time) { set(ctx, token, end, 0) }
 
 // End takes a browser's session away.
-func End(ctx context.Context) { set(ctx, &http.Cookie{MaxAge: -1}) }
+func End(ctx context.Context) { set(ctx, "", time.Time{}, -1) }
 
 // set does nothing where there is no answer to set it in, as on a WebSocket.
-func set(ctx context.Context, cookie *http.Cookie) {
+func set(ctx context.Context, value string, end time.Time, maxAge int) {
 	to, ok := ctx.Value(answerKey{}).(answer)
 	if !ok {
 		return
 	}
-	cookie.Name, cookie.Path = identity.Cookie, "/"
-	cookie.HttpOnly, cookie.SameSite, cookie.Secure = true, http.SameSiteLaxMode, to.secure
-	http.SetCookie(to.w, cookie)
+	http.SetCookie(to.w, &http.Cookie{ //nolint:gosec // Secure is what the request came by: else there would be no session without TLS
+		Name: identity.Cookie, Value: value, Path: "/", Expires: end, MaxAge: maxAge,
+		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: to.secure,
+	})
 }
