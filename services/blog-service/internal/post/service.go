@@ -30,6 +30,7 @@ const (
 	maxContent  = 20_000 // characters
 	defaultPage = 20
 	maxPage     = 100
+	maxAnswer   = 3 << 20 // bytes of posts in one answer: what callers take is 4 MiB
 )
 
 // Config holds the limits.
@@ -217,13 +218,17 @@ func (s *Service) GetPosts(ctx context.Context, req *blogv1.GetPostsRequest) (*b
 	if err != nil {
 		return nil, s.refuse(ctx, "read posts", err)
 	}
-	results := make([]*blogv1.PostResult, len(req.GetIds()))
+	results, size := make([]*blogv1.PostResult, len(req.GetIds())), 0
 	for i, text := range req.GetIds() {
 		results[i] = &blogv1.PostResult{}
 		if number, ok := store.ParseID(text); ok {
 			r := found[cache.ID{Tenant: req.GetTenant(), Number: number}]
 			results[i].Post, results[i].Stale = r.Value, r.Stale
+			size += len(r.Value.GetContent())
 		}
+	}
+	if size > maxAnswer {
+		return nil, refusal.Invalid("ids: these posts do not fit into one answer; ask for fewer")
 	}
 	return &blogv1.GetPostsResponse{Results: results}, nil
 }
@@ -256,15 +261,21 @@ func (s *Service) ListPosts(ctx context.Context, req *blogv1.ListPostsRequest) (
 	if err != nil {
 		return nil, s.refuse(ctx, "list posts", err)
 	}
-	posts, resp := found[page], &blogv1.ListPostsResponse{}
-	if len(posts) == page.Size {
-		posts = posts[:page.Size-1]
-		resp.Next = store.FormatID(posts[len(posts)-1].ID)
-	}
-	for _, p := range posts {
+	return answer(found[page], page.Size-1), nil
+}
+
+// answer makes a page of at most so many posts, or of as many as fit into an answer.
+func answer(posts []store.Post, most int) *blogv1.ListPostsResponse {
+	resp, size := &blogv1.ListPostsResponse{}, 0
+	for n, p := range posts {
+		size += len(p.Content)
+		if n == most || n > 0 && size > maxAnswer {
+			resp.Next = store.FormatID(posts[n-1].ID)
+			break
+		}
 		resp.Posts = append(resp.Posts, message(p))
 	}
-	return resp, nil
+	return resp
 }
 
 // author reads whose call it is.

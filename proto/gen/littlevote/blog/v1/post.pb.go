@@ -749,7 +749,7 @@ func (x *ListPostsRequest) GetAfter() string {
 // ListPostsResponse is a page.
 type ListPostsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The posts, newest first.
+	// The posts, newest first; fewer than asked for where they do not fit into 3 MiB.
 	Posts []*Post `protobuf:"bytes,1,rep,name=posts,proto3" json:"posts,omitempty"`
 	// What to ask for next; empty where nothing follows.
 	Next          string `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`

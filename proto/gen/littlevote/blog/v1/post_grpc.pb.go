@@ -42,7 +42,7 @@ type PostServiceClient interface {
 	UpdatePost(ctx context.Context, in *UpdatePostRequest, opts ...grpc.CallOption) (*UpdatePostResponse, error)
 	// DeletePost takes a post of the author away. One that is deleted already is no error.
 	DeletePost(ctx context.Context, in *DeletePostRequest, opts ...grpc.CallOption) (*DeletePostResponse, error)
-	// GetPosts returns posts by id, in the order of the request.
+	// GetPosts returns posts by id, in the order of the request. INVALID_ARGUMENT where they do not fit into an answer of 3 MiB.
 	GetPosts(ctx context.Context, in *GetPostsRequest, opts ...grpc.CallOption) (*GetPostsResponse, error)
 	// ListPosts returns a tenant's posts, or those of one author, newest first, a page at a time. It is never older than
 	// its beginning.
@@ -123,7 +123,7 @@ type PostServiceServer interface {
 	UpdatePost(context.Context, *UpdatePostRequest) (*UpdatePostResponse, error)
 	// DeletePost takes a post of the author away. One that is deleted already is no error.
 	DeletePost(context.Context, *DeletePostRequest) (*DeletePostResponse, error)
-	// GetPosts returns posts by id, in the order of the request.
+	// GetPosts returns posts by id, in the order of the request. INVALID_ARGUMENT where they do not fit into an answer of 3 MiB.
 	GetPosts(context.Context, *GetPostsRequest) (*GetPostsResponse, error)
 	// ListPosts returns a tenant's posts, or those of one author, newest first, a page at a time. It is never older than
 	// its beginning.

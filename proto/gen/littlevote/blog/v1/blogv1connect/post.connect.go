@@ -53,7 +53,7 @@ type PostServiceClient interface {
 	UpdatePost(context.Context, *v1.UpdatePostRequest) (*v1.UpdatePostResponse, error)
 	// DeletePost takes a post of the author away. One that is deleted already is no error.
 	DeletePost(context.Context, *v1.DeletePostRequest) (*v1.DeletePostResponse, error)
-	// GetPosts returns posts by id, in the order of the request.
+	// GetPosts returns posts by id, in the order of the request. INVALID_ARGUMENT where they do not fit into an answer of 3 MiB.
 	GetPosts(context.Context, *v1.GetPostsRequest) (*v1.GetPostsResponse, error)
 	// ListPosts returns a tenant's posts, or those of one author, newest first, a page at a time. It is never older than
 	// its beginning.
@@ -168,7 +168,7 @@ type PostServiceHandler interface {
 	UpdatePost(context.Context, *v1.UpdatePostRequest) (*v1.UpdatePostResponse, error)
 	// DeletePost takes a post of the author away. One that is deleted already is no error.
 	DeletePost(context.Context, *v1.DeletePostRequest) (*v1.DeletePostResponse, error)
-	// GetPosts returns posts by id, in the order of the request.
+	// GetPosts returns posts by id, in the order of the request. INVALID_ARGUMENT where they do not fit into an answer of 3 MiB.
 	GetPosts(context.Context, *v1.GetPostsRequest) (*v1.GetPostsResponse, error)
 	// ListPosts returns a tenant's posts, or those of one author, newest first, a page at a time. It is never older than
 	// its beginning.
