@@ -52,9 +52,10 @@ func (s *Service) openBlog(host service.Host, door *overload.Door) (*likes.Blog,
 	if err != nil {
 		return nil, err
 	}
-	l := s.cfg.Gateway.Likes
+	l, v := s.cfg.Gateway.Likes, s.cfg.Gateway.Votes
 	blog := likes.New(s.backends.blog, likes.Config{
 		InFlight: l.InFlight, MaxBatch: l.Batch, MaxQueue: l.Queue, MaxWait: l.MaxWait, Timeout: l.Timeout, Proxies: proxies,
+		Wait: v.TicketWait, Retries: uint(max(v.Retries, 0)),
 	}, observers["likes"], host.Log)
 	return blog, watchQueues(host.Meter, map[string]func() int{"likes": blog.Waiting})
 }

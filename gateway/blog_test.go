@@ -137,6 +137,31 @@ func TestALikeWithoutAnAnswerIsUnknown(t *testing.T) {
 	}
 }
 
+// What is refused only while the system can't take votes is waited for inside, within bounds.
+func TestALikeWaitsForAChangeOfEpoch(t *testing.T) {
+	s, b := newServices(t), newBlog()
+	cfg := s.blogConfig(t, b)
+	cfg.Gateway.Votes.TicketWait = 30 * time.Second
+	r := start(t, cfg)
+	var refusals atomic.Int64
+	b.changes = func(req *blogv1.ChangeLikesRequest) (*blogv1.ChangeLikesResponse, error) {
+		verdict := &blogv1.LikeVerdict{Code: statusv1.Code_CODE_UNAVAILABLE, Outcome: statusv1.Outcome_OUTCOME_NONE, Retryable: true}
+		if refusals.Add(1) > 3 {
+			verdict = &blogv1.LikeVerdict{Code: statusv1.Code_CODE_OK, Outcome: statusv1.Outcome_OUTCOME_COUNTED}
+		}
+		return &blogv1.ChangeLikesResponse{Verdicts: []*blogv1.LikeVerdict{verdict}}, nil
+	}
+	if got := r.ask(likeDocument, variables{"item": aPost}, asAlice()...).field(t, "like"); got["code"] != "OK" || b.changeCalls.Load() != 4 {
+		t.Errorf("after %d calls: %v", b.changeCalls.Load(), got)
+	}
+	cfg = s.blogConfig(t, b)
+	cfg.Gateway.Votes.TicketWait = 0
+	refusals.Store(-100)
+	if got := start(t, cfg).ask(likeDocument, variables{"item": aPost}, asAlice()...).field(t, "like"); got["code"] != "UNAVAILABLE" || got["retryable"] != true {
+		t.Errorf("without patience: %v", got)
+	}
+}
+
 func second(_ int, text string, _ http.Header) string { return text }
 
 func TestS60LoginSetsACookieAndLogoutClearsIt(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"github.com/littlevote/littlevote/gateway/internal/engine"
 	"github.com/littlevote/littlevote/gateway/internal/httpapi"
 	"github.com/littlevote/littlevote/gateway/internal/reads"
+	"github.com/littlevote/littlevote/gateway/internal/visit"
 	"github.com/littlevote/littlevote/gateway/internal/votes"
 	"github.com/littlevote/littlevote/gateway/playground"
 	"github.com/littlevote/littlevote/libs/config"
@@ -81,8 +82,8 @@ type Votes struct {
 	MaxWait    time.Duration `key:"max-wait" help:"how long a vote may have to wait before it is refused as OVERLOADED at once, by the speed of the queue, 10ms to 30s; as many as fill the calls at once may always wait"`
 	Timeout    time.Duration `key:"timeout" help:"longest wait for a call, with the second try of votes that have a key, 50ms to 30s"`
 	Patience   time.Duration `key:"patience" help:"how long a call may keep the next batch from being sent while later calls are answered, 10ms to 30s"`
-	TicketWait time.Duration `key:"ticket-wait" help:"how long a vote is tried again inside while the system can't take votes, and on the newest ticket while it gives way to the next, 0s to 30s"`
-	Retries    int           `key:"retries" help:"how many votes a second are tried again inside, 1 to 1000000; beyond that their refusals are passed on"`
+	TicketWait time.Duration `key:"ticket-wait" help:"how long a vote, or a like, is tried again inside while the system can't take votes, and on the newest ticket while it gives way to the next, 0s to 30s"`
+	Retries    int           `key:"retries" help:"how many votes, and how many likes, a second are tried again inside, 1 to 1000000; beyond that their refusals are passed on"`
 }
 
 // Reads is the group "gateway.reads": calls to the ticket and the query service, to each of them.
@@ -144,6 +145,7 @@ func (s Settings) Validate() error {
 		config.Between("max-mutations", s.MaxMutations, 1, 1000),
 		config.Between("max-complexity", s.MaxComplexity, 1, 1_000_000),
 		config.Between("document-cache", s.DocumentCache, 0, 1<<30),
+		s.validProxies(),
 	)
 }
 
@@ -153,6 +155,13 @@ func validListen(key, address string) error {
 		return nil
 	}
 	return config.Address(key, address)
+}
+
+func (s Settings) validProxies() error {
+	if _, err := visit.ParseProxies(s.TrustedProxies); err != nil {
+		return config.Errorf("trusted-proxies", "%v", err)
+	}
+	return nil
 }
 
 // validPath keeps the endpoint off the addresses that have another meaning, and free of what ServeMux reads as a pattern.

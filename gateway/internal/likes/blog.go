@@ -26,6 +26,8 @@ type Config struct {
 	MaxQueue int           // changes that wait; more are refused as OVERLOADED
 	MaxWait  time.Duration // how long a change may have to wait, by the speed of those before it, before it is refused instead
 	Timeout  time.Duration // of one call
+	Wait     time.Duration // how long a change is tried again that was refused for a moment only
+	Retries  uint          // a second, of all changes together
 	Proxies  visit.Proxies
 }
 
@@ -53,7 +55,10 @@ func New(conn grpc.ClientConnInterface, cfg Config, observer overload.Observer, 
 func (b *Blog) Waiting() int { return b.changes.batch.Len() }
 
 // Close refuses new changes and waits for those that are under way, at most as long as ctx.
-func (b *Blog) Close(ctx context.Context) { b.changes.batch.Close(ctx) }
+func (b *Blog) Close(ctx context.Context) {
+	b.changes.closing.Store(true)
+	b.changes.batch.Close(ctx)
+}
 
 // Caller is who calls, from where.
 type Caller struct {

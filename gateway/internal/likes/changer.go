@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/failsafe-go/failsafe-go/ratelimiter"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -19,8 +20,13 @@ import (
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 )
 
-// overloadedRetry is when to come back to a full queue: a few batches later.
-const overloadedRetry = 200 * time.Millisecond
+const (
+	// overloadedRetry is when to come back to a full queue: a few batches later.
+	overloadedRetry = 200 * time.Millisecond
+	// shortestPause and longestPause bound the wait before a change is tried again.
+	shortestPause = 20 * time.Millisecond
+	longestPause  = 250 * time.Millisecond
+)
 
 // changer gathers changes into calls.
 type changer struct {
@@ -28,6 +34,9 @@ type changer struct {
 	batch   *groupcommit.Batcher[*pending]
 	gate    *overload.Gate
 	timeout time.Duration
+	wait    time.Duration // for which a change is tried again
+	budget  ratelimiter.RateLimiter[any]
+	closing atomic.Bool
 	log     *slog.Logger
 }
 
@@ -40,15 +49,35 @@ type pending struct {
 
 func newChanger(client blogv1.LikeServiceClient, cfg Config, observer overload.Observer, log *slog.Logger) *changer {
 	c := &changer{
-		client: client, timeout: cfg.Timeout, log: log,
+		client: client, timeout: cfg.Timeout, wait: cfg.Wait, budget: ratelimiter.NewBursty[any](cfg.Retries, time.Second), log: log,
 		gate: overload.NewGate(cfg.InFlight*cfg.MaxBatch, cfg.MaxWait, observer, time.Now),
 	}
 	c.batch = groupcommit.New(groupcommit.Config{Workers: cfg.InFlight, MaxBatch: cfg.MaxBatch, MaxQueue: cfg.MaxQueue}, c.run)
 	return c
 }
 
-// decide returns the verdict on a change. It waits for at most ctx.
+// decide returns the verdict on a change. It waits for at most ctx. What is refused only while the system can't take votes is
+// tried again for a while, as far as the budget of all changes allows: each of these refusals is definite.
 func (c *changer) decide(ctx context.Context, change *blogv1.LikeChange) *blogv1.LikeVerdict {
+	for end := time.Now().Add(c.wait); ; {
+		verdict := c.once(ctx, change)
+		if verdict.GetCode() != statusv1.Code_CODE_UNAVAILABLE || verdict.GetOutcome() != statusv1.Outcome_OUTCOME_NONE {
+			return verdict
+		}
+		pause := min(max(verdict.GetRetryAfter().AsDuration(), shortestPause), longestPause)
+		if time.Until(end) < pause || c.closing.Load() || !c.budget.TryAcquirePermit() {
+			return verdict
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return verdict
+		}
+	}
+}
+
+// once queues a change and waits for its verdict.
+func (c *changer) once(ctx context.Context, change *blogv1.LikeChange) *blogv1.LikeVerdict {
 	if retry, ok := c.gate.Admit(c.batch.Len()); !ok {
 		return refused(statusv1.Code_CODE_OVERLOADED, retry)
 	}
