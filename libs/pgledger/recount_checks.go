@@ -37,7 +37,7 @@ var checks = []check{
 	{"retraction", "vote and retraction together add %[2]d", `
 		SELECT ballot, id || ' for ' || username, 0, sum(delta)::bigint, ''
 		FROM (SELECT ballot, username, delta, coalesce(retracts, vote_id) AS id FROM vote_logs) l
-		WHERE id IN (SELECT retracts FROM vote_logs WHERE retracts IS NOT NULL)
+		WHERE (ballot, id) IN (SELECT ballot, retracts FROM vote_logs WHERE retracts IS NOT NULL)
 			AND EXISTS (SELECT FROM vote_logs v WHERE v.ballot = l.ballot AND v.vote_id = l.id)
 		GROUP BY ballot, id, username HAVING sum(delta) <> 0
 		ORDER BY ballot, id, username`},

@@ -83,3 +83,16 @@ func TestRecountOfAChange(t *testing.T) {
 func placed(b *eventv1.VoteBatch) pgledger.PlacedEvent {
 	return pgledger.PlacedEvent{Event: pgledger.Event{VoteBatch: b}, Place: "vote-events 0:1"}
 }
+
+// A key belongs to its ballot: the same one on another ballot is another vote, and stays when this one is taken back.
+func TestRecountKeepsTheSameKeyOfTwoBallotsApart(t *testing.T) {
+	t.Parallel()
+	pool := newLedger(t)
+	vote, other := voterBatch(1, "u"), newBatch("cast", 1, "A")
+	other.Votes[0].VoteId = vote.GetVotes()[0].GetVoteId()
+	mustApply(t, pool, vote, other, retractionBatch(vote, 2))
+	expectRecount(t, pool)
+	if diff := cmp.Diff(map[string]int64{"A": 1}, votesOf(t, pool, "cast")); diff != "" {
+		t.Errorf("votes (-want +got):\n%s", diff)
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/littlevote/littlevote/libs/epoch"
+	"github.com/littlevote/littlevote/libs/faultpoint"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
@@ -52,7 +53,7 @@ func (v *vote) retraction() bool { return v.retracts != uuid.Nil && !v.replaces 
 
 // deltas are all that the vote adds to counts, what it takes back first.
 func (v *vote) deltas() []*votev1.Choice {
-	if len(v.taken) == 0 {
+	if len(v.taken) == 0 || faultpoint.Mutant("change-keeps-old") {
 		return v.choices
 	}
 	return slices.Concat(v.taken, v.choices)
@@ -243,10 +244,10 @@ func (j *job) succeed(token string, totals []*votev1.Total, admission int64, at 
 
 // shows says whether the voter may see counts with the success.
 func (j *job) shows() bool {
-	switch j.rules.Visibility {
-	case pgledger.VisibleAlways:
+	switch {
+	case j.rules.Visibility == pgledger.VisibleAlways, faultpoint.Mutant("hidden-shown"):
 		return true
-	case pgledger.VisibleAfterVote:
+	case j.rules.Visibility == pgledger.VisibleAfterVote:
 		return !j.retraction() && !j.same
 	default:
 		return false

@@ -37,6 +37,8 @@ type Readers struct {
 
 	gateways []*voter.Client
 	readers  []*reader
+	busy     time.Time            // until then everybody likes everything
+	cold     map[string]time.Time // from when on a post is cold; from busy until then nobody touches it
 	stopped  chan struct{}
 	once     sync.Once
 	turns    sync.WaitGroup
@@ -53,11 +55,15 @@ type reader struct {
 	token string
 }
 
+// Busy is how long after their making posts that turn cold are liked, until they are cold: a state that was changed a moment ago is
+// not evicted.
+const Busy = 8 * time.Second
+
 // Admit makes accounts and posts, and lets readers like until they are stopped. coldIn says of further posts after what time they
 // turn cold.
 func Admit(t scope.Scope, s *system.System, seed uint64, coldIn ...time.Duration) *Readers {
 	t.Helper()
-	r := &Readers{History: &checker.History{}, gateways: s.Gateways, stopped: make(chan struct{})}
+	r := &Readers{History: &checker.History{}, gateways: s.Gateways, stopped: make(chan struct{}), cold: map[string]time.Time{}}
 	for i := range accounts {
 		one := &reader{name: fmt.Sprintf("reader-%d", i), ballot: LikesBallot}
 		scope.Eventually(t, openPatience, func() error { return r.register(t.Context(), one) })
@@ -66,7 +72,8 @@ func Admit(t scope.Scope, s *system.System, seed uint64, coldIn ...time.Duration
 	items := []string{"news:1", "news:2"} // of another subgraph
 	posts := r.publish(t, r.readers[0])
 	for i, in := range coldIn {
-		posts = append(posts, oldPost(t, s, r.readers[0], i, in))
+		old := oldPost(t, s, r.readers[0], i, in)
+		posts, r.cold[old] = append(posts, old), time.Now().Add(in+time.Second)
 	}
 	for i := range strangers {
 		name := fmt.Sprintf("stranger-%d", i)
@@ -82,6 +89,7 @@ func Admit(t scope.Scope, s *system.System, seed uint64, coldIn ...time.Duration
 			one.items = append(slices.Clone(posts), items...) // the other tenant has no posts
 		}
 	}
+	r.busy = time.Now().Add(Busy)
 	r.start(t, seed)
 	return r
 }
@@ -204,8 +212,12 @@ func oldPost(t scope.Scope, s *system.System, author *reader, n int, coldIn time
 
 // turn is one like or unlike, or two likes at once, of which one may count.
 func (r *Readers) turn(ctx context.Context, random *rand.Rand, one *reader) {
+	item := one.items[random.IntN(len(one.items))]
+	if now := time.Now(); now.After(r.busy) && now.Before(r.cold[item]) {
+		return
+	}
 	a := checker.Attempt{
-		ID: voter.NewKey(), Keyed: true, Ballot: one.ballot, Voter: one.voter, Names: []string{one.items[random.IntN(len(one.items))]},
+		ID: voter.NewKey(), Keyed: true, Ballot: one.ballot, Voter: one.voter, Names: []string{item},
 		Unlikes: random.IntN(5) < 2,
 	}
 	first := random.IntN(len(r.gateways))

@@ -25,9 +25,9 @@ import (
 const (
 	watchers     = 4 // by WebSocket and by server-sent events, by turns
 	watchAgain   = 50 * time.Millisecond
-	watchBuffer  = 8 << 10 // what the kernel keeps for a watcher who does not read
+	watchBuffer  = 4 << 10 // what the kernel keeps for a watcher who does not read
 	watchMessage = 1 << 20
-	watchQuery   = `subscription{tally(ballot:"main"){seq snapshot stale counts{username votes}}}`
+	watchQuery   = `subscription{tally(ballot:"main"){seq snapshot stale asOf ballot counts{ballot username votes votesExact updatedAt stale asOf}}}`
 )
 
 // Watchers are subscribers of the counts of main. One whose connection ends goes on at the next gateway.

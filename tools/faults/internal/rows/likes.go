@@ -70,8 +70,8 @@ func likeRows() []Row {
 
 // coldFrom and coldUntil is when posts turn cold, counted from their making.
 const (
-	coldFrom  = 20 * time.Second
-	coldUntil = 30 * time.Second
+	coldFrom  = 25 * time.Second
+	coldUntil = 32 * time.Second
 )
 
 func coldIn() []time.Duration {
@@ -85,11 +85,15 @@ func coldIn() []time.Duration {
 
 // turnCold begins an epoch into which the likes are loaded, and waits until some of them are evicted.
 func turnCold(r *Run) {
+	r.Hold(load.Busy + time.Second + r.Between(0, time.Second) - time.Since(r.admitted))
+	r.Strike()
 	before := r.epoch()
 	flush(r)
 	r.awaitEpochAfter(before)
-	r.Hold(coldUntil + r.Between(0, 2*time.Second) - time.Since(r.admitted))
-	r.Note("%d items evicted", r.evicted())
+	r.Hold(coldUntil + time.Second + r.Between(0, 2*time.Second) - time.Since(r.admitted))
+	if !r.evicted() {
+		r.Errorf("nothing was evicted")
+	}
 	r.kill(r.One(system.Vote))
 	if r.Random.IntN(2) == 0 {
 		before = r.epoch()
@@ -98,15 +102,14 @@ func turnCold(r *Run) {
 	}
 }
 
-// evicted is 1 if the marker of the likes says that states are missing.
-func (r *Run) evicted() int64 {
-	var n int64
-	ns := r.epoch().NS
+// evicted says whether the marker of the likes says that states are missing.
+func (r *Run) evicted() bool {
+	ns, missing := r.epoch().NS, false
 	err := r.Redis.With(r.Context(), func(ctx context.Context, rdb *redis.Client) error {
 		keys, err := rdb.Keys(ctx, "{"+load.LikesBallot+"}*").Result()
 		for _, key := range keys {
-			if strings.Contains(key, ns) && rdb.HGet(ctx, key, "evicted").Err() == nil {
-				n++
+			if strings.Contains(key, ns) && rdb.Type(ctx, key).Val() == "hash" {
+				missing = missing || rdb.HExists(ctx, key, "evicted").Val()
 			}
 		}
 		return err
@@ -114,8 +117,5 @@ func (r *Run) evicted() int64 {
 	if err != nil {
 		r.Fatal(err)
 	}
-	if n == 0 {
-		r.Errorf("nothing was evicted")
-	}
-	return n
+	return missing
 }
