@@ -89,7 +89,7 @@ func (r *Run) redisAgrees() error {
 			return err
 		}
 		if votes != c.Votes {
-			return fmt.Errorf("Redis has %d votes for %s, Postgres %d", c.Votes, c.Name, votes)
+			return fmt.Errorf("%d votes for %s in Redis, %d in Postgres", c.Votes, c.Name, votes)
 		}
 	}
 	return nil
