@@ -7,8 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/littlevote/littlevote/libs/config"
 	"github.com/littlevote/littlevote/libs/pgledger"
-
+	blogservice "github.com/littlevote/littlevote/services/blog-service"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/reach"
 )
 
@@ -18,7 +19,7 @@ func MigrateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Bring the Postgres schema up to date",
-		Long:  "Runs the migrations that are missing, under a lock: any number of processes may do it at the same time.",
+		Long:  "Runs the migrations that are missing, the ledger's and the blog's, under locks: any number of processes may do it at the same time.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := s.Find(); err != nil {
@@ -26,6 +27,9 @@ func MigrateCommand() *cobra.Command {
 			}
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
 			if err := pgledger.Migrate(cmd.Context(), s.PostgresURL, log); err != nil {
+				return err
+			}
+			if err := blogservice.Migrate(cmd.Context(), config.Postgres{URL: s.PostgresURL, PoolSize: 1}, log); err != nil {
 				return err
 			}
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), "the schema is up to date")
