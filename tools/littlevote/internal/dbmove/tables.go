@@ -33,7 +33,7 @@ func tables(ctx context.Context, db *pgxpool.Pool) ([]table, error) {
 		SELECT c.oid::regclass::text, array_agg(quote_ident(a.attname) ORDER BY a.attnum)
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
 		WHERE n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\_%'
-			AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname NOT LIKE '%goose%'
+			AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname NOT LIKE '%db\_version'
 			AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
 		GROUP BY c.oid ORDER BY 1`)
 	if err != nil {
@@ -85,7 +85,7 @@ func ordered(ctx context.Context, db *pgxpool.Pool, all []table) ([]table, error
 	return out, nil
 }
 
-// sameSchema lists the tables of both sides, or says how they differ.
+// sameSchema lists the tables of the source, or says what the target lacks of them.
 func (m *Move) sameSchema(ctx context.Context) ([]table, error) {
 	from, err := tables(ctx, m.From)
 	if err != nil {
@@ -107,11 +107,6 @@ func (m *Move) sameSchema(ctx context.Context) ([]table, error) {
 	for _, line := range a {
 		if !slices.Contains(b, line) {
 			return nil, fmt.Errorf("the schemas differ: the target lacks %s. Bring both up to date with `littlevote migrate`", line)
-		}
-	}
-	for _, line := range b {
-		if !slices.Contains(a, line) {
-			return nil, fmt.Errorf("the schemas differ: the source lacks %s. Bring both up to date with `littlevote migrate`", line)
 		}
 	}
 	return from, nil
@@ -150,7 +145,7 @@ func setSequences(ctx context.Context, to pgx.Tx) error {
 			FOR s IN SELECT d.refobjid::regclass AS tab, quote_ident(a.attname) AS col, d.objid::regclass AS seq
 				FROM pg_depend d JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S'
 				JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-				WHERE d.deptype IN ('a', 'i') AND d.classid = 'pg_class'::regclass AND c.relname NOT LIKE '%goose%'
+				WHERE d.deptype IN ('a', 'i') AND d.classid = 'pg_class'::regclass AND c.relname NOT LIKE '%db\_version%'
 			LOOP
 				EXECUTE format('SELECT setval(%L, coalesce(max(%s), 0) + 1, false) FROM %s', s.seq, s.col, s.tab);
 			END LOOP;
