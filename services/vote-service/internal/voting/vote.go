@@ -53,7 +53,7 @@ func (v *vote) retraction() bool { return v.retracts != uuid.Nil && !v.replaces 
 
 // deltas are all that the vote adds to counts, what it takes back first.
 func (v *vote) deltas() []*votev1.Choice {
-	if len(v.taken) == 0 || faultpoint.Mutant("change-keeps-old") {
+	if len(v.taken) == 0 {
 		return v.choices
 	}
 	return slices.Concat(v.taken, v.choices)

@@ -71,7 +71,6 @@ func Table() []Catch {
 		by("state-without-period", redisledger, "TestLimitPerPeriodBeginsAnew"),
 		by("state-without-period", pgledger, "TestCastLimitsEachPeriod"),
 		by("change-keeps-old", redisledger, "TestChangeOfMindIsOneAct"),
-		by("change-keeps-old", voteService, "TestAChangeOfMindIsOneAct"),
 		by("evict-young", redisledger, "TestS62WhatIsYoungOrWaitsIsNotEvicted"),
 		by("eviction-unmarked", redisledger, "TestS62WhatIsYoungOrWaitsIsNotEvicted", "TestPeriodsThatAreOverAreEvicted"),
 		by("void-twice", pgledger, "TestVoidsTakeEachVoteOutOnce"),
