@@ -1,6 +1,7 @@
 package protocol_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/littlevote/littlevote/libs/faultpoint"
@@ -76,9 +77,17 @@ func TestCertifiedResultHasTwoLocks(t *testing.T) {
 	}
 }
 
-// The known-wrong variants of the code and the rules of the model are the same, as far as the model has them.
+// The known-wrong variants of the code and the rules of the models are the same. What the models do not have, tests and faults alone
+// watch: several candidates or periods of a voter, changes, evictions, voids, and who may see what.
 func TestVariantsOfTheCodeAreRulesHere(t *testing.T) {
+	elsewhere := []string{
+		"state-without-candidate", "state-without-period", "change-keeps-old", "evict-young", "eviction-unmarked", "void-twice",
+		"hidden-shown", "tenant-ignored",
+	}
 	for _, v := range faultpoint.Mutants {
+		if slices.Contains(elsewhere, v.Name) {
+			continue
+		}
 		hole := ""
 		if r, ok := protocol.ByName(v.Name); ok {
 			hole = protocol.Rules[r].Hole
