@@ -27,6 +27,7 @@ import (
 
 // fake is both services; each answers with one function.
 type fake struct {
+	queryv1connect.UnimplementedQueryServiceHandler
 	votev1connect.UnimplementedVoteServiceHandler
 
 	read func(ctx context.Context, req *queryv1.GetTalliesRequest) (*queryv1.GetTalliesResponse, error)
