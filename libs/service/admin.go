@@ -29,10 +29,15 @@ func NewAdmin(listen string, health *Health, metrics *prometheus.Registry) (*Adm
 // adminMux leaves out pprof's cmdline: there may be passwords in the flags.
 func adminMux(health *Health, metrics *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
-	mountProbes(mux, health.probes(func(report Report) Report { return report }))
+	mountProbes(mux, health.probes(withVersion))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{Registry: metrics}))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	return mux
+}
+
+func withVersion(report Report) Report {
+	report.Version = Version()
+	return report
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -71,8 +72,14 @@ func TestAdminTellsReasons(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &report); err != nil {
 		t.Fatal(err)
 	}
-	if code != http.StatusServiceUnavailable || report.Checks["redis"] != "connection refused" {
+	if code != http.StatusServiceUnavailable || report.Checks["redis"] != "connection refused" || report.Version != Version() {
 		t.Errorf("%d %+v", code, report)
+	}
+	// Strangers learn neither the reason nor the version.
+	outside := httptest.NewRecorder()
+	health.Probes().ServeHTTP(outside, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+	if body := outside.Body.String(); strings.Contains(body, "refused") || strings.Contains(body, "version") {
+		t.Errorf("outside: %s", body)
 	}
 	if code, _ := get(t, url+"/livez"); code != http.StatusOK {
 		t.Errorf("/livez: %d", code)

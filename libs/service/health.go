@@ -42,6 +42,7 @@ type Report struct {
 	Checks   map[string]string `json:"checks"`             // "ok", or what is wrong
 	Weak     []string          `json:"weak,omitempty"`     // promises that this set-up cannot keep
 	Degraded []string          `json:"degraded,omitempty"` // what does not go as usual now
+	Version  string            `json:"version,omitempty"`  // of the program; on the admin port only
 }
 
 // NewHealth is ready and has no checks.

@@ -2,18 +2,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"runtime"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/littlevote/littlevote/libs/config"
+	"github.com/littlevote/littlevote/libs/service"
 	"github.com/littlevote/littlevote/tools/internal/deps"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/ballot"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/client"
@@ -25,9 +26,6 @@ import (
 	"github.com/littlevote/littlevote/tools/littlevote/internal/token"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/up"
 )
-
-// version is the release that this source is, or is on the way to.
-const version = "0.1.0-dev"
 
 // Exit codes.
 const (
@@ -81,15 +79,8 @@ func versionCommand() *cobra.Command {
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		Run: func(cmd *cobra.Command, _ []string) {
-			revision := "unknown revision"
-			if info, ok := debug.ReadBuildInfo(); ok {
-				for _, s := range info.Settings {
-					if s.Key == "vcs.revision" {
-						revision = s.Value
-					}
-				}
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "littlevote %s (%s, %s)\n", version, revision, runtime.Version())
+			revision := cmp.Or(service.Revision(), "unknown revision")
+			fmt.Fprintf(cmd.OutOrStdout(), "littlevote %s (%s, %s)\n", service.Version(), revision, runtime.Version())
 		},
 	}
 }
