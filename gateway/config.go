@@ -20,6 +20,7 @@ type Config struct {
 	config.Dev
 	Listen  string       `key:"listen" help:"host:port on which the gateway answers"`
 	Admin   config.Admin `key:"admin"`
+	Trace   config.Trace `key:"trace"`
 	Ticket  Ticket       `key:"ticket"`
 	Vote    Target       `key:"vote"`
 	Query   Target       `key:"query"`
@@ -100,6 +101,7 @@ func DefaultConfig() Config {
 	return Config{
 		Listen: "127.0.0.1:8080",
 		Admin:  config.Admin{Listen: "127.0.0.1:9080"},
+		Trace:  config.DefaultTrace(),
 		Ticket: Ticket{Target: "127.0.0.1:8101"},
 		Vote:   Target{Target: "127.0.0.1:8102"},
 		Query:  Target{Target: "127.0.0.1:8103"},

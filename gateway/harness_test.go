@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/metric/noop"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -232,7 +233,7 @@ func start(t testing.TB, cfg Config) *running {
 
 func testHost(t testing.TB) service.Host {
 	log := slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return service.Host{Log: log, Health: service.NewHealth(), Meter: noop.NewMeterProvider().Meter("test")}
+	return service.Host{Tracer: tracenoop.Tracer{}, Log: log, Health: service.NewHealth(), Meter: noop.NewMeterProvider().Meter("test")}
 }
 
 func startOn(t testing.TB, cfg Config, host service.Host) *running {

@@ -28,6 +28,24 @@ type Admin struct {
 // Validate checks the limits.
 func (a Admin) Validate() error { return Address("listen", a.Listen) }
 
+// Trace is the group "trace".
+type Trace struct {
+	Endpoint string  `key:"endpoint" help:"collector that takes traces by OTLP over gRPC: http://host:4317, or https:// for TLS; empty: no traces"`
+	Ratio    float64 `key:"ratio" help:"how many of the requests that nobody else has decided on are traced, 0 to 1; whatever follows from a traced request is traced too"`
+}
+
+// DefaultTrace is one request in a hundred, once there is a collector.
+func DefaultTrace() Trace { return Trace{Ratio: 0.01} }
+
+// Validate checks the limits.
+func (t Trace) Validate() error {
+	err := hasScheme("endpoint", t.Endpoint, "http", "https")
+	if !(t.Ratio >= 0 && t.Ratio <= 1) { // not a number is neither
+		err = errors.Join(err, Errorf("ratio", "expected a number from 0 to 1"))
+	}
+	return err
+}
+
 // Redis is the group "redis".
 type Redis struct {
 	URL        string        `key:"url" help:"redis://user:password@host:port/db, or rediss:// for TLS; a Redis Cluster: redis+cluster://user:password@host:port,host:port; Sentinels: redis+sentinel://user:password@host:port,host:port/master-name"`

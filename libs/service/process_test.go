@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/littlevote/littlevote/libs/config"
 )
 
 // runnerFunc is a service made of its Run.
@@ -33,7 +35,7 @@ func TestProcessCanBeWatchedWhileItDrains(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	drained := errors.New("drained")
-	err := Process(ctx, "test", "127.0.0.1:0", slog.New(slog.NewJSONHandler(logs, nil)), func(host Host) (Runner, error) {
+	err := Process(ctx, "test", Watched{Admin: config.Admin{Listen: "127.0.0.1:0"}}, slog.New(slog.NewJSONHandler(logs, nil)), func(host Host) (Runner, error) {
 		return runnerFunc(func(ctx context.Context) error {
 			url := "http://" + adminAddress(t, logs)
 			if code, body := get(t, url+"/readyz"); code != http.StatusOK {
@@ -61,12 +63,12 @@ func TestProcessCanBeWatchedWhileItDrains(t *testing.T) {
 
 func TestProcessThatCannotStart(t *testing.T) {
 	log, broken := slog.New(slog.DiscardHandler), errors.New("broken")
-	err := Process(t.Context(), "test", "127.0.0.1:0", log, func(Host) (Runner, error) { return nil, broken })
+	err := Process(t.Context(), "test", Watched{Admin: config.Admin{Listen: "127.0.0.1:0"}}, log, func(Host) (Runner, error) { return nil, broken })
 	if !errors.Is(err, broken) {
 		t.Errorf("error = %v, want that of the service", err)
 	}
 	released := false
-	err = Process(t.Context(), "test", "127.0.0.1:no", log, func(Host) (Runner, error) {
+	err = Process(t.Context(), "test", Watched{Admin: config.Admin{Listen: "127.0.0.1:no"}}, log, func(Host) (Runner, error) {
 		return runnerFunc(func(ctx context.Context) error { released = ctx.Err() != nil; return nil }), nil
 	})
 	if err == nil || !released {

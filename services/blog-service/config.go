@@ -14,6 +14,7 @@ type Config struct {
 	Vote     Target          `key:"vote"`
 	Query    Target          `key:"query"`
 	Admin    config.Admin    `key:"admin"`
+	Trace    config.Trace    `key:"trace"`
 	Redis    config.Redis    `key:"redis"`
 	Postgres config.Postgres `key:"postgres"`
 	TLS      config.TLS      `key:"tls"`
@@ -94,6 +95,7 @@ func DefaultConfig() Config {
 		Vote:     Target{Target: "127.0.0.1:8102"},
 		Query:    Target{Target: "127.0.0.1:8103"},
 		Admin:    config.Admin{Listen: "127.0.0.1:9105"},
+		Trace:    config.DefaultTrace(),
 		Redis:    config.DefaultRedis(),
 		Postgres: config.DefaultPostgres(),
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
@@ -76,7 +77,7 @@ func (w *world) start() *instance {
 		w.t.Fatal(err)
 	}
 	i := &instance{health: service.NewHealth(), registry: registry}
-	s, err := blogservice.New(w.t.Context(), w.cfg, service.Host{Log: log, Health: i.health, Meter: meter})
+	s, err := blogservice.New(w.t.Context(), w.cfg, service.Host{Tracer: tracenoop.Tracer{}, Log: log, Health: i.health, Meter: meter})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 type Config struct {
 	Persister   Persister          `key:"persister"`
 	Admin       config.Admin       `key:"admin"`
+	Trace       config.Trace       `key:"trace"`
 	Kafka       config.Kafka       `key:"kafka"`
 	Postgres    config.Postgres    `key:"postgres"`
 	Participant config.Participant `key:"participant"`
@@ -44,6 +45,7 @@ func DefaultConfig() Config {
 			SessionTimeout:     6 * time.Second,
 		},
 		Admin:       config.Admin{Listen: "127.0.0.1:9104"},
+		Trace:       config.DefaultTrace(),
 		Kafka:       config.DefaultKafka(),
 		Postgres:    config.DefaultPostgres(),
 		Participant: config.DefaultParticipant(),

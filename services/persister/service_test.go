@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/pflag"
 	"go.opentelemetry.io/otel/metric/noop"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/littlevote/littlevote/libs/config"
 	"github.com/littlevote/littlevote/libs/service"
@@ -76,7 +77,7 @@ func TestService(t *testing.T) {
 	cfg.Persister.Listen = "127.0.0.1:0"
 	cfg.Postgres.URL = testenv.Postgres(t)
 	cfg.Kafka.Brokers, cfg.Kafka.TopicPrefix = testenv.Kafka(t), testenv.Topic(t)
-	s, err := New(t.Context(), cfg, service.Host{Log: slog.New(slog.DiscardHandler), Health: service.NewHealth(), Meter: noop.Meter{}})
+	s, err := New(t.Context(), cfg, service.Host{Tracer: tracenoop.Tracer{}, Log: slog.New(slog.DiscardHandler), Health: service.NewHealth(), Meter: noop.Meter{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +129,7 @@ func TestServiceWithoutStores(t *testing.T) {
 	cfg.Persister.Listen = "127.0.0.1:0"
 	cfg.Postgres.URL = "postgres://nobody@127.0.0.1:1/nothing"
 	cfg.Kafka.Brokers = []string{"127.0.0.1:1"}
-	s, err := New(t.Context(), cfg, service.Host{Log: slog.New(slog.DiscardHandler), Health: service.NewHealth(), Meter: noop.Meter{}})
+	s, err := New(t.Context(), cfg, service.Host{Tracer: tracenoop.Tracer{}, Log: slog.New(slog.DiscardHandler), Health: service.NewHealth(), Meter: noop.Meter{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +154,7 @@ func TestServiceWithoutStores(t *testing.T) {
 
 func TestPortInUse(t *testing.T) {
 	t.Parallel()
-	host := service.Host{Log: slog.New(slog.DiscardHandler), Health: service.NewHealth(), Meter: noop.Meter{}}
+	host := service.Host{Tracer: tracenoop.Tracer{}, Log: slog.New(slog.DiscardHandler), Health: service.NewHealth(), Meter: noop.Meter{}}
 	cfg := DefaultConfig()
 	cfg.Persister.Listen = "127.0.0.1:0"
 	first, err := New(t.Context(), cfg, host)

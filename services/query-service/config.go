@@ -11,6 +11,7 @@ import (
 type Config struct {
 	Query       Query              `key:"query"`
 	Admin       config.Admin       `key:"admin"`
+	Trace       config.Trace       `key:"trace"`
 	Redis       config.Redis       `key:"redis"`
 	Postgres    config.Postgres    `key:"postgres"`
 	Participant config.Participant `key:"participant"`
@@ -30,6 +31,7 @@ func DefaultConfig() Config {
 	return Config{
 		Query:       Query{Listen: "127.0.0.1:8103", Workers: 2, Queue: 20_000, Timeout: 2 * time.Second},
 		Admin:       config.Admin{Listen: "127.0.0.1:9103"},
+		Trace:       config.DefaultTrace(),
 		Redis:       config.DefaultRedis(),
 		Postgres:    config.DefaultPostgres(),
 		Participant: config.DefaultParticipant(),

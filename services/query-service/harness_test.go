@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/littlevote/littlevote/libs/epoch"
 	"github.com/littlevote/littlevote/libs/pgledger"
@@ -70,7 +71,7 @@ func newWorld(t *testing.T, redisURL string, change func(*queryservice.Config), 
 		t.Fatal(err)
 	}
 	w.registry = registry
-	host := service.Host{Log: log, Health: service.NewHealth(), Meter: meter}
+	host := service.Host{Tracer: tracenoop.Tracer{}, Log: log, Health: service.NewHealth(), Meter: meter}
 	s, err := queryservice.New(t.Context(), w.cfg, host)
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ type Config struct {
 	Ticket      Ticket          `key:"ticket"`
 	Ballots     Ballots         `key:"ballots"`
 	Admin       config.Admin    `key:"admin"`
+	Trace       config.Trace    `key:"trace"`
 	Redis       config.Redis    `key:"redis"`
 	Postgres    config.Postgres `key:"postgres"`
 	Participant Participant     `key:"participant"`
@@ -116,6 +117,7 @@ func DefaultConfig() Config {
 			Tiny: Ballot{BallotTicket{Interval: interval, Cap: None}},
 		},
 		Admin:       config.Admin{Listen: "127.0.0.1:9101"},
+		Trace:       config.DefaultTrace(),
 		Redis:       config.DefaultRedis(),
 		Postgres:    config.DefaultPostgres(),
 		Participant: Participant{Heartbeat: config.DefaultParticipant().Heartbeat},

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/metric/noop"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/littlevote/littlevote/libs/service"
 	"github.com/littlevote/littlevote/libs/testenv"
@@ -41,7 +42,7 @@ func runChild(text string) error {
 		return err
 	}
 	ctx := context.Background()
-	s, err := New(ctx, cfg, service.Host{Log: discard(), Health: service.NewHealth(), Meter: noop.Meter{}})
+	s, err := New(ctx, cfg, service.Host{Tracer: tracenoop.Tracer{}, Log: discard(), Health: service.NewHealth(), Meter: noop.Meter{}})
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/metric/noop"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/littlevote/littlevote/libs/config"
 	"github.com/littlevote/littlevote/libs/epoch"
@@ -21,7 +22,7 @@ import (
 )
 
 func TestKeyFileIsNeeded(t *testing.T) {
-	host := service.Host{Log: discard(), Health: service.NewHealth(), Meter: noop.Meter{}}
+	host := service.Host{Tracer: tracenoop.Tracer{}, Log: discard(), Health: service.NewHealth(), Meter: noop.Meter{}}
 	missing := filepath.Join(t.TempDir(), "missing")
 	for _, file := range []string{"", missing} {
 		cfg := DefaultConfig()

@@ -21,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/metric/noop"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/littlevote/littlevote/libs/config"
 	"github.com/littlevote/littlevote/libs/embedded"
@@ -256,7 +257,7 @@ func (w *town) start(cfg Config) *replica {
 	w.t.Helper()
 	r := &replica{health: service.NewHealth()}
 	var err error
-	r.Service, err = New(w.t.Context(), cfg, service.Host{Log: discard(), Health: r.health, Meter: noop.Meter{}})
+	r.Service, err = New(w.t.Context(), cfg, service.Host{Tracer: tracenoop.Tracer{}, Log: discard(), Health: r.health, Meter: noop.Meter{}})
 	if err != nil {
 		w.t.Fatal(err)
 	}

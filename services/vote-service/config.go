@@ -14,6 +14,7 @@ type Config struct {
 	Ticket      config.TicketKeys  `key:"ticket"`
 	Ballot      Ballot             `key:"ballot"`
 	Admin       config.Admin       `key:"admin"`
+	Trace       config.Trace       `key:"trace"`
 	Redis       config.Redis       `key:"redis"`
 	Kafka       config.Kafka       `key:"kafka"`
 	Postgres    config.Postgres    `key:"postgres"`
@@ -68,6 +69,7 @@ func DefaultConfig() Config {
 			Timeout:        4 * time.Second,
 		},
 		Admin:       config.Admin{Listen: "127.0.0.1:9102"},
+		Trace:       config.DefaultTrace(),
 		Redis:       config.DefaultRedis(),
 		Kafka:       config.DefaultKafka(),
 		Postgres:    config.DefaultPostgres(),

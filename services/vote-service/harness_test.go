@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/metric/noop"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/littlevote/littlevote/libs/events"
 	"github.com/littlevote/littlevote/libs/pgledger"
@@ -88,7 +89,8 @@ type instance struct {
 func (w *world) start() *instance {
 	w.t.Helper()
 	host := service.Host{
-		Log: slog.New(slog.DiscardHandler), Health: service.NewHealth(), Meter: noop.NewMeterProvider().Meter(""),
+		Tracer: tracenoop.Tracer{},
+		Log:    slog.New(slog.DiscardHandler), Health: service.NewHealth(), Meter: noop.NewMeterProvider().Meter(""),
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
 	s, err := voteservice.New(ctx, w.cfg, host)

@@ -13,7 +13,8 @@ import (
 func main() {
 	cfg := gateway.DefaultConfig()
 	config.Main("gateway", []any{&cfg}, func(ctx context.Context, log *slog.Logger) error {
-		return service.Process(ctx, "gateway", cfg.Admin.Listen, log, func(host service.Host) (service.Runner, error) {
+		watched := service.Watched{Admin: cfg.Admin, Trace: cfg.Trace}
+		return service.Process(ctx, "gateway", watched, log, func(host service.Host) (service.Runner, error) {
 			return gateway.New(ctx, cfg, host)
 		})
 	})

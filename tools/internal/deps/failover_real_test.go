@@ -20,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/metric/noop"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/littlevote/littlevote/libs/config"
 	"github.com/littlevote/littlevote/libs/events"
@@ -105,7 +106,8 @@ func newFlow(t *testing.T, brokers []string, replication int, postgres string) *
 func (f *flow) run(cfg persister.Config) {
 	f.Helper()
 	work, err := persister.New(f.Context(), cfg, service.Host{
-		Log: slog.New(slog.NewTextHandler(log{f.T}, &slog.HandlerOptions{Level: slog.LevelError})), Health: service.NewHealth(), Meter: noop.Meter{},
+		Tracer: tracenoop.Tracer{},
+		Log:    slog.New(slog.NewTextHandler(log{f.T}, &slog.HandlerOptions{Level: slog.LevelError})), Health: service.NewHealth(), Meter: noop.Meter{},
 	})
 	if err != nil {
 		f.Fatal(err)

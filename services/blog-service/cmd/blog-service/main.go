@@ -14,7 +14,8 @@ import (
 func main() {
 	cfg := blogservice.DefaultConfig()
 	config.Main("blog-service", []any{&cfg}, func(ctx context.Context, log *slog.Logger) error {
-		return service.Process(ctx, "blog-service", cfg.Admin.Listen, log, func(host service.Host) (service.Runner, error) {
+		watched := service.Watched{Admin: cfg.Admin, Trace: cfg.Trace}
+		return service.Process(ctx, "blog-service", watched, log, func(host service.Host) (service.Runner, error) {
 			return blogservice.New(ctx, cfg, host)
 		})
 	})

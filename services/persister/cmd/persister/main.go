@@ -14,7 +14,8 @@ import (
 func main() {
 	cfg := persister.DefaultConfig()
 	config.Main("persister", []any{&cfg}, func(ctx context.Context, log *slog.Logger) error {
-		return service.Process(ctx, "persister", cfg.Admin.Listen, log, func(host service.Host) (service.Runner, error) {
+		watched := service.Watched{Admin: cfg.Admin, Trace: cfg.Trace}
+		return service.Process(ctx, "persister", watched, log, func(host service.Host) (service.Runner, error) {
 			return persister.New(ctx, cfg, host)
 		})
 	})

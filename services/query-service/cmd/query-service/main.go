@@ -14,7 +14,8 @@ import (
 func main() {
 	cfg := queryservice.DefaultConfig()
 	config.Main("query-service", []any{&cfg}, func(ctx context.Context, log *slog.Logger) error {
-		return service.Process(ctx, "query-service", cfg.Admin.Listen, log, func(host service.Host) (service.Runner, error) {
+		watched := service.Watched{Admin: cfg.Admin, Trace: cfg.Trace}
+		return service.Process(ctx, "query-service", watched, log, func(host service.Host) (service.Runner, error) {
 			return queryservice.New(ctx, cfg, host)
 		})
 	})

@@ -14,7 +14,8 @@ import (
 func main() {
 	cfg := ticketservice.DefaultConfig()
 	config.Main("ticket-service", []any{&cfg}, func(ctx context.Context, log *slog.Logger) error {
-		return service.Process(ctx, "ticket-service", cfg.Admin.Listen, log, func(host service.Host) (service.Runner, error) {
+		watched := service.Watched{Admin: cfg.Admin, Trace: cfg.Trace}
+		return service.Process(ctx, "ticket-service", watched, log, func(host service.Host) (service.Runner, error) {
 			return ticketservice.New(ctx, cfg, host)
 		})
 	})

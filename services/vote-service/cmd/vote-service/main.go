@@ -14,7 +14,8 @@ import (
 func main() {
 	cfg := voteservice.DefaultConfig()
 	config.Main("vote-service", []any{&cfg}, func(ctx context.Context, log *slog.Logger) error {
-		return service.Process(ctx, "vote-service", cfg.Admin.Listen, log, func(host service.Host) (service.Runner, error) {
+		watched := service.Watched{Admin: cfg.Admin, Trace: cfg.Trace}
+		return service.Process(ctx, "vote-service", watched, log, func(host service.Host) (service.Runner, error) {
 			return voteservice.New(ctx, cfg, host)
 		})
 	})

@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/metric/noop"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/littlevote/littlevote/libs/config"
 	"github.com/littlevote/littlevote/libs/events"
@@ -72,7 +73,7 @@ func (s *system) startPersister(log *slog.Logger) {
 	s.Helper()
 	cfg := persister.DefaultConfig()
 	cfg.Persister.Listen, cfg.Postgres.URL, cfg.Kafka = "127.0.0.1:0", s.url, s.kafka
-	work, err := persister.New(s.Context(), cfg, service.Host{Log: log, Health: service.NewHealth(), Meter: noop.Meter{}})
+	work, err := persister.New(s.Context(), cfg, service.Host{Tracer: tracenoop.Tracer{}, Log: log, Health: service.NewHealth(), Meter: noop.Meter{}})
 	if err != nil {
 		s.Fatal(err)
 	}

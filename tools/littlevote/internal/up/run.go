@@ -53,7 +53,12 @@ func runOn(ctx context.Context, s *settings, st *stores, out io.Writer, log *slo
 	if err := blogservice.Migrate(ctx, s.blog.Postgres, log); err != nil {
 		return err
 	}
-	host := service.Host{Log: log, Health: service.NewHealth(), Meter: meter}
+	tracer, endTraces, err := service.NewTracer("littlevote", s.gateway.Trace)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = endTraces(context.WithoutCancel(ctx)) }() // Spans that nobody takes are no failure.
+	host := service.Host{Log: log, Health: service.NewHealth(), Meter: meter, Tracer: tracer}
 	parts, err := newParts(ctx, s, host, registry)
 	if err != nil {
 		return err

@@ -171,7 +171,10 @@ type Vote struct {
 	Voter string `protobuf:"bytes,8,opt,name=voter,proto3" json:"voter,omitempty"`
 	// Optional: the id of a vote of the same voter that this one takes the place of, in one act: VOTE_NOT_FOUND, and
 	// nothing changes, when it does not count.
-	Replaces      string `protobuf:"bytes,9,opt,name=replaces,proto3" json:"replaces,omitempty"`
+	Replaces string `protobuf:"bytes,9,opt,name=replaces,proto3" json:"replaces,omitempty"`
+	// Optional: W3C traceparent of the request that this vote came with, since a call carries the votes of many. Anything
+	// else is ignored.
+	Traceparent   string `protobuf:"bytes,10,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -276,6 +279,13 @@ func (x *Vote) GetVoter() string {
 func (x *Vote) GetReplaces() string {
 	if x != nil {
 		return x.Replaces
+	}
+	return ""
+}
+
+func (x *Vote) GetTraceparent() string {
+	if x != nil {
+		return x.Traceparent
 	}
 	return ""
 }
@@ -909,7 +919,7 @@ const file_littlevote_vote_v1_vote_proto_rawDesc = "" +
 	"\n" +
 	"\x1dlittlevote/vote/v1/vote.proto\x12\x12littlevote.vote.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!littlevote/status/v1/status.proto\"B\n" +
 	"\x10CastVotesRequest\x12.\n" +
-	"\x05votes\x18\x01 \x03(\v2\x18.littlevote.vote.v1.VoteR\x05votes\"\xd3\x02\n" +
+	"\x05votes\x18\x01 \x03(\v2\x18.littlevote.vote.v1.VoteR\x05votes\"\xf5\x02\n" +
 	"\x04Vote\x12\x16\n" +
 	"\x06ballot\x18\x01 \x01(\tR\x06ballot\x12'\n" +
 	"\x0fidempotency_key\x18\x02 \x01(\tR\x0eidempotencyKey\x12\x17\n" +
@@ -920,7 +930,9 @@ const file_littlevote_vote_v1_vote_proto_rawDesc = "" +
 	"\vvoter_label\x18\a \x01(\tR\n" +
 	"voterLabel\x12\x14\n" +
 	"\x05voter\x18\b \x01(\tR\x05voter\x12\x1a\n" +
-	"\breplaces\x18\t \x01(\tR\breplacesB\b\n" +
+	"\breplaces\x18\t \x01(\tR\breplaces\x12 \n" +
+	"\vtraceparent\x18\n" +
+	" \x01(\tR\vtraceparentB\b\n" +
 	"\x06permit\"<\n" +
 	"\x06Choice\x12\x1c\n" +
 	"\tcandidate\x18\x01 \x01(\tR\tcandidate\x12\x14\n" +
