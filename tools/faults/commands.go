@@ -59,6 +59,7 @@ func runCommand(o *options) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&o.mutant, "mutant", "", "leave out a rule: a name of libs/faultpoint.Mutants; the results are not kept")
+	cmd.Flags().StringVar(&o.from, "from", "", "the version that U1 updates from and rolls back to: a tag or commit (default what .ci/released names)")
 	return cmd
 }
 

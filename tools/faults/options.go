@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/littlevote/littlevote/tools/faults/internal/release"
 	"github.com/littlevote/littlevote/tools/faults/internal/results"
 	"github.com/littlevote/littlevote/tools/faults/internal/rows"
 	"github.com/littlevote/littlevote/tools/faults/internal/servers"
@@ -30,6 +31,7 @@ type options struct {
 	verbose           bool
 	stdout, stderr    io.Writer
 	mutant            string
+	from              string
 }
 
 func (o *options) results() results.File { return results.Open(filepath.Join(o.dir, "results.ndjson")) }
@@ -59,6 +61,9 @@ func usualSeeds(kind rows.Kind) int {
 	}
 }
 
+// withFaults builds programs that can be told to die, or to leave out a rule.
+const withFaults = "-tags=faults"
+
 // inLab builds the programs, gives work a lab, and stops every server afterwards.
 func (o *options) inLab(ctx context.Context, work func(ctx context.Context, lab *rows.Lab) error) error {
 	dir, err := filepath.Abs(o.dir)
@@ -79,12 +84,19 @@ func (o *options) inLab(ctx context.Context, work func(ctx context.Context, lab 
 	problems := scope.Start(ctx, io.Discard, func(s *scope.Run) {
 		servers.Lock(s, filepath.Join(dir, "lock"))
 		fmt.Fprintln(o.stderr, "building the services with -tags faults")
-		if err := process.Build(s.Context(), programs, "-tags=faults"); err != nil {
+		if err := process.Build(s.Context(), programs, withFaults); err != nil {
 			s.Fatal(err)
 		}
 		lab := &rows.Lab{
 			Shared:   servers.NewShared(s, filepath.Join(dir, "servers"), cache, o.progress()),
 			Programs: programs, Evidence: filepath.Join(dir, "evidence"), Commit: commit(s.Context()), Patience: o.patience, Keep: o.keep,
+			Before: func(ctx context.Context) (release.Programs, error) {
+				root, err := repository(ctx)
+				if err != nil {
+					return release.Programs{}, err
+				}
+				return release.Build(ctx, root, filepath.Join(dir, "releases"), o.from, withFaults)
+			},
 		}
 		failed = work(s.Context(), lab)
 	})

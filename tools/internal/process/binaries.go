@@ -26,9 +26,15 @@ func programs() []string {
 
 // Build makes all binaries in dir, with these arguments of go build beside its own.
 func Build(ctx context.Context, dir string, args ...string) error {
+	return BuildFrom(ctx, "", dir, args...)
+}
+
+// BuildFrom is Build for source that stands in another folder than this process works in.
+func BuildFrom(ctx context.Context, source, dir string, args ...string) error {
 	// Without tables for debuggers the linker takes half the time.
 	all := append([]string{"build", "-buildvcs=false", "-ldflags=-s -w", "-o", dir + string(filepath.Separator)}, args...)
 	cmd := exec.CommandContext(ctx, "go", append(all, programs()...)...)
+	cmd.Dir = source
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, output)
 	}

@@ -1,6 +1,7 @@
 package system
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
@@ -41,6 +42,7 @@ func Kinds() []Kind { return []Kind{Ticket, Vote, Query, Persister, Blog, Gatewa
 // Config is what is special about a system.
 type Config struct {
 	Programs string // the folder of the binaries
+	Services string // the folder of the services' binaries, where they are another version's; empty: as above
 	Dir      string // for logs; one that goes with the scope if empty
 	Stores   Stores // as they are seen from outside
 	// Way is how a service reaches the stores, where that is not the direct way. It must not change names.
@@ -72,6 +74,7 @@ type Service struct {
 	Address string
 	Admin   string
 	Env     []string // what the next start adds to the environment
+	From    string   // the folder of the binary that the next start takes
 	system  *System
 	index   int
 }
@@ -93,6 +96,7 @@ func Start(t scope.Scope, cfg Config) *System {
 		for i := range max(1, cfg.Replicas) {
 			s.services[kind] = append(s.services[kind], &Service{
 				Kind: kind, Address: process.Address(t), Admin: process.Address(t), Env: cfg.Env[fmt.Sprintf("%s-%d", kind, i)],
+				From:   cmp.Or(cfg.Services, cfg.Programs),
 				system: s, index: i,
 			})
 		}
@@ -208,7 +212,7 @@ func (s *Service) ID() string { return fmt.Sprintf("%s-%d", s.Kind, s.index) }
 func (s *Service) Start() {
 	s.system.t.Helper()
 	s.Process = process.Start(s.system.t, process.Command{
-		Name: s.ID(), Program: filepath.Join(s.system.config.Programs, string(s.Kind)), Dir: s.system.config.Dir,
+		Name: s.ID(), Program: filepath.Join(s.From, string(s.Kind)), Dir: s.system.config.Dir,
 		Args: append(s.arguments(), s.system.config.Flags[s.Kind]...),
 		Env:  append(s.environment(), s.Env...),
 	})

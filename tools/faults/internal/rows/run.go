@@ -11,6 +11,7 @@ import (
 
 	ballotv1 "github.com/littlevote/littlevote/proto/gen/littlevote/ballot/v1"
 	"github.com/littlevote/littlevote/tools/faults/internal/load"
+	"github.com/littlevote/littlevote/tools/faults/internal/release"
 	"github.com/littlevote/littlevote/tools/faults/internal/servers"
 	"github.com/littlevote/littlevote/tools/internal/checker"
 	"github.com/littlevote/littlevote/tools/internal/deps"
@@ -52,6 +53,7 @@ type Run struct {
 	ToKafka *servers.Proxy
 
 	programs  string
+	before    release.Programs  // of the version before this one, for rows that start from it
 	env       map[string]string // of every service
 	faultAt   time.Time
 	healAt    time.Time
@@ -160,7 +162,7 @@ func (r *Run) start() {
 		Postgres: servers.Database(r, r.Shared.Address(r, deps.Postgres)),
 	}
 	r.Config = system.Config{
-		Programs: r.programs, Dir: logs, Stores: direct, Replicas: r.Row.replicas(), Flags: r.flags(),
+		Programs: r.programs, Services: r.before.Dir, Dir: logs, Stores: direct, Replicas: r.Row.replicas(), Flags: r.flags(),
 	}
 	if r.Row.Proxied {
 		r.ToRedis = servers.NewProxy(r, "redis", "", r.Redis.Address)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/littlevote/littlevote/tools/faults/internal/release"
 	"github.com/littlevote/littlevote/tools/faults/internal/results"
 	"github.com/littlevote/littlevote/tools/faults/internal/servers"
 	"github.com/littlevote/littlevote/tools/internal/scope"
@@ -20,6 +21,8 @@ const runTimeout = 5 * time.Minute
 type Lab struct {
 	Shared   *servers.Shared
 	Programs string // the folder of the binaries
+	// Before builds those of the version before this one.
+	Before   func(context.Context) (release.Programs, error)
 	Evidence string // the folder under which each failed run leaves one
 	Commit   string
 	Patience float64           // stretches the limits on time, for a machine that does much else
@@ -41,9 +44,15 @@ func (l *Lab) Try(ctx context.Context, row Row, seed uint64) (results.Run, error
 		return result, err
 	}
 	defer log.Close()
+	var before release.Programs
+	if row.FromBefore {
+		if before, err = l.Before(ctx); err != nil { // no part of the run's time
+			return result, err
+		}
+	}
 	limited, cancel := context.WithTimeout(ctx, max(l.timeout, runTimeout))
 	defer cancel()
-	problems := scope.Start(limited, log, func(s *scope.Run) { l.run(s, row, seed, dir, &result) })
+	problems := scope.Start(limited, log, func(s *scope.Run) { l.run(s, row, seed, dir, before, &result) })
 	result.Took = time.Since(began)
 	if ctx.Err() != nil {
 		return result, ctx.Err()
@@ -59,7 +68,7 @@ func (l *Lab) Try(ctx context.Context, row Row, seed uint64) (results.Run, error
 	return result, os.RemoveAll(dir)
 }
 
-func (l *Lab) run(s *scope.Run, row Row, seed uint64, dir string, result *results.Run) {
+func (l *Lab) run(s *scope.Run, row Row, seed uint64, dir string, before release.Programs, result *results.Run) {
 	// The row's name is part of the seed: the same number means another moment for every row.
 	name := uint64(0)
 	for _, c := range row.Name {
@@ -67,7 +76,7 @@ func (l *Lab) run(s *scope.Run, row Row, seed uint64, dir string, result *result
 	}
 	r := &Run{
 		Scope: s, Row: row, Seed: seed, Random: rand.New(rand.NewPCG(seed, name)), Dir: dir, Shared: l.Shared, programs: l.Programs,
-		env: l.Env,
+		before: before, env: l.Env,
 	}
 	defer func() {
 		if r.Crowd != nil && !r.judged {
