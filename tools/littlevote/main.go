@@ -23,6 +23,7 @@ import (
 	"github.com/littlevote/littlevote/tools/littlevote/internal/epochs"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/offsets"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/ops"
+	"github.com/littlevote/littlevote/tools/littlevote/internal/probe"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/token"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/up"
 )
@@ -53,7 +54,7 @@ func run(ctx context.Context) int {
 	}
 	root.AddCommand(
 		up.Command(), client.TicketCommand(), client.VoteCommand(), client.ResultsCommand(), token.Command(), ballot.Command(),
-		ops.MigrateCommand(), ops.FsckCommand(), dlq.Command(), epochs.Command(), offsets.Command(), dbmove.Command(), deps.Command(), versionCommand(),
+		ops.MigrateCommand(), ops.FsckCommand(), dlq.Command(), epochs.Command(), offsets.Command(), dbmove.Command(), deps.Command(), probe.Command(), versionCommand(),
 	)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	err := root.ExecuteContext(ctx)
