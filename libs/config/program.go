@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/pflag"
+
+	"github.com/littlevote/littlevote/libs/tracing"
 )
 
 const (
@@ -74,7 +76,8 @@ func (p Program) Execute(ctx context.Context) int {
 		}
 		return exitOK
 	}
-	log := slog.New(slog.NewJSONHandler(p.Stderr, &slog.HandlerOptions{Level: own.Log.Level})).With("service", p.Name)
+	lines := slog.NewJSONHandler(p.Stderr, &slog.HandlerOptions{Level: own.Log.Level})
+	log := slog.New(tracing.Logs(lines)).With("service", p.Name)
 	return p.run(ctx, log)
 }
 

@@ -30,7 +30,11 @@ func NewAdmin(listen string, health *Health, metrics *prometheus.Registry) (*Adm
 func adminMux(health *Health, metrics *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
 	mountProbes(mux, health.probes(withVersion))
-	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{Registry: metrics}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{
+		Registry: metrics,
+		// Exemplars, which lead from a figure to a trace, are in this form only; who does not ask for it gets the older one.
+		EnableOpenMetrics: true,
+	}))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)

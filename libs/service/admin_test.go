@@ -56,7 +56,7 @@ func TestMetrics(t *testing.T) {
 	}
 	for _, want := range []string{
 		`littlevote_votes_total{code="OK"} 3`, "# HELP littlevote_votes_total votes counted",
-		`target_info{service_name="test-service"} 1`, "go_goroutines", "process_open_fds",
+		`service_name="test-service",service_namespace="littlevote",service_version="` + Version() + `"} 1`, "go_goroutines", "process_open_fds",
 	} {
 		if !strings.Contains(body, want) {
 			t.Errorf("metrics lack %q:\n%s", want, body)

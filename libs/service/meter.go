@@ -5,15 +5,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"go.opentelemetry.io/otel/attribute"
 	exporter "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
 	sdk "go.opentelemetry.io/otel/sdk/metric"
-	"go.opentelemetry.io/otel/sdk/resource"
 )
 
 // NewMeter makes the meter of a process, and the registry that NewAdmin shows as /metrics. The registry also holds the
-// figures of the Go runtime and of the process.
+// figures of the Go runtime and of the process. What is recorded with the context of a sampled span has that one as its exemplar.
 func NewMeter(process string) (metric.Meter, *prometheus.Registry, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -23,7 +21,7 @@ func NewMeter(process string) (metric.Meter, *prometheus.Registry, error) {
 	}
 	provider := sdk.NewMeterProvider(
 		sdk.WithReader(reader),
-		sdk.WithResource(resource.NewSchemaless(attribute.String("service.name", process))),
+		sdk.WithResource(resourceOf(process)),
 	)
 	return provider.Meter("github.com/littlevote/littlevote"), registry, nil
 }

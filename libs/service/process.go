@@ -41,7 +41,7 @@ func Process(ctx context.Context, name string, at Watched, log *slog.Logger, sta
 	if err != nil {
 		return err
 	}
-	tracer, endTraces, err := NewTracer(name, at.Trace)
+	tracer, endTraces, err := NewTracer(name, at.Trace, meter, log)
 	if err != nil {
 		return err
 	}

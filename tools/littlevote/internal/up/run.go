@@ -53,7 +53,7 @@ func runOn(ctx context.Context, s *settings, st *stores, out io.Writer, log *slo
 	if err := blogservice.Migrate(ctx, s.blog.Postgres, log); err != nil {
 		return err
 	}
-	tracer, endTraces, err := service.NewTracer("littlevote", s.gateway.Trace)
+	tracer, endTraces, err := service.NewTracer("littlevote", s.gateway.Trace, meter, log)
 	if err != nil {
 		return err
 	}
