@@ -32,45 +32,78 @@ development without containers. They outlive the command; "deps down" stops them
 		Args: cobra.NoArgs,
 	}
 	cmd.PersistentFlags().StringVar(&dir, "dir", defaultDir, "where the servers' data is")
-	cmd.AddCommand(upCommand(&dir), downCommand(&dir), statusCommand(&dir))
+	cmd.AddCommand(upCommand(&dir), runCommand(&dir), downCommand(&dir), statusCommand(&dir))
 	return cmd
 }
 
 func upCommand(dir *string) *cobra.Command {
-	var opts Options
-	var env, cluster, sentinel, brokers bool
+	var choice choice
+	var env bool
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Start what does not run yet, wait until it answers, print name=address lines",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			opts.Progress = cmd.ErrOrStderr()
-			if cluster {
-				opts.Only = instead(opts.Only, Redis, RedisCluster)
-			}
-			if sentinel {
-				opts.Only = instead(opts.Only, Redis, RedisSentinel)
-			}
-			if brokers {
-				opts.Only = instead(opts.Only, Kafka, KafkaCluster)
-			}
-			addresses, err := Up(cmd.Context(), *dir, opts)
+			addresses, err := Up(cmd.Context(), *dir, choice.options(cmd))
 			if err != nil {
 				return err
 			}
 			return printAddresses(cmd, addresses, env)
 		},
 	}
-	cmd.Flags().StringSliceVar(&opts.Only, "only", nil, fmt.Sprintf("which servers to start, of %v", known()))
-	cmd.Flags().BoolVar(&cluster, "redis-cluster", false, "a Redis Cluster of three masters and three replicas instead of one Redis")
-	cmd.Flags().BoolVar(&sentinel, "redis-sentinel", false, "a Redis with a replica and three Sentinels instead of one Redis")
-	cmd.Flags().BoolVar(&brokers, "kafka-cluster", false, "three Kafka brokers instead of one")
-	cmd.Flags().BoolVar(&opts.Synchronous, "postgres-synchronous", false, "a COMMIT waits for Postgres's replica, so that a promotion loses nothing")
-	cmd.MarkFlagsMutuallyExclusive("redis-cluster", "redis-sentinel")
-	cmd.Flags().BoolVar(&opts.Install, "install", false, "apt-get install what is missing (Debian, as root)")
-	cmd.Flags().StringVar(&opts.CacheDir, "cache-dir", "", "where Kafka's jars are kept (default <dir>/kafka)")
+	choice.flags(cmd)
 	cmd.Flags().BoolVar(&env, "env", false, "print the settings of the test suites for a shell instead")
 	return cmd
+}
+
+func runCommand(dir *string) *cobra.Command {
+	var choice choice
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Start the servers, keep watch over them, and stop them when it is told to end",
+		Long: `Start the servers and stay in the foreground. While all of them answer, their addresses are in two files of the directory:
+littlevote.yaml, settings of the services (LITTLEVOTE_CONFIG), and addresses, for --data-dir of the other commands. It
+ends with the servers that it has in its directory: when it is told to, or with an error when one of them has ended.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return Run(cmd.Context(), *dir, choice.options(cmd))
+		},
+	}
+	choice.flags(cmd)
+	return cmd
+}
+
+// choice is what the command line says of the servers.
+type choice struct {
+	opts                       Options
+	cluster, sentinel, brokers bool
+}
+
+func (c *choice) flags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringSliceVar(&c.opts.Only, "only", nil, fmt.Sprintf("which servers to start, of %v", known()))
+	flags.BoolVar(&c.cluster, "redis-cluster", false, "a Redis Cluster of three masters and three replicas instead of one Redis")
+	flags.BoolVar(&c.sentinel, "redis-sentinel", false, "a Redis with a replica and three Sentinels instead of one Redis")
+	flags.BoolVar(&c.brokers, "kafka-cluster", false, "three Kafka brokers instead of one")
+	flags.BoolVar(&c.opts.Synchronous, "postgres-synchronous", false, "a COMMIT waits for Postgres's replica, so that a promotion loses nothing")
+	flags.BoolVar(&c.opts.Install, "install", false, "apt-get install what is missing (Debian, as root)")
+	flags.StringVar(&c.opts.CacheDir, "cache-dir", "", "where Kafka's jars are kept (default <dir>/kafka)")
+	cmd.MarkFlagsMutuallyExclusive("redis-cluster", "redis-sentinel")
+}
+
+func (c *choice) options(cmd *cobra.Command) Options {
+	opts := c.opts
+	opts.Progress = cmd.ErrOrStderr()
+	if c.cluster {
+		opts.Only = instead(opts.Only, Redis, RedisCluster)
+	}
+	if c.sentinel {
+		opts.Only = instead(opts.Only, Redis, RedisSentinel)
+	}
+	if c.brokers {
+		opts.Only = instead(opts.Only, Kafka, KafkaCluster)
+	}
+	return opts
 }
 
 // instead puts another kind of a server in the place of the single one.

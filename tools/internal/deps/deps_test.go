@@ -54,6 +54,34 @@ export LITTLEVOTE_TEST_ETCD_ENDPOINTS='http://127.0.0.1:5'
 	}
 }
 
+func TestAddressesAsSettings(t *testing.T) {
+	single := Addresses{
+		{Name: Redis, Value: "redis://127.0.0.1:1"}, {Name: Kafka, Value: "127.0.0.1:2"}, {Name: Postgres, Value: "postgres://u:p@127.0.0.1:3/d"},
+		{Name: PostgresReplica, Value: "postgres://u:p@127.0.0.1:4/d"}, {Name: Etcd, Value: "127.0.0.1:5"},
+	}
+	const want = `redis.url: "redis://127.0.0.1:1"
+kafka.brokers: "127.0.0.1:2"
+postgres.url: "postgres://u:p@127.0.0.1:3/d"
+postgres.replica-url: "postgres://u:p@127.0.0.1:4/d"
+ticket.lock-etcd-endpoints: "http://127.0.0.1:5"
+`
+	if diff := cmp.Diff(want, single.Settings()); diff != "" {
+		t.Errorf("settings (-want +got):\n%s", diff)
+	}
+	several := Addresses{
+		{Name: RedisSentinel + "-1", Value: "127.0.0.1:1"}, {Name: RedisSentinel, Value: "redis+sentinel://127.0.0.1:1/littlevote"},
+		{Name: KafkaCluster, Value: "127.0.0.1:2,127.0.0.1:3"},
+	}
+	const wantSeveral = `redis.url: "redis+sentinel://127.0.0.1:1/littlevote"
+redis.replicated: true
+kafka.brokers: "127.0.0.1:2,127.0.0.1:3"
+kafka.replication: 3
+`
+	if diff := cmp.Diff(wantSeveral, several.Settings()); diff != "" {
+		t.Errorf("settings of several (-want +got):\n%s", diff)
+	}
+}
+
 func TestUpNamesWhatIsMissing(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	_, err := Up(t.Context(), t.TempDir(), Options{Only: []string{Redis, Kafka, Etcd}})
