@@ -62,6 +62,9 @@ func (s *Service) connect(ctx context.Context, host service.Host) (err error) {
 	if s.pool, err = pgledger.Open(ctx, s.cfg.Postgres); err != nil {
 		return err
 	}
+	if err := errors.Join(redisledger.Measure(s.rdb, host.Meter, "blog-redis"), pgledger.Measure(s.pool, host.Meter, "blog-primary")); err != nil {
+		return err
+	}
 	s.store = store.New(s.pool, s.cfg.Blog.Timeout)
 	s.limits = limit.New(s.rdb)
 	if err := s.caches(host); err != nil {

@@ -51,8 +51,15 @@ func (s *Service) connect(ctx context.Context, host service.Host) error {
 	if s.pool, err = pgledger.Open(ctx, s.cfg.Postgres); err != nil {
 		return err
 	}
+	if err := pgledger.Measure(s.pool, host.Meter, "persister-primary"); err != nil {
+		return err
+	}
+	timed, err := events.Measured(host.Meter)
+	if err != nil {
+		return err
+	}
 	// A dead letter is a record of full size with more headers.
-	if s.producer, err = events.NewProducer(s.cfg.Kafka, s.log, kgo.ProducerBatchMaxBytes(2<<20)); err != nil {
+	if s.producer, err = events.NewProducer(s.cfg.Kafka, s.log, kgo.ProducerBatchMaxBytes(2<<20), timed); err != nil {
 		return err
 	}
 	c := s.cfg.Persister

@@ -59,6 +59,12 @@ func (s *Service) connect(ctx context.Context, host service.Host) (err error) {
 		if s.replica, err = pgledger.OpenReplica(ctx, s.cfg.Postgres); err != nil {
 			return err
 		}
+		if err := pgledger.Measure(s.replica, host.Meter, "query-replica"); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(redisledger.Measure(s.rdb, host.Meter, "query-redis"), pgledger.Measure(s.primary, host.Meter, "query-primary")); err != nil {
+		return err
 	}
 	s.epochs = epoch.NewParticipant(epoch.NewStore(s.primary), s.pinger, epoch.Config{
 		ID:        epoch.NewID(),

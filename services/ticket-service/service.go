@@ -73,6 +73,9 @@ func (s *Service) connect(ctx context.Context, cfg Config, host service.Host) er
 	if s.pool, err = pgledger.Open(ctx, cfg.Postgres); err != nil {
 		return err
 	}
+	if err := errors.Join(redisledger.Measure(s.rdb, host.Meter, "ticket-redis"), pgledger.Measure(s.pool, host.Meter, "ticket-primary")); err != nil {
+		return err
+	}
 	if err := s.openLock(cfg.Ticket, host.Log); err != nil {
 		return err
 	}

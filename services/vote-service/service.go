@@ -78,7 +78,14 @@ func (s *Service) connect(ctx context.Context, host service.Host) error {
 	if s.pool, err = pgledger.Open(ctx, s.cfg.Postgres); err != nil {
 		return err
 	}
-	if s.kafka, err = events.NewProducer(s.cfg.Kafka, s.log); err != nil {
+	timed, err := events.Measured(host.Meter)
+	if err != nil {
+		return err
+	}
+	if s.kafka, err = events.NewProducer(s.cfg.Kafka, s.log, timed); err != nil {
+		return err
+	}
+	if err := errors.Join(redisledger.Measure(s.rdb, host.Meter, "vote-redis"), pgledger.Measure(s.pool, host.Meter, "vote-primary")); err != nil {
 		return err
 	}
 	id := epoch.NewID()
