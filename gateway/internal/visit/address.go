@@ -36,20 +36,24 @@ func ParseProxies(texts []string) (Proxies, error) {
 	return proxies, nil
 }
 
-// Address returns the IP address of who sent a request, empty where it is not known. Behind proxies that are believed it is
-// the last one in X-Forwarded-For that is not one of theirs: what stands before it anybody may have written.
+// Address returns the IP address of who sent a request as text, empty where it is not known.
 func (p Proxies) Address(ctx context.Context, header http.Header) string {
+	if from := p.From(ctx, header); from.IsValid() {
+		return from.String()
+	}
+	return ""
+}
+
+// From returns the IP address of who sent a request; it is not valid where it is not known. Behind proxies that are believed it
+// is the last one in X-Forwarded-For that is not one of theirs: what stands before it anybody may have written.
+func (p Proxies) From(ctx context.Context, header http.Header) netip.Addr {
 	at, ok := ctx.Value(connectionKey{}).(net.Addr)
 	if !ok {
-		return ""
+		return netip.Addr{}
 	}
-	port, err := netip.ParseAddrPort(at.String())
-	if err != nil {
-		return ""
-	}
-	address := port.Addr().Unmap().WithZone("")
-	if !p.hold(address) {
-		return address.String()
+	address := Peer(at)
+	if !address.IsValid() || !p.Hold(address) {
+		return address
 	}
 	hops := strings.Split(strings.Join(header["X-Forwarded-For"], ","), ",")
 	for i := len(hops) - 1; i >= 0; i-- {
@@ -57,18 +61,40 @@ func (p Proxies) Address(ctx context.Context, header http.Header) string {
 		if err != nil {
 			break
 		}
-		if address = hop.Unmap().WithZone(""); !p.hold(address) {
+		if address = hop.Unmap().WithZone(""); !p.Hold(address) {
 			break
 		}
 	}
-	return address.String()
+	return address
 }
 
-func (p Proxies) hold(address netip.Addr) bool {
+// Hold reports whether an address is that of a proxy.
+func (p Proxies) Hold(address netip.Addr) bool {
 	for _, prefix := range p {
 		if prefix.Contains(address) {
 			return true
 		}
 	}
 	return false
+}
+
+// Peer returns the IP address of the other end of a connection; it is not valid where there is none.
+func Peer(at net.Addr) netip.Addr {
+	if tcp, ok := at.(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap().WithZone("")
+	}
+	port, err := netip.ParseAddrPort(at.String())
+	if err != nil {
+		return netip.Addr{}
+	}
+	return port.Addr().Unmap().WithZone("")
+}
+
+// Host returns who stands behind an address, as far as that can be told: with IPv6 everybody has a whole /64.
+func Host(address netip.Addr) netip.Prefix {
+	const host = 64
+	if address.Is4() {
+		return netip.PrefixFrom(address, address.BitLen())
+	}
+	return netip.PrefixFrom(address, host).Masked()
 }
