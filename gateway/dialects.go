@@ -71,7 +71,7 @@ func (s *Service) listenToDialects(ctx context.Context) error {
 			return fmt.Errorf("gateway.%s-listen: %w", d.ballot, err)
 		}
 		mux := http.NewServeMux()
-		mux.Handle("/graphql", d.handler)
+		mux.Handle("/graphql", s.traces.Watch(d.handler))
 		s.probes(mux)
 		d.server = newServer(s.cfg.Gateway, s.leaving(mux), s.log)
 		d.server.ConnState = s.connections

@@ -21,6 +21,7 @@ import (
 	"github.com/littlevote/littlevote/gateway/internal/overload"
 	"github.com/littlevote/littlevote/gateway/internal/reads"
 	"github.com/littlevote/littlevote/gateway/internal/resolver"
+	"github.com/littlevote/littlevote/gateway/internal/spans"
 	"github.com/littlevote/littlevote/gateway/internal/visit"
 	"github.com/littlevote/littlevote/gateway/internal/votes"
 	"github.com/littlevote/littlevote/gateway/playground"
@@ -54,11 +55,12 @@ type Service struct {
 	blog       *likes.Blog // nil: there is none
 	api        http.Handler
 	graphql    *httpapi.Handler
+	traces     *spans.Door
 }
 
 // New sets a gateway up and listens. The other services may come later.
 func New(ctx context.Context, cfg Config, host service.Host) (*Service, error) {
-	s := &Service{cfg: cfg, log: host.Log, health: host.Health}
+	s := &Service{cfg: cfg, log: host.Log, health: host.Health, traces: spans.NewDoor(host.Tracer)}
 	handler, err := s.connect(host)
 	if err != nil {
 		s.close(ctx)
@@ -134,12 +136,12 @@ func (s *Service) connect(host service.Host) (http.Handler, error) {
 // routes puts the endpoint, the probes and the pages on one port.
 func (s *Service) routes(graphql http.Handler) (http.Handler, error) {
 	mux := http.NewServeMux()
-	mux.Handle(s.cfg.Gateway.Path, graphql)
+	mux.Handle(s.cfg.Gateway.Path, s.traces.Watch(graphql))
 	for _, d := range s.dialects {
-		mux.Handle(d.path(), d.handler)
+		mux.Handle(d.path(), s.traces.Watch(d.handler))
 	}
 	s.probes(mux)
-	mux.Handle("/api/", s.api)
+	mux.Handle("/api/", s.traces.Watch(s.api))
 	if s.cfg.Gateway.Playground {
 		if err := playground.Mount(mux, s.cfg.Gateway.Path); err != nil {
 			return nil, err

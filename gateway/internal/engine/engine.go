@@ -202,10 +202,12 @@ func (e *Engine) Refusal(why *answer.Refusal, header http.Header) *gqlerror.Erro
 
 // Execute runs a query or a mutation. The answer's data is a JSON object or null.
 func (e *Engine) Execute(ctx context.Context, operation Operation, header http.Header) *graphql.Response {
+	ctx, span := operation.startSpan(ctx)
 	ctx = graphql.WithOperationContext(ctx, e.contextOf(operation, header))
 	ctx = e.withErrors(ctx)
 	response := e.schema.Exec(ctx)(ctx)
 	response.Errors = append(response.Errors, graphql.GetErrors(ctx)...)
+	endSpan(span, response.Errors)
 	return response
 }
 

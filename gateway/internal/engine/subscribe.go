@@ -8,6 +8,7 @@ import (
 	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Subscription reports whether the operation's answers are a stream.
@@ -36,16 +37,19 @@ type Stream struct {
 	ctx    context.Context //nolint:containedctx // the subscription's own: it ends with it
 	end    *ending
 	next   graphql.ResponseHandler
+	span   trace.Span // until the first answer: what follows may last for hours
 }
 
 // Subscribe begins a subscription, which lasts until ctx ends or the stream does. The errors say that there is none.
 func (e *Engine) Subscribe(ctx context.Context, operation Operation, header http.Header) (*Stream, gqlerror.List) {
 	end := &ending{}
+	ctx, span := operation.startSpan(ctx)
 	ctx = context.WithValue(graphql.WithOperationContext(ctx, e.contextOf(operation, header)), endingKey{}, end)
-	s := &Stream{engine: e, ctx: ctx, end: end}
+	s := &Stream{engine: e, ctx: ctx, end: end, span: span}
 	begun := e.withErrors(ctx)
 	s.guarded(begun, func() { s.next = e.schema.Exec(begun) })
 	if errs := graphql.GetErrors(begun); len(errs) > 0 {
+		endSpan(span, errs)
 		return nil, errs
 	}
 	return s, nil
@@ -62,6 +66,12 @@ func (s *Stream) Next() *graphql.Response {
 	}
 	if response != nil {
 		response.Errors = append(response.Errors, errs...)
+	}
+	if s.span.IsRecording() {
+		if response == nil {
+			errs = s.Err()
+		}
+		endSpan(s.span, errs)
 	}
 	return response
 }

@@ -8,14 +8,17 @@ import (
 	"time"
 
 	"github.com/failsafe-go/failsafe-go/ratelimiter"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/littlevote/littlevote/gateway/internal/overload"
+	"github.com/littlevote/littlevote/gateway/internal/spans"
 	"github.com/littlevote/littlevote/libs/groupcommit"
 	"github.com/littlevote/littlevote/libs/service"
+	"github.com/littlevote/littlevote/libs/tracing"
 	blogv1 "github.com/littlevote/littlevote/proto/gen/littlevote/blog/v1"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 )
@@ -43,6 +46,8 @@ type changer struct {
 // pending is a change on its way.
 type pending struct {
 	change  *blogv1.LikeChange
+	span    trace.Span
+	queued  time.Time
 	taken   atomic.Bool              // by a batch, or by its caller who gives up: whichever is first
 	verdict chan *blogv1.LikeVerdict // holds one, so that nobody waits for a caller
 }
@@ -59,29 +64,38 @@ func newChanger(client blogv1.LikeServiceClient, cfg Config, observer overload.O
 // decide returns the verdict on a change. It waits for at most ctx. What is refused only while the system can't take votes is
 // tried again for a while, as far as the budget of all changes allows: each of these refusals is definite.
 func (c *changer) decide(ctx context.Context, change *blogv1.LikeChange) *blogv1.LikeVerdict {
-	for end := time.Now().Add(c.wait); ; {
-		verdict := c.once(ctx, change)
+	ctx, span := tracing.Start(ctx, "like")
+	for retries, end := 0, time.Now().Add(c.wait); ; retries++ {
+		verdict := c.once(ctx, change, span)
 		if verdict.GetCode() != statusv1.Code_CODE_UNAVAILABLE || verdict.GetOutcome() != statusv1.Outcome_OUTCOME_NONE {
-			return verdict
+			return decided(span, verdict, retries)
 		}
 		pause := min(max(verdict.GetRetryAfter().AsDuration(), shortestPause), longestPause)
 		if time.Until(end) < pause || c.closing.Load() || !c.budget.TryAcquirePermit() {
-			return verdict
+			return decided(span, verdict, retries)
 		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return verdict
+			return decided(span, verdict, retries)
 		}
 	}
 }
 
+// decided ends the span of a change.
+func decided(span trace.Span, verdict *blogv1.LikeVerdict, retries int) *blogv1.LikeVerdict {
+	if span.IsRecording() {
+		spans.Decided(span, verdict.GetCode(), verdict.GetOutcome(), retries)
+	}
+	return verdict
+}
+
 // once queues a change and waits for its verdict.
-func (c *changer) once(ctx context.Context, change *blogv1.LikeChange) *blogv1.LikeVerdict {
+func (c *changer) once(ctx context.Context, change *blogv1.LikeChange, span trace.Span) *blogv1.LikeVerdict {
 	if retry, ok := c.gate.Admit(c.batch.Len()); !ok {
 		return refused(statusv1.Code_CODE_OVERLOADED, retry)
 	}
-	p := &pending{change: change, verdict: make(chan *blogv1.LikeVerdict, 1)}
+	p := &pending{change: change, span: span, queued: time.Now(), verdict: make(chan *blogv1.LikeVerdict, 1)}
 	if err := c.batch.Put(p); errors.Is(err, groupcommit.ErrFull) {
 		c.gate.Full()
 		return refused(statusv1.Code_CODE_OVERLOADED, overloadedRetry)
@@ -109,6 +123,7 @@ func (c *changer) run(ctx context.Context, batch []*pending) {
 	request, sent := &blogv1.ChangeLikesRequest{}, make([]*pending, 0, len(batch))
 	for _, p := range batch {
 		if p.taken.CompareAndSwap(false, true) {
+			spans.Waited(p.span, time.Since(p.queued))
 			request.Changes, sent = append(request.Changes, p.change), append(sent, p)
 		}
 	}
@@ -117,6 +132,7 @@ func (c *changer) run(ctx context.Context, batch []*pending) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
+	ctx, span := spans.Batch(ctx, "ChangeLikes batch", sent, func(p *pending) trace.Span { return p.span })
 	var replica peer.Peer // filled in by gRPC once the call has a connection
 	response, err := c.client.ChangeLikes(ctx, request, grpc.Peer(&replica))
 	if err == nil && len(response.GetVerdicts()) != len(sent) {
@@ -125,6 +141,7 @@ func (c *changer) run(ctx context.Context, batch []*pending) {
 	if err != nil {
 		c.log.WarnContext(ctx, "a call with likes failed", "error", err, "changes", len(sent), "sent", replica.Addr != nil)
 	}
+	tracing.End(span, err)
 	overloads := 0
 	for i, p := range sent {
 		verdict := failed(p.change, err, replica.Addr != nil)

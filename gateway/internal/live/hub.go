@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/littlevote/littlevote/gateway/graph/model"
 	"github.com/littlevote/littlevote/gateway/internal/answer"
 	queryv1 "github.com/littlevote/littlevote/proto/gen/littlevote/query/v1"
@@ -66,7 +68,7 @@ const (
 // Subscribe returns updates until ctx ends, or until they can't go on: then end is told why, with an answer.Refusal, before the
 // channel is closed. An update that is offered and not yet taken gives way to a newer one.
 func (h *Hub) Subscribe(ctx context.Context, ballot Ballot, viewer Viewer, end func(error)) (<-chan *model.TallyUpdate, error) {
-	s, err := h.join(ballot, viewer)
+	s, err := h.join(ballot, viewer, trace.SpanFromContext(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +85,7 @@ func (h *Hub) Subscribe(ctx context.Context, ballot Ballot, viewer Viewer, end f
 	return out, nil
 }
 
-func (h *Hub) join(ballot Ballot, viewer Viewer) (*subscriber, error) {
+func (h *Hub) join(ballot Ballot, viewer Viewer, span trace.Span) (*subscriber, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
@@ -103,7 +105,7 @@ func (h *Hub) join(ballot Ballot, viewer Viewer) (*subscriber, error) {
 	}
 	h.count++
 	h.running.Add(1)
-	return w.add(viewer), nil
+	return w.add(viewer, span), nil
 }
 
 // leave forgets a subscriber.

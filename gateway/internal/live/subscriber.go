@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/littlevote/littlevote/gateway/graph/model"
 )
 
@@ -12,6 +14,7 @@ type subscriber struct {
 	watch  *watch
 	viewer Viewer
 	joined time.Time
+	span   trace.Span    // of the operation, which ends with its first answer
 	news   chan struct{} // holds one: there may be something new
 
 	begun bool  // a snapshot that was read after it came may be sent

@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/littlevote/littlevote/gateway/graph/model"
 	"github.com/littlevote/littlevote/gateway/internal/answer"
+	"github.com/littlevote/littlevote/gateway/internal/spans"
+	"github.com/littlevote/littlevote/libs/tracing"
 	queryv1 "github.com/littlevote/littlevote/proto/gen/littlevote/query/v1"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 )
@@ -25,6 +30,8 @@ type watch struct {
 	rights rights
 	subs   map[*subscriber]struct{}
 	good   time.Time // when a read succeeded last
+
+	sampled []*subscriber // those in traces that wait for their first answer
 }
 
 func newWatch(hub *Hub, ballot Ballot, stop context.CancelFunc) *watch {
@@ -34,11 +41,14 @@ func newWatch(hub *Hub, ballot Ballot, stop context.CancelFunc) *watch {
 	}
 }
 
-func (w *watch) add(viewer Viewer) *subscriber {
-	s := &subscriber{watch: w, viewer: viewer, joined: time.Now(), news: make(chan struct{}, 1)}
+func (w *watch) add(viewer Viewer, span trace.Span) *subscriber {
+	s := &subscriber{watch: w, viewer: viewer, span: span, joined: time.Now(), news: make(chan struct{}, 1)}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.subs[s] = struct{}{}
+	if span.IsRecording() {
+		w.sampled = append(w.sampled, s)
+	}
 	w.rights.add(viewer)
 	return s
 }
@@ -112,10 +122,12 @@ func (w *watch) read(ctx context.Context) (again bool) {
 		return false
 	}
 	began := time.Now()
-	question := w.ask(began)
+	question, waiting := w.ask(began)
 	call, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
 	defer cancel()
+	call, span := spans.Batch(call, "GetTallies live", waiting, func(s *subscriber) trace.Span { return s.span })
 	response, err := w.hub.client.GetTallies(call, question.request(w.ballot.Full))
+	tracing.End(span, err)
 	if err == nil && len(response.GetTallies()) != question.reads() {
 		err = errors.New("live: wrong number of tallies")
 	}
@@ -134,10 +146,12 @@ func (w *watch) read(ctx context.Context) (again bool) {
 	return w.answered(began, question, response.GetTallies())
 }
 
-func (w *watch) ask(now time.Time) question {
+// ask returns what to read, and which of those are sampled in traces who wait for their first answer.
+func (w *watch) ask(now time.Time) (question, []*subscriber) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.rights.question(now)
+	w.sampled = slices.DeleteFunc(w.sampled, func(s *subscriber) bool { return !s.span.IsRecording() })
+	return w.rights.question(now), slices.Clone(w.sampled)
 }
 
 // answered brings a reading to those who came before it began, and may see it.

@@ -10,6 +10,7 @@ import (
 	"github.com/littlevote/littlevote/gateway/internal/answer"
 	"github.com/littlevote/littlevote/gateway/internal/overload"
 	"github.com/littlevote/littlevote/gateway/internal/tenant"
+	"github.com/littlevote/littlevote/libs/tracing"
 	ballotv1 "github.com/littlevote/littlevote/proto/gen/littlevote/ballot/v1"
 )
 
@@ -23,7 +24,7 @@ type Ballots struct {
 // NewBallots starts a reader; Close ends it.
 func NewBallots(client ballotv1.BallotServiceClient, cfg Config, observer overload.Observer) *Ballots {
 	b := &Ballots{client: client, results: NewCalls(cfg)}
-	b.reads = newShared(cfg, observer, b.fetch)
+	b.reads = newShared(cfg, "GetBallot", observer, b.fetch)
 	return b
 }
 
@@ -34,6 +35,8 @@ func (b *Ballots) Get(ctx context.Context, ballot string) (*model.Ballot, error)
 
 // Many calls found once for each full name with its ballot or an answer.Refusal.
 func (b *Ballots) Many(ctx context.Context, ballots []string, found func(i int, ballot *model.Ballot, err error)) {
+	ctx, span := tracing.Start(ctx, b.reads.name)
+	defer span.End()
 	asked := make([]*read[string, *model.Ballot], len(ballots))
 	for i, name := range ballots {
 		var err error

@@ -36,7 +36,7 @@ type rankingKey struct {
 // NewRankings starts a reader; Close ends it.
 func NewRankings(client queryv1.QueryServiceClient, cfg Config, observer overload.Observer) *Rankings {
 	r := &Rankings{client: client, exact: NewCalls(cfg)}
-	r.reads = newShared(cfg, observer, func(ctx context.Context, keys []rankingKey, answerTo func(int, *model.RankingPage, error)) {
+	r.reads = newShared(cfg, "GetRanking", observer, func(ctx context.Context, keys []rankingKey, answerTo func(int, *model.RankingPage, error)) {
 		oneByOne(ctx, keys, r.one, answerTo)
 	})
 	return r

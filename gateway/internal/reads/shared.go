@@ -7,13 +7,16 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/littlevote/littlevote/gateway/internal/answer"
 	"github.com/littlevote/littlevote/gateway/internal/overload"
+	"github.com/littlevote/littlevote/gateway/internal/spans"
 	"github.com/littlevote/littlevote/libs/groupcommit"
 	"github.com/littlevote/littlevote/libs/service"
+	"github.com/littlevote/littlevote/libs/tracing"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 )
 
@@ -40,27 +43,32 @@ type result[V any] struct {
 // read is one caller's question, waiting.
 type read[K comparable, V any] struct {
 	key  K
+	span trace.Span
 	ctx  context.Context //nolint:containedctx // only asked whether anybody still waits
 	done chan result[V]  // holds one, so that nobody waits for a caller
 }
 
 // shared answers the same question once for all who ask it at the same moment.
 type shared[K comparable, V any] struct {
+	name  string // of the span of a read
 	batch *groupcommit.Batcher[*read[K, V]]
 	gate  *overload.Gate
 }
 
-// newShared calls fetch with the different questions of each batch; fetch calls answer once for each of them, in any
+// newShared makes the calls of an RPC: it calls fetch with the different questions of each batch; fetch calls answer once for each of them, in any
 // order, from any goroutine, before it returns.
 func newShared[K comparable, V any](
-	cfg Config, observer overload.Observer, fetch func(ctx context.Context, keys []K, answer func(i int, value V, err error)),
+	cfg Config, rpc string, observer overload.Observer, fetch func(ctx context.Context, keys []K, answer func(i int, value V, err error)),
 ) *shared[K, V] {
 	gate := overload.NewGate(cfg.InFlight*cfg.MaxBatch, cfg.MaxWait, observer, time.Now)
+	one, many := "read "+rpc, rpc+" batch"
 	run := func(ctx context.Context, batch []*read[K, V]) {
 		keys, waiting := group(batch)
 		if len(keys) == 0 {
 			return
 		}
+		ctx, span := spans.Batch(ctx, many, batch, func(r *read[K, V]) trace.Span { return r.span })
+		defer span.End()
 		ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 		defer cancel()
 		var refused atomic.Int64
@@ -74,7 +82,7 @@ func newShared[K comparable, V any](
 		})
 		gate.Left(len(batch), int(refused.Load()))
 	}
-	return &shared[K, V]{gate: gate, batch: groupcommit.New(groupcommit.Config{
+	return &shared[K, V]{name: one, gate: gate, batch: groupcommit.New(groupcommit.Config{
 		Workers: cfg.InFlight, MaxBatch: cfg.MaxBatch, MaxQueue: cfg.MaxQueue,
 	}, run)}
 }
@@ -111,9 +119,16 @@ func group[K comparable, V any](batch []*read[K, V]) ([]K, [][]*read[K, V]) {
 
 // get waits for the answer, at most as long as ctx.
 func (s *shared[K, V]) get(ctx context.Context, key K) (V, error) {
-	var none V
+	ctx, span := tracing.Start(ctx, s.name)
+	value, err := s.askAndWait(ctx, key)
+	spans.End(span, err)
+	return value, err
+}
+
+func (s *shared[K, V]) askAndWait(ctx context.Context, key K) (V, error) {
 	r, err := s.ask(ctx, key)
 	if err != nil {
+		var none V
 		return none, err
 	}
 	return r.wait()
@@ -126,7 +141,7 @@ func (s *shared[K, V]) ask(ctx context.Context, key K) (*read[K, V], error) {
 		refused.RetryAfter = retry
 		return nil, refused
 	}
-	r := &read[K, V]{key: key, ctx: ctx, done: make(chan result[V], 1)}
+	r := &read[K, V]{key: key, span: trace.SpanFromContext(ctx), ctx: ctx, done: make(chan result[V], 1)}
 	if err := s.batch.Put(r); errors.Is(err, groupcommit.ErrFull) {
 		s.gate.Full()
 		return nil, overloaded(err)

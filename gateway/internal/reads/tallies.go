@@ -9,6 +9,7 @@ import (
 	"github.com/littlevote/littlevote/gateway/internal/identity"
 	"github.com/littlevote/littlevote/gateway/internal/overload"
 	"github.com/littlevote/littlevote/gateway/internal/tenant"
+	"github.com/littlevote/littlevote/libs/tracing"
 	queryv1 "github.com/littlevote/littlevote/proto/gen/littlevote/query/v1"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 )
@@ -59,7 +60,7 @@ func (v viewer) message() *queryv1.Viewer {
 // NewTallies starts a reader; Close ends it.
 func NewTallies(client queryv1.QueryServiceClient, cfg Config, observer overload.Observer) *Tallies {
 	t := &Tallies{client: client, maxBatch: cfg.MaxBatch, exact: newAlone(cfg)}
-	t.reads = newShared(cfg, observer, t.fetch)
+	t.reads = newShared(cfg, "GetTallies", observer, t.fetch)
 	return t
 }
 
@@ -111,6 +112,8 @@ type Candidate struct{ Ballot, Name string }
 // Many calls found once for each candidate with its count or an answer.Refusal. They go in as few calls as
 // One's of as many callers at the same moment.
 func (t *Tallies) Many(ctx context.Context, candidates []Candidate, found func(i int, vote *model.UserVote, err error)) {
+	ctx, span := tracing.Start(ctx, t.reads.name)
+	defer span.End()
 	asked := make([]*read[tallyKey, []*model.UserVote], len(candidates))
 	viewer := viewerOf(ctx)
 	for i, candidate := range candidates {

@@ -25,7 +25,7 @@ type Tickets struct {
 // NewTickets starts a reader; Close ends it.
 func NewTickets(client ticketv1.TicketServiceClient, cfg Config, observer overload.Observer) *Tickets {
 	t := &Tickets{client: client}
-	t.reads = newShared(cfg, observer, t.fetch)
+	t.reads = newShared(cfg, "GetTicket", observer, t.fetch)
 	return t
 }
 

@@ -4,9 +4,11 @@ import (
 	"context"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/peer"
 
+	"github.com/littlevote/littlevote/gateway/internal/spans"
 	"github.com/littlevote/littlevote/libs/service"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
@@ -74,6 +76,7 @@ func (v *Voter) decide(ctx context.Context, batch []*pending) {
 			p.answer(refused(p.vote, statusv1.Code_CODE_OVERLOADED, overloadedRetry, "the vote waited too long to be sent"))
 			continue
 		}
+		spans.Waited(p.span, now.Sub(p.queued))
 		size := estimate(p.vote)
 		if bytes+size > maxCallBytes && len(call) > 0 {
 			v.send(ctx, call)
@@ -91,7 +94,7 @@ func (v *Voter) decide(ctx context.Context, batch []*pending) {
 func estimate(vote *votev1.Vote) int {
 	const fields, perChoice = 192, 16
 	size := fields + len(vote.GetBallot()) + len(vote.GetTicket().GetValue()) + len(vote.GetTicket().GetVersion()) +
-		len(vote.GetVoterLabel()) + len(vote.GetVoter())
+		len(vote.GetVoterLabel()) + len(vote.GetVoter()) + len(vote.GetTraceparent())
 	for _, choice := range vote.GetChoices() {
 		size += perChoice + len(choice.GetCandidate())
 	}
@@ -176,6 +179,16 @@ type callError struct {
 
 // cast makes one call; without an error there is one verdict a vote.
 func (v *Voter) cast(ctx context.Context, call []*pending) ([]*votev1.Verdict, *callError) {
+	ctx, span := spans.Batch(ctx, "CastVotes batch", call, func(p *pending) trace.Span { return p.span })
+	verdicts, failure := v.castVotes(ctx, call)
+	if failure != nil {
+		spans.Came(span, statusv1.Code_CODE_UNAVAILABLE)
+	}
+	span.End()
+	return verdicts, failure
+}
+
+func (v *Voter) castVotes(ctx context.Context, call []*pending) ([]*votev1.Verdict, *callError) {
 	request := &votev1.CastVotesRequest{Votes: make([]*votev1.Vote, len(call))}
 	for i, p := range call {
 		request.Votes[i] = p.vote

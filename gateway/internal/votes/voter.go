@@ -11,12 +11,15 @@ import (
 
 	"github.com/failsafe-go/failsafe-go/ratelimiter"
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/littlevote/littlevote/gateway/internal/identity"
 	"github.com/littlevote/littlevote/gateway/internal/overload"
+	"github.com/littlevote/littlevote/gateway/internal/spans"
 	"github.com/littlevote/littlevote/libs/groupcommit"
+	"github.com/littlevote/littlevote/libs/tracing"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
 )
@@ -116,19 +119,31 @@ type Vote struct {
 // system can't take votes, and, for a vote on the newest ticket, over a rotation. Each of these refusals is definite, so the
 // same id may be used again. A ticket whose uses are taken is an answer: the caller may want to know.
 func (v *Voter) Cast(ctx context.Context, vote Vote) *votev1.Verdict {
+	ctx, span := tracing.Start(ctx, "vote")
 	message := toMessage(vote)
 	message.Voter = identity.From(ctx).Voter // from nowhere else: no argument says who votes
+	if span.IsRecording() {
+		message.Traceparent = tracing.Traceparent(ctx)
+	}
 	end := time.Now().Add(v.cfg.TicketWait)
-	for {
-		verdict := forNobody(v.once(ctx, message), message)
+	for retries := 0; ; retries++ {
+		verdict := forNobody(v.once(ctx, message, span), message)
 		if !passing(verdict, vote.Ticket == nil) || v.closing.Load() {
-			return verdict
+			return decided(span, verdict, retries)
 		}
 		wait := min(max(verdict.GetRetryAfter().AsDuration(), shortestWait), longestWait)
 		if time.Until(end) < wait || !v.mayRetry(ctx) || !pause(ctx, wait) {
-			return verdict
+			return decided(span, verdict, retries)
 		}
 	}
+}
+
+// decided ends the span of a vote.
+func decided(span trace.Span, verdict *votev1.Verdict, retries int) *votev1.Verdict {
+	if span.IsRecording() {
+		spans.Decided(span, verdict.GetCode(), verdict.GetOutcome(), retries)
+	}
+	return verdict
 }
 
 // forNobody says of a vote without a voter, where the ballot wants one, what its sender has to do about it: the service knows
@@ -202,6 +217,7 @@ func pause(ctx context.Context, wait time.Duration) bool {
 // pending is a vote on its way.
 type pending struct {
 	vote    *votev1.Vote
+	span    trace.Span
 	queued  time.Time
 	state   atomic.Int32
 	verdict chan *votev1.Verdict // holds one, so that nobody waits for a caller
@@ -217,11 +233,11 @@ const (
 func (p *pending) answer(verdict *votev1.Verdict) { p.verdict <- verdict }
 
 // once queues a vote and waits for its verdict.
-func (v *Voter) once(ctx context.Context, message *votev1.Vote) *votev1.Verdict {
+func (v *Voter) once(ctx context.Context, message *votev1.Vote, span trace.Span) *votev1.Verdict {
 	if retry, ok := v.gate.Admit(v.batch.Len() + int(v.sent.Load())); !ok {
 		return refused(message, statusv1.Code_CODE_OVERLOADED, retry, "the vote would wait too long")
 	}
-	p := &pending{vote: message, queued: time.Now(), verdict: make(chan *votev1.Verdict, 1)}
+	p := &pending{vote: message, span: span, queued: time.Now(), verdict: make(chan *votev1.Verdict, 1)}
 	if err := v.batch.Put(p); errors.Is(err, groupcommit.ErrFull) {
 		v.gate.Full()
 		return refused(message, statusv1.Code_CODE_OVERLOADED, overloadedRetry, "the gateway's queue is full")
