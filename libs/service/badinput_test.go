@@ -178,7 +178,7 @@ func (e *endless) Read(p []byte) (int, error) {
 // What is too large is not read, or inflated, to its end only to say how long it was.
 func TestReadingEndsAtTheLimit(t *testing.T) {
 	var calls atomic.Int64
-	path, handler := queryv1connect.NewQueryServiceHandler(counting(&calls), HandlerOptions(slog.New(slog.DiscardHandler))...)
+	path, handler := queryv1connect.NewQueryServiceHandler(counting(&calls), HandlerOptions(Host{Log: slog.New(slog.DiscardHandler)})...)
 	mux := rpcMux(t.Context(), NewHealth(), []Mount{{Name: queryv1connect.QueryServiceName, Path: path, Handler: handler}})
 	ask := func(body io.Reader, encoding string) string {
 		request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, queryv1connect.QueryServiceGetTalliesProcedure, body)

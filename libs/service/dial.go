@@ -24,7 +24,8 @@ const roundRobin = `{"loadBalancingConfig":[{"round_robin":{}}]}`
 // Dial makes a client for the replicas of a service. The target is "host:port" (all addresses that DNS has), several of them with
 // commas between, or any target of gRPC. Connections are made on the first call, so a replica may come later. Calls go round
 // robin, get DefaultDeadline if they have none, take a little less time than the caller has, fail at once while no replica is
-// there, and are not retried: only the caller knows what may be sent twice.
+// there, and are not retried: only the caller knows what may be sent twice. A call of a traced caller has a span, and so has what it
+// leads to on the other side.
 func Dial(target string, files config.TLS, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	secure, err := clientTLS(files)
 	if err != nil {
@@ -44,7 +45,7 @@ func Dial(target string, files config.TLS, opts ...grpc.DialOption) (*grpc.Clien
 		grpc.WithDefaultServiceConfig(roundRobin),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(),
-		grpc.WithChainUnaryInterceptor(withDeadline),
+		grpc.WithChainUnaryInterceptor(withDeadline, withSpan),
 		// A replica that is frozen or cut off is found out in 15 s; its calls end by their own deadlines.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{
 			Time: 10 * time.Second, Timeout: 5 * time.Second, PermitWithoutStream: true,

@@ -67,7 +67,7 @@ func start(t *testing.T, f fake, files config.TLS) *running {
 func startAt(t *testing.T, listen string, f fake, files config.TLS) *running {
 	t.Helper()
 	logs, health := &logBuffer{}, NewHealth()
-	options := HandlerOptions(slog.New(slog.NewTextHandler(logs, nil)))
+	options := HandlerOptions(Host{Log: slog.New(slog.NewTextHandler(logs, nil))})
 	readPath, readHandler := queryv1connect.NewQueryServiceHandler(f, options...)
 	castPath, castHandler := votev1connect.NewVoteServiceHandler(f, options...)
 	rpc, err := NewRPC(listen, files, health,

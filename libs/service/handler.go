@@ -26,16 +26,15 @@ const (
 	MaxDeadline = 30 * time.Second
 )
 
-// HandlerOptions are the options of every Connect handler: messages up to 4 MiB, a deadline for every unary call that is not over
-// when the call begins, and errors
-// that nobody meant for the client, panics too, logged and shown as "internal". Meant for the client is a *connect.Error with a
+// HandlerOptions are the options of every Connect handler: a span and a measurement of each call, messages up to 4 MiB, a deadline
+// for every unary call that is not over when the call begins, and errors that nobody meant for the client, panics too, logged and shown as "internal". Meant for the client is a *connect.Error with a
 // code other than Unknown, Internal and DataLoss, as Error makes it; what other calls returned is not, not even a gRPC status.
-func HandlerOptions(log *slog.Logger) []connect.HandlerOption {
+func HandlerOptions(host Host) []connect.HandlerOption {
 	return []connect.HandlerOption{
 		readLimits(),
 		connect.WithCompressMinBytes(compressFrom),
 		// In this order the redactor sees what became of a panic.
-		connect.WithInterceptors(deadliner{}, redactor{log: log}),
+		connect.WithInterceptors(newWatcher(host), deadliner{}, redactor{log: host.Log}),
 		connect.WithRecover(func(_ context.Context, _ connect.Spec, _ http.Header, panicked any) error {
 			return &panicError{value: panicked, stack: debug.Stack()}
 		}),

@@ -44,7 +44,7 @@ func (s *spans) Shutdown(ctx context.Context) error { return s.next.Shutdown(ctx
 
 // observe publishes the counts. What ended and was neither sent nor failed waits, or was dropped since the queue was full.
 func (s *spans) observe(meter metric.Meter) error {
-	_, err := meter.Int64ObservableCounter("trace.spans",
+	_, err := meter.Int64ObservableCounter("littlevote.trace.spans", metric.WithUnit("{span}"),
 		metric.WithDescription("Spans of this process, by what became of them: ended, and of these sent to the collector or failed."),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
 			for result, count := range map[string]*atomic.Int64{"ended": &s.ended, "sent": &s.sent, "failed": &s.failed} {

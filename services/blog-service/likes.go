@@ -63,13 +63,14 @@ type liking struct {
 }
 
 // mountLikes makes the LikeService.
-func (s *Service) mountLikes() (service.Mount, error) {
-	vote, err := service.Dial(s.cfg.Vote.Target, s.cfg.TLS)
+func (s *Service) mountLikes(host service.Host) (service.Mount, error) {
+	measured := service.MeasureCalls(host.Meter, s.log)
+	vote, err := service.Dial(s.cfg.Vote.Target, s.cfg.TLS, measured)
 	if err != nil {
 		return service.Mount{}, err
 	}
 	s.liking.conns = append(s.liking.conns, vote)
-	query, err := service.Dial(s.cfg.Query.Target, s.cfg.TLS)
+	query, err := service.Dial(s.cfg.Query.Target, s.cfg.TLS, measured)
 	if err != nil {
 		return service.Mount{}, err
 	}
@@ -87,7 +88,7 @@ func (s *Service) mountLikes() (service.Mount, error) {
 		Votes: votev1.NewVoteServiceClient(vote), Ballots: ballotv1.NewBallotServiceClient(vote),
 		Queries: queryv1.NewQueryServiceClient(query), Posts: s.articles, Limiter: s.liking.limiter,
 	}, s.log)
-	path, mounted := blogv1connect.NewLikeServiceHandler(handler, service.HandlerOptions(s.log)...)
+	path, mounted := blogv1connect.NewLikeServiceHandler(handler, service.HandlerOptions(host)...)
 	return service.Mount{Name: blogv1connect.LikeServiceName, Path: path, Handler: mounted}, nil
 }
 

@@ -56,7 +56,7 @@ func New(ctx context.Context, cfg Config, host service.Host) (*Service, error) {
 }
 
 func (s *Service) connect(ctx context.Context, host service.Host) (err error) {
-	if s.rdb, err = redisledger.Open(s.cfg.Redis.URL, s.cfg.Redis.PoolSize, s.cfg.Redis.Timeout); err != nil {
+	if s.rdb, err = redisledger.Connect(s.cfg.Redis, s.log); err != nil {
 		return err
 	}
 	if s.pool, err = pgledger.Open(ctx, s.cfg.Postgres); err != nil {
@@ -131,10 +131,10 @@ func (s *Service) mounts(host service.Host) ([]service.Mount, error) {
 	s.articles = post.New(post.Config{
 		WritesPerAuthor: b.Limits.PostWritesPerAuthor, WritesPerAddress: b.Limits.PostWritesPerAddress, Lists: s.loading(),
 	}, post.Parts{Store: s.store, Posts: s.posts, Limits: s.limits, Log: s.log})
-	options := service.HandlerOptions(s.log)
+	options := service.HandlerOptions(host)
 	accountPath, accountHandler := blogv1connect.NewAccountServiceHandler(accounts, options...)
 	postPath, postHandler := blogv1connect.NewPostServiceHandler(s.articles, options...)
-	likesMount, err := s.mountLikes()
+	likesMount, err := s.mountLikes(host)
 	if err != nil {
 		return nil, err
 	}

@@ -46,10 +46,10 @@ func New(ctx context.Context, cfg Config, host service.Host) (*Service, error) {
 }
 
 func (s *Service) connect(ctx context.Context, host service.Host) (err error) {
-	if s.rdb, err = redisledger.Open(s.cfg.Redis.URL, s.cfg.Redis.PoolSize, s.cfg.Redis.Timeout); err != nil {
+	if s.rdb, err = redisledger.Connect(s.cfg.Redis, s.log); err != nil {
 		return err
 	}
-	if s.pinger, err = redisledger.NewPinger(s.cfg.Redis.URL); err != nil {
+	if s.pinger, err = redisledger.NewPinger(s.cfg.Redis, s.log); err != nil {
 		return err
 	}
 	if s.primary, err = pgledger.Open(ctx, s.cfg.Postgres); err != nil {
@@ -85,7 +85,7 @@ func (s *Service) connect(ctx context.Context, host service.Host) (err error) {
 	}
 	host.Health.Check("ballots", s.reads.Ready)
 	host.Health.Degraded(s.epochs.Degraded)
-	path, handler := queryv1connect.NewQueryServiceHandler(s.reads, service.HandlerOptions(s.log)...)
+	path, handler := queryv1connect.NewQueryServiceHandler(s.reads, service.HandlerOptions(host)...)
 	s.rpc, err = service.NewRPC(s.cfg.Query.Listen, s.cfg.TLS, host.Health,
 		service.Mount{Name: queryv1connect.QueryServiceName, Path: path, Handler: handler})
 	return err

@@ -67,7 +67,7 @@ func (s *Service) connect(ctx context.Context, cfg Config, host service.Host) er
 	if err != nil {
 		return err
 	}
-	if s.rdb, err = redisledger.Open(cfg.Redis.URL, cfg.Redis.PoolSize, cfg.Redis.Timeout); err != nil {
+	if s.rdb, err = redisledger.Connect(cfg.Redis, host.Log); err != nil {
 		return err
 	}
 	if s.pool, err = pgledger.Open(ctx, cfg.Postgres); err != nil {
@@ -93,7 +93,7 @@ func (s *Service) connect(ctx context.Context, cfg Config, host service.Host) er
 	}
 	s.checks(host.Health)
 	handler := tickets.NewHandler(s.reader, s.directory, host.Log)
-	path, mounted := ticketv1connect.NewTicketServiceHandler(handler, service.HandlerOptions(host.Log)...)
+	path, mounted := ticketv1connect.NewTicketServiceHandler(handler, service.HandlerOptions(host)...)
 	s.rpc, err = service.NewRPC(cfg.Ticket.Listen, cfg.TLS, host.Health,
 		service.Mount{Name: ticketv1connect.TicketServiceName, Path: path, Handler: mounted})
 	if err != nil {

@@ -69,10 +69,10 @@ func (s *Service) connect(ctx context.Context, host service.Host) error {
 	if err != nil {
 		return err
 	}
-	if s.rdb, err = redisledger.Open(s.cfg.Redis.URL, s.cfg.Redis.PoolSize, s.cfg.Redis.Timeout); err != nil {
+	if s.rdb, err = redisledger.Connect(s.cfg.Redis, s.log); err != nil {
 		return err
 	}
-	if s.pinger, err = redisledger.NewPinger(s.cfg.Redis.URL); err != nil {
+	if s.pinger, err = redisledger.NewPinger(s.cfg.Redis, s.log); err != nil {
 		return err
 	}
 	if s.pool, err = pgledger.Open(ctx, s.cfg.Postgres); err != nil {
@@ -130,8 +130,8 @@ func (s *Service) connect(ctx context.Context, host service.Host) error {
 	organiser := ballots.New(ballots.Config{
 		Pool: s.pool, Redis: ledger, Topic: votes, Progress: epochs, Epochs: s.epochs, IsName: voting.IsName, Signer: signer, Log: s.log,
 	})
-	path, handler := votev1connect.NewVoteServiceHandler(s.engine, service.HandlerOptions(s.log)...)
-	ballotPath, ballotHandler := ballotv1connect.NewBallotServiceHandler(organiser, service.HandlerOptions(s.log)...)
+	path, handler := votev1connect.NewVoteServiceHandler(s.engine, service.HandlerOptions(host)...)
+	ballotPath, ballotHandler := ballotv1connect.NewBallotServiceHandler(organiser, service.HandlerOptions(host)...)
 	s.rpc, err = service.NewRPC(s.cfg.Vote.Listen, s.cfg.TLS, s.health,
 		service.Mount{Name: votev1connect.VoteServiceName, Path: path, Handler: handler},
 		service.Mount{Name: ballotv1connect.BallotServiceName, Path: ballotPath, Handler: ballotHandler})
