@@ -50,6 +50,7 @@ func (r *Reconciler) compareSelf(ctx context.Context, names []string, drifted []
 	started := time.Now()
 	if all := !started.Before(r.selfDue); all {
 		defer func() { r.selfDue = started.Add(selfShare * time.Since(started)) }()
+		r.lookAtTickets(ctx, names)
 	} else {
 		names = nil
 		for _, d := range drifted {

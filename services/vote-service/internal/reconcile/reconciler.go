@@ -91,12 +91,12 @@ func New(cfg Config) (*Reconciler, error) {
 	return r, nil
 }
 
-// Degraded says what is wrong in Postgres, for /readyz; empty if nothing is known to be.
+// Degraded says what is wrong in Postgres, be it counts or uses of tickets, for /readyz; empty if nothing is known to be.
 func (r *Reconciler) Degraded() string {
 	if text := r.alarm.Load(); text != nil {
 		return *text
 	}
-	return ""
+	return r.overspent()
 }
 
 // Run compares every interval until ctx ends, whenever it is this instance's turn.
@@ -135,6 +135,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 func (r *Reconciler) forget() {
 	clear(r.selfBad)
 	r.tellSelf()
+	r.metrics.seen.Store(nil)
 }
 
 func (r *Reconciler) begin(l epoch.Ledger) {
@@ -185,6 +186,8 @@ func (r *Reconciler) compareAll(ctx context.Context) (found bool, err error) {
 	var redisErr error
 	if l.Mode == epoch.Redis {
 		drifted, redisErr = r.compareRedis(ctx, names)
+	} else {
+		r.look(ctx, nil)
 	}
 	if err := errors.Join(redisErr, r.compareSelf(ctx, names, drifted)); err != nil {
 		return false, err
@@ -206,6 +209,7 @@ func (r *Reconciler) compareRedis(ctx context.Context, names []string) ([]drift,
 			cuts[name] = cut
 		}
 	}
+	r.look(ctx, cuts)
 	if err := r.showVoids(ctx, cuts); err != nil {
 		return nil, err
 	}

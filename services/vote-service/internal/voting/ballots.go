@@ -27,6 +27,8 @@ type ballot struct {
 	retractions *groupcommit.Queue[*job] // a batch holds votes and changes, or retractions, never both
 	known       sync.Map                 // names that the open list is known to have; it never loses one within an epoch
 	full        full
+	answered    answers
+	oldest      atomic.Int64 // age of the oldest batch in the outbox at the last look, in ns
 	reread      atomic.Int64 // when it was last read because a name was not on its list, in ns since 1970
 }
 

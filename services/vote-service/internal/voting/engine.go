@@ -54,10 +54,10 @@ type Engine struct {
 
 	lane      atomic.Uint32
 	durable   [len(ways)]atomic.Int64
-	answered  [4]atomic.Int64 // by status.v1.Outcome
-	forgotten atomic.Int64    // states of voters
-	workers   sync.WaitGroup  // take from the queues
-	slow      sync.WaitGroup  // the ways off the common path
+	metrics   metrics
+	forgotten atomic.Int64   // states of voters
+	workers   sync.WaitGroup // take from the queues
+	slow      sync.WaitGroup // the ways off the common path
 	ctx       context.Context
 	cancel    context.CancelFunc
 	mu        sync.Mutex
@@ -184,6 +184,7 @@ func (e *Engine) gather(b *ballot, jobs []*job) *batch {
 		}
 		return nil
 	}
+	e.metrics.gathered(e.ctx, n)
 	return n
 }
 

@@ -48,7 +48,7 @@ func (e *Engine) castAll(ctx context.Context, votes []*votev1.Vote) ([]*votev1.V
 	}
 	select {
 	case <-c.done:
-		e.note(verdicts)
+		e.note(jobs)
 		return verdicts, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()

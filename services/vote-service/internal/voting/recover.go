@@ -43,9 +43,11 @@ func (e *Engine) recover(ctx context.Context) {
 func (e *Engine) recoverBallot(ctx context.Context, b *ballot) error {
 	ledger, ok := e.Epochs.Current()
 	if !ok || ledger.Mode != epoch.Redis {
+		b.oldest.Store(0)
 		return nil
 	}
 	ids, oldest, err := e.Redis.Due(ctx, ledger.Fence(), b.name, e.cfg.OutboxLease, dueAtOnce)
+	b.oldest.Store(int64(oldest))
 	if errors.Is(err, redisledger.ErrWrongEpoch) {
 		e.Epochs.Suspect()
 		return nil
