@@ -48,10 +48,17 @@ func (t Trace) Validate() error {
 
 // Redis is the group "redis".
 type Redis struct {
-	URL        string        `key:"url" help:"redis://user:password@host:port/db, or rediss:// for TLS; a Redis Cluster: redis+cluster://user:password@host:port,host:port; Sentinels: redis+sentinel://user:password@host:port,host:port/master-name"`
+	URL        string        `key:"url" help:"redis://user:password@host:port/db; a Redis Cluster: redis+cluster://user:password@host:port,host:port; Sentinels: redis+sentinel://user:password@host:port,host:port/master-name; with TLS, to the Sentinels too: rediss://, rediss+cluster:// and rediss+sentinel://"`
 	Replicated bool          `key:"replicated" help:"this Redis has replicas that may be promoted: a change of epoch then waits for every participant's stop or lease"`
 	PoolSize   int           `key:"pool-size" help:"most connections of this process, 1 to 100000"`
 	Timeout    time.Duration `key:"timeout" help:"longest wait for one answer, and for a connection, 10ms to 1m"`
+
+	CAFile   string `key:"ca-file" help:"PEM file with the CA that Redis' certificate, and the Sentinels', must come from; empty: one of the system's; read again when it changes, for connections made from then on"`
+	CertFile string `key:"cert-file" help:"PEM file with a certificate chain to show to Redis and the Sentinels; empty: none; read again when it changes"`
+	KeyFile  string `key:"key-file" help:"PEM file with the private key of redis.cert-file"`
+
+	SentinelUser     string `key:"sentinel-user" help:"name to log in with to the Sentinels themselves, which have users of their own; empty: the default user"`
+	SentinelPassword string `key:"sentinel-password" secret:"true" help:"password of the Sentinels themselves; empty: none"`
 }
 
 // DefaultRedis is a Redis without replicas on this machine.
@@ -62,7 +69,8 @@ func DefaultRedis() Redis {
 // Validate checks the limits. An empty URL passes: whoever needs one asks with Required, and the all-in-one brings its own.
 func (r Redis) Validate() error {
 	return errors.Join(
-		hasScheme("url", r.URL, "redis", "rediss", "unix", "redis+cluster", "redis+sentinel"),
+		hasScheme("url", r.URL, "redis", "rediss", "unix", "redis+cluster", "redis+sentinel", "rediss+cluster", "rediss+sentinel"),
+		r.validDoor(),
 		Between("pool-size", r.PoolSize, 1, 100_000),
 		Between("timeout", r.Timeout, 10*time.Millisecond, time.Minute),
 	)
@@ -75,13 +83,21 @@ type Kafka struct {
 	Replication int           `key:"replication" help:"replicas of every topic when it is made, 1 to 15; below 3 the loss of a broker may lose votes"`
 	TopicPrefix string        `key:"topic-prefix" help:"stands before the names of the topics, so that several systems may share a cluster; empty or up to 64 of a-z 0-9 . _ -"`
 	Retention   time.Duration `key:"retention" help:"how long the vote topic keeps records, 1h to 8760h; longer than any outage of Postgres"`
+
+	TLS      bool   `key:"tls" help:"speak TLS with the brokers; their certificates must be for the names that they advertise"`
+	CAFile   string `key:"ca-file" help:"PEM file with the CA that the brokers' certificates must come from; empty: one of the system's; read again when it changes, for connections made from then on"`
+	CertFile string `key:"cert-file" help:"PEM file with a certificate chain to show to the brokers; empty: none; read again when it changes"`
+	KeyFile  string `key:"key-file" help:"PEM file with the private key of kafka.cert-file"`
+	SASL     string `key:"sasl" help:"how to log in: scram-sha-512, scram-sha-256, plain (with kafka.tls only) or none"`
+	User     string `key:"user" help:"name to log in with, where kafka.sasl is not none"`
+	Password string `key:"password" secret:"true" help:"password to log in with, where kafka.sasl is not none"`
 }
 
 var topicPrefix = regexp.MustCompile(`^[a-z0-9._-]{0,64}$`)
 
 // DefaultKafka is one broker on this machine.
 func DefaultKafka() Kafka {
-	return Kafka{Brokers: []string{"127.0.0.1:9092"}, Partitions: 8, Replication: 1, Retention: 24 * time.Hour}
+	return Kafka{Brokers: []string{"127.0.0.1:9092"}, Partitions: 8, Replication: 1, Retention: 24 * time.Hour, SASL: SASLNone}
 }
 
 // Validate checks the limits. No brokers pass, as with Redis.
@@ -90,6 +106,7 @@ func (k Kafka) Validate() error {
 		Between("partitions", k.Partitions, 1, 1000),
 		Between("replication", k.Replication, 1, 15),
 		Between("retention", k.Retention, time.Hour, 365*24*time.Hour),
+		k.validDoor(),
 	}
 	if !topicPrefix.MatchString(k.TopicPrefix) {
 		errs = append(errs, Errorf("topic-prefix", "expected nothing, or up to 64 of a-z 0-9 . _ -"))
@@ -102,7 +119,7 @@ func (k Kafka) Validate() error {
 
 // Postgres is the group "postgres".
 type Postgres struct {
-	URL        string `key:"url" help:"postgres://user:password@host:port/database of the primary, or with several host:port and commas between, of which the one that takes writes is used; the password may be kept in a file with ?passfile="`
+	URL        string `key:"url" help:"postgres://user:password@host:port/database of the primary, or with several host:port and commas between, of which the one that takes writes is used; with ?sslmode=verify-full&sslrootcert=/file the server must show a certificate of that CA, sslcert and sslkey name one to show; the password may be kept in a file with ?passfile="`
 	ReplicaURL string `key:"replica-url" help:"the same for a replica that answers reads while Redis is away; empty for none"`
 	PoolSize   int    `key:"pool-size" help:"most connections of this process to each server, 1 to 1000"`
 }
@@ -141,29 +158,20 @@ func (p Participant) Validate() error {
 }
 
 // TLS is the group "tls". Without any file everything is plaintext. A server needs the certificate and its key; with the CA
-// as well it asks its clients for certificates of that CA. A client trusts the CA, or the system's if only a certificate is
-// given, and shows the certificate if there is one.
+// as well it asks its clients for certificates of that CA, and lets each kind of process call only what that kind has to. A
+// client trusts the CA, or the system's if only a certificate is given, and shows the certificate if there is one.
 type TLS struct {
-	CertFile string `key:"cert-file" help:"PEM file with the certificate chain of this process"`
-	KeyFile  string `key:"key-file" help:"PEM file with the private key of the certificate"`
-	CAFile   string `key:"ca-file" help:"PEM file with the CA that the other side's certificate must come from; a server with it asks its clients for one"`
+	CertFile string `key:"cert-file" help:"PEM file with the certificate chain of this process, for its port and for its calls; the URI in it, spiffe://littlevote/KIND with KIND one of gateway, ticket-service, vote-service, query-service, persister, blog-service and operator, says who calls; read again when it changes, so that certificates are renewed without a restart"`
+	KeyFile  string `key:"key-file" help:"PEM file with the private key of the certificate; both are exchanged together, as they must fit"`
+	CAFile   string `key:"ca-file" help:"PEM file with the CA, or several while one follows the other, that the other side's certificate must come from; a server with it asks each client for one, and lets each kind of process call only what it has to; without it nobody is asked who calls; read again when it changes, and what was connected by then connects anew"`
 }
 
 // Validate checks that a certificate does not come without its key.
-func (t TLS) Validate() error {
-	switch {
-	case t.CertFile == "" && t.KeyFile != "":
-		return Errorf("cert-file", "expected a file, since there is a key-file")
-	case t.CertFile != "" && t.KeyFile == "":
-		return Errorf("key-file", "expected a file, since there is a cert-file")
-	default:
-		return nil
-	}
-}
+func (t TLS) Validate() error { return pairOfFiles(t.CertFile, t.KeyFile) }
 
 // TicketKeys is part of the group "ticket".
 type TicketKeys struct {
-	KeyFile string `key:"key-file" help:"file with the secrets that tickets are signed with, current first, previous second, hex or base64 of 32 bytes or more; may be missing in development mode only"`
+	KeyFile string `key:"key-file" help:"file with the secrets that tickets are signed with, one or two lines of hex or base64 of 32 bytes or more: the first signs, both are believed; read again when it changes; to exchange the key while votes go on, (1) write the new one as second into the file of every gateway, ticket-service and vote-service, (2) when all have read it (a second after the file is there) write the new one first and the old one second, (3) when the last ticket of the old key has ended (ticket.interval and a minute) leave the old one out; may be missing in development mode only"`
 }
 
 // hasScheme is an error unless value is empty or a URL of one of the schemes. It does not repeat the value: there may be a

@@ -5,36 +5,52 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/littlevote/littlevote/libs/config"
+	"github.com/littlevote/littlevote/libs/tlsfiles"
 )
 
-// The schemes of the URLs that Open takes beside those of a single Redis (redis, rediss, unix).
+// The schemes of the URLs that Open takes beside those of a single Redis (redis, rediss, unix). With TLS they begin with rediss.
 const (
 	clusterScheme  = "redis+cluster"
 	sentinelScheme = "redis+sentinel"
+	secureCluster  = "rediss+cluster"
+	secureSentinel = "rediss+sentinel"
 )
 
 // Open connects to a Redis, a Redis Cluster (redis+cluster://host:port,host:port) or to the master that Sentinels name
 // (redis+sentinel://host:port,host:port/master-name), with the settings that scripts need: no retries by the library, and
 // every call bounded by timeout. User and password are those of the Redis itself.
 func Open(url string, poolSize int, timeout time.Duration) (redis.UniversalClient, error) {
-	return open(url, poolSize, timeout, timeout)
+	return Connect(config.Redis{URL: url, PoolSize: poolSize, Timeout: timeout}, slog.Default())
 }
 
-func open(url string, poolSize int, timeout, dialTimeout time.Duration) (redis.UniversalClient, error) {
+// Connect is Open with all settings: files for TLS, which are read again when they change, and the login of the Sentinels.
+func Connect(cfg config.Redis, log *slog.Logger) (redis.UniversalClient, error) {
+	return connect(cfg, cfg.Timeout, log)
+}
+
+func connect(cfg config.Redis, dialTimeout time.Duration, log *slog.Logger) (redis.UniversalClient, error) {
 	redis.SetLogger(libraryLog{})
-	t, err := parse(url)
+	t, err := parse(cfg.URL)
 	if err != nil {
 		return nil, fmt.Errorf("redis.url: %w", err)
 	}
+	dial, err := secureDialer(cfg, dialTimeout, log)
+	if err != nil {
+		return nil, err
+	}
+	timeout, poolSize := cfg.Timeout, cfg.PoolSize
 	switch {
 	case t.cluster:
 		return redis.NewClusterClient(&redis.ClusterOptions{
-			Addrs: t.hosts, Username: t.user, Password: t.password,
+			Addrs: t.hosts, Username: t.user, Password: t.password, Dialer: dial,
 			MaxRetries: -1, DialerRetries: 1, PoolSize: poolSize,
 			DialTimeout: dialTimeout, ReadTimeout: timeout, WriteTimeout: timeout, PoolTimeout: timeout,
 			ContextTimeoutEnabled: true, DisableIdentity: true,
@@ -45,15 +61,19 @@ func open(url string, poolSize int, timeout, dialTimeout time.Duration) (redis.U
 		}), nil
 	case t.master != "":
 		return redis.NewFailoverClient(&redis.FailoverOptions{
-			MasterName: t.master, SentinelAddrs: t.hosts, Username: t.user, Password: t.password,
+			MasterName: t.master, SentinelAddrs: t.hosts, Username: t.user, Password: t.password, Dialer: dial,
+			SentinelUsername: cfg.SentinelUser, SentinelPassword: cfg.SentinelPassword,
 			MaxRetries: -1, DialerRetries: 1, PoolSize: poolSize,
 			DialTimeout: dialTimeout, ReadTimeout: timeout, WriteTimeout: timeout, PoolTimeout: timeout,
 			ContextTimeoutEnabled: true, DisableIdentity: true,
 		}), nil
 	}
-	opts, err := redis.ParseURL(url)
+	opts, err := redis.ParseURL(cfg.URL)
 	if err != nil {
-		return nil, fmt.Errorf("redis.url: %w", err)
+		return nil, errors.New("redis.url: it does not parse")
+	}
+	if dial != nil {
+		opts.Dialer, opts.TLSConfig = dial, nil
 	}
 	opts.MaxRetries = -1
 	opts.DialerRetries = 1
@@ -65,6 +85,22 @@ func open(url string, poolSize int, timeout, dialTimeout time.Duration) (redis.U
 	opts.ContextTimeoutEnabled = true
 	opts.DisableIdentity = true
 	return redis.NewClient(opts), nil
+}
+
+// keepAlive is what the library's own dialer has.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 5 * time.Second, Count: 3}
+
+// secureDialer is nil where Redis is spoken to in plaintext. It checks that a node's certificate is for the host that the URL,
+// the cluster or the Sentinels name it by.
+func secureDialer(cfg config.Redis, timeout time.Duration, log *slog.Logger) (func(context.Context, string, string) (net.Conn, error), error) {
+	if !cfg.Secure() {
+		return nil, nil //nolint:nilnil // No TLS is no error.
+	}
+	files, err := tlsfiles.Open("redis", cfg.Files(), log)
+	if err != nil {
+		return nil, err
+	}
+	return files.Dial(&net.Dialer{Timeout: timeout, KeepAliveConfig: keepAlive}), nil
 }
 
 // target is what a URL names that is not of a single Redis.
@@ -79,14 +115,15 @@ type target struct {
 // there may be a password in it.
 func parse(text string) (target, error) {
 	scheme, _, _ := strings.Cut(text, "://")
-	if scheme != clusterScheme && scheme != sentinelScheme {
+	cluster := scheme == clusterScheme || scheme == secureCluster
+	if !cluster && scheme != sentinelScheme && scheme != secureSentinel {
 		return target{}, nil
 	}
 	u, err := url.Parse(text)
 	if err != nil {
 		return target{}, errors.New("it does not parse")
 	}
-	t := target{cluster: scheme == clusterScheme, hosts: strings.Split(u.Host, ","), user: u.User.Username()}
+	t := target{cluster: cluster, hosts: strings.Split(u.Host, ","), user: u.User.Username()}
 	t.password, _ = u.User.Password()
 	t.master = strings.TrimPrefix(u.Path, "/")
 	for _, h := range t.hosts {
@@ -98,7 +135,7 @@ func parse(text string) (target, error) {
 		return target{}, errors.New("a Redis Cluster has no databases: nothing may stand behind the hosts")
 	}
 	if !t.cluster && t.master == "" {
-		return target{}, errors.New("expected the master's name as its Sentinels know it: " + sentinelScheme + "://host:port/name")
+		return target{}, errors.New("expected the master's name as its Sentinels know it: " + scheme + "://host:port/name")
 	}
 	return t, nil
 }
@@ -118,8 +155,9 @@ const pingTimeout = 500 * time.Millisecond
 type Pinger struct{ ledger *Ledger }
 
 // NewPinger returns a pinger; it connects when it is first used.
-func NewPinger(url string) (*Pinger, error) {
-	rdb, err := open(url, 1, pingTimeout, pingTimeout/3)
+func NewPinger(cfg config.Redis, log *slog.Logger) (*Pinger, error) {
+	cfg.PoolSize, cfg.Timeout = 1, pingTimeout
+	rdb, err := connect(cfg, pingTimeout/3, log)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/littlevote/littlevote/libs/config"
 	"github.com/littlevote/littlevote/libs/embedded"
 )
 
@@ -227,7 +229,7 @@ func TestPingWantsAMaster(t *testing.T) {
 
 func newPinger(t *testing.T, url string) *Pinger {
 	t.Helper()
-	p, err := NewPinger(url)
+	p, err := NewPinger(config.Redis{URL: url}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -173,9 +173,9 @@ func (w *world) live(ballot, name string) int64 {
 // logged reads the topic from its start until it holds at least want votes.
 func (w *world) logged(want int) []*eventv1.VoteBatch {
 	w.t.Helper()
-	client, err := kgo.NewClient(append(events.ClientOptions(w.cfg.Kafka, slog.New(slog.DiscardHandler)),
+	client, err := events.NewClient(w.cfg.Kafka, slog.New(slog.DiscardHandler),
 		kgo.ConsumeTopics(events.NewTopics(w.cfg.Kafka.TopicPrefix).Votes),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -243,7 +243,7 @@ func wantCounted(t *testing.T, v *votev1.Verdict) {
 // ends returns the topic's id and its end offsets.
 func (w *world) ends() (uuid.UUID, map[int32]int64) {
 	w.t.Helper()
-	client, err := kgo.NewClient(events.ClientOptions(w.cfg.Kafka, slog.New(slog.DiscardHandler))...)
+	client, err := events.NewClient(w.cfg.Kafka, slog.New(slog.DiscardHandler))
 	if err != nil {
 		w.t.Fatal(err)
 	}

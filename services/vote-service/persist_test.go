@@ -26,10 +26,10 @@ func (w *world) persist() {
 	if _, err := pgledger.Offsets(w.t.Context(), w.pool, topic, w.cfg.Kafka.Partitions); err != nil {
 		w.t.Fatal(err)
 	}
-	client, err := kgo.NewClient(append(events.ClientOptions(w.cfg.Kafka, slog.New(slog.DiscardHandler)),
+	client, err := events.NewClient(w.cfg.Kafka, slog.New(slog.DiscardHandler),
 		kgo.ConsumeTopics(events.NewTopics(w.cfg.Kafka.TopicPrefix).Votes),
 		kgo.FetchMaxWait(20*time.Millisecond),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		w.t.Fatal(err)
 	}

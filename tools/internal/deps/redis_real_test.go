@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/littlevote/littlevote/libs/config"
 	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/testenv"
 )
@@ -46,7 +48,7 @@ func newPrecinct(t *testing.T, kind string) *precinct {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = p.rdb.Close() })
-	if p.pinger, err = redisledger.NewPinger(url); err != nil {
+	if p.pinger, err = redisledger.NewPinger(config.Redis{URL: url}, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = p.pinger.Close() })

@@ -9,7 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/littlevote/littlevote/libs/config"
 	"github.com/littlevote/littlevote/libs/events"
@@ -48,7 +47,7 @@ func Look(t scope.Scope, programs string, s Stores) *View {
 	v := &View{Stores: s, Topics: events.NewTopics(s.TopicPrefix), programs: programs}
 	v.MovePostgres(t, s.Postgres)
 	v.MoveRedis(t, s.Redis)
-	client, err := kgo.NewClient(events.ClientOptions(config.Kafka{Brokers: s.Kafka}, slog.New(slog.DiscardHandler))...)
+	client, err := events.NewClient(config.Kafka{Brokers: s.Kafka}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

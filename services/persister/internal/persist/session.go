@@ -58,12 +58,12 @@ func newSession(p *Persister, topic events.Topic) (*session, error) {
 	}
 	life, kill := context.WithCancel(context.Background())
 	s.kill = kill
-	opts := append(events.ClientOptions(p.cfg.Kafka, p.log), kgo.WithContext(life))
+	opts := []kgo.Opt{kgo.WithContext(life)}
 	if p.cfg.Instance != "" {
 		opts = append(opts, kgo.InstanceID(p.cfg.Instance))
 	}
 	var err error
-	s.client, err = kgo.NewClient(append(opts,
+	s.client, err = events.NewClient(p.cfg.Kafka, p.log, append(opts,
 		kgo.ConsumerGroup(s.group()),
 		kgo.ConsumeTopics(p.topics.Votes),
 		kgo.DisableAutoCommit(),

@@ -47,6 +47,8 @@ type Stores struct {
 	PostgresURL string
 	Brokers     []string
 	TopicPrefix string
+	// Settings are those of Kafka, where more is known than the above.
+	Settings *config.Kafka
 
 	kinds []Kind
 }
@@ -109,6 +111,9 @@ func (s *Stores) Pool(ctx context.Context) (*pgxpool.Pool, error) {
 // KafkaConfig is how to reach Kafka.
 func (s *Stores) KafkaConfig() config.Kafka {
 	cfg := config.DefaultKafka()
+	if s.Settings != nil {
+		cfg = *s.Settings
+	}
 	cfg.Brokers, cfg.TopicPrefix = s.Brokers, s.TopicPrefix
 	return cfg
 }
@@ -118,7 +123,7 @@ func (s *Stores) Topics() events.Topics { return events.NewTopics(s.TopicPrefix)
 
 // Client opens Kafka. Its complaints go nowhere: what goes wrong is the command's own error.
 func (s *Stores) Client(more ...kgo.Opt) (*kgo.Client, error) {
-	return kgo.NewClient(append(events.ClientOptions(s.KafkaConfig(), slog.New(slog.DiscardHandler)), more...)...)
+	return events.NewClient(s.KafkaConfig(), slog.New(slog.DiscardHandler), more...)
 }
 
 func list(text string) []string {
