@@ -46,7 +46,7 @@ func open(ctx context.Context, url string, size int, refine func(*pgx.ConnConfig
 	// A connection that was idle for a second is asked for a sign of life before it is used.
 	cfg.PingTimeout = time.Second
 	quickToNotice(cfg.ConnConfig)
-	cfg.ConnConfig.Tracer = multitracer.New(&timing{})
+	cfg.ConnConfig.Tracer = multitracer.New(statements{}, &timing{})
 	refine(cfg.ConnConfig)
 	for name, value := range map[string]string{
 		"application_name": "littlevote",

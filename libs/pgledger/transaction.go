@@ -195,14 +195,14 @@ func (t *transaction) findApplied(ctx context.Context) error {
 // copyRows writes the ledger rows and the keys.
 func copyRows(ctx context.Context, conn tx, batches []Event) (rows int, err error) {
 	data, rows := encodeRows(batches)
-	if _, err := conn.PgConn().CopyFrom(ctx, bytes.NewReader(data), copyStatement); err != nil {
+	if err := copyIn(ctx, conn, copyStatement, data); err != nil {
 		return 0, fmt.Errorf("copy ledger rows: %w", err)
 	}
 	keys := encodeKeys(batches)
 	if keys == nil {
 		return rows, nil
 	}
-	_, err = conn.PgConn().CopyFrom(ctx, bytes.NewReader(keys), copyKeysStatement)
+	err = copyIn(ctx, conn, copyKeysStatement, keys)
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == "23505" {
 		return 0, fmt.Errorf("%w: %s", ErrKeyConflict, pg.Detail)

@@ -194,6 +194,7 @@ func (c call) command(ctx context.Context, name, script string) once {
 
 // run sends calls in one pipeline. A script that the node does not know yet had no effect, so it is sent again in full.
 func (l *Ledger) run(ctx context.Context, calls ...call) []reply {
+	ctx, span := startCalls(ctx, calls)
 	cmds := make([]once, len(calls))
 	for i, c := range calls {
 		cmds[i] = c.command(ctx, "evalsha", c.script.Hash())
@@ -212,9 +213,11 @@ func (l *Ledger) run(ctx context.Context, calls ...call) []reply {
 		if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
 			cmd = calls[i].command(ctx, "eval", calls[i].script.source)
 			_ = l.rdb.Process(ctx, cmd)
+			cmds[i] = cmd
 		}
 		replies[i] = read(cmd.Cmd)
 	}
+	endCalls(span, cmds)
 	return replies
 }
 
