@@ -42,13 +42,47 @@ func Migrate(ctx context.Context, url string, log *slog.Logger) error {
 	return nil
 }
 
-func migrate(ctx context.Context, db *sql.DB, log *slog.Logger) error {
+// SchemaVersion is which version the tables have, and which one this program needs.
+func SchemaVersion(ctx context.Context, url string) (has, want int64, err error) {
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil {
+		return 0, 0, fmt.Errorf("postgres URL: %w", err)
+	}
+	quickToNotice(cfg)
+	primaryOnly(cfg)
+	db := stdlib.OpenDB(*cfg)
+	defer db.Close()
+	var there bool
+	if err := db.QueryRowContext(ctx, "SELECT to_regclass($1) IS NOT NULL", goose.DefaultTablename).Scan(&there); err != nil {
+		return 0, 0, fmt.Errorf("version of the tables: %w", err)
+	}
+	migrations, err := provider(db)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, m := range migrations.ListSources() {
+		want = max(want, m.Version)
+	}
+	if !there { // asking goose would make its table
+		return 0, want, nil
+	}
+	if has, err = migrations.GetDBVersion(ctx); err != nil {
+		return 0, 0, fmt.Errorf("version of the tables: %w", err)
+	}
+	return has, want, nil
+}
+
+func provider(db *sql.DB) (*goose.Provider, error) {
 	files, err := fs.Sub(migrationFiles, "migrations")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
+	return goose.NewProvider(goose.DialectPostgres, db, files,
 		goose.WithSessionLocker(sessionLock{}), goose.WithDisableGlobalRegistry(true))
+}
+
+func migrate(ctx context.Context, db *sql.DB, log *slog.Logger) error {
+	provider, err := provider(db)
 	if err != nil {
 		return err
 	}

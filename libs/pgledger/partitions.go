@@ -84,6 +84,38 @@ func (p partitioned) ensure(ctx context.Context, db Beginner, day time.Time) err
 	})
 }
 
+// PartitionState says which partitions should be there by now.
+type PartitionState struct {
+	Missing   []string        // of today and tomorrow
+	InDefault map[string]bool // by table, whether its default partition holds rows
+}
+
+// LookAtPartitions changes nothing.
+func LookAtPartitions(ctx context.Context, db DB, now time.Time) (PartitionState, error) {
+	today := now.UTC().Truncate(24 * time.Hour)
+	state := PartitionState{InDefault: map[string]bool{}}
+	for _, p := range []partitioned{logPartitions, appliedPartitions} {
+		for ahead := range 2 {
+			name := p.name(today.AddDate(0, 0, ahead))
+			var there bool
+			err := db.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_inherits WHERE inhparent = $1::regclass AND inhrelid = to_regclass($2))",
+				p.table, name).Scan(&there)
+			if err != nil {
+				return PartitionState{}, fmt.Errorf("look at partitions: %w", err)
+			}
+			if !there {
+				state.Missing = append(state.Missing, name)
+			}
+		}
+		var there bool
+		if err := db.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+p.table+"_default)").Scan(&there); err != nil {
+			return PartitionState{}, fmt.Errorf("look at partitions: %w", err)
+		}
+		state.InDefault[p.table] = there
+	}
+	return state, nil
+}
+
 // DropOldBatches forgets batch ids that no record can come back for: those made longer than the topic's retention and a
 // day before the moment up to which everything is applied. That moment counts, not now: a persister that was away still
 // has their records before it. It returns the partitions it dropped.

@@ -20,6 +20,7 @@ import (
 	"github.com/littlevote/littlevote/tools/littlevote/internal/client"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/dbmove"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/dlq"
+	"github.com/littlevote/littlevote/tools/littlevote/internal/doctor"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/epochs"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/offsets"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/ops"
@@ -30,8 +31,8 @@ import (
 
 // Exit codes.
 const (
-	exitFailed = 1 // also: fsck found something wrong, a vote was refused
-	exitUsage  = 2 // also: fsck could not look
+	exitFailed = 1 // also: fsck found something wrong, a vote was refused, doctor has warnings
+	exitUsage  = 2 // also: fsck could not look, doctor found something broken
 )
 
 func main() {
@@ -54,18 +55,18 @@ func run(ctx context.Context) int {
 	}
 	root.AddCommand(
 		up.Command(), client.TicketCommand(), client.VoteCommand(), client.ResultsCommand(), token.Command(), ballot.Command(),
-		ops.MigrateCommand(), ops.FsckCommand(), dlq.Command(), epochs.Command(), offsets.Command(), dbmove.Command(), deps.Command(), probe.Command(), versionCommand(),
+		ops.MigrateCommand(), ops.FsckCommand(), doctor.Command(), dlq.Command(), epochs.Command(), offsets.Command(), dbmove.Command(), deps.Command(), probe.Command(), versionCommand(),
 	)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
 	}
-	if !errors.Is(err, ops.ErrWrong) && !errors.Is(err, client.ErrRefused) {
+	if !errors.Is(err, ops.ErrWrong) && !errors.Is(err, client.ErrRefused) && !errors.Is(err, doctor.ErrWarnings) && !errors.Is(err, doctor.ErrBroken) {
 		fmt.Fprintln(os.Stderr, "littlevote:", err)
 	}
 	var keyed *config.KeyError
-	if errors.As(err, &usageError{}) || errors.As(err, &keyed) || errors.Is(err, ops.ErrNoLook) {
+	if errors.As(err, &usageError{}) || errors.As(err, &keyed) || errors.Is(err, ops.ErrNoLook) || errors.Is(err, doctor.ErrBroken) {
 		return exitUsage
 	}
 	return exitFailed

@@ -41,7 +41,7 @@ func showCommand(stores *reach.Stores, asJSON *bool) *cobra.Command {
 		Short: "Show each partition: where it goes on, what Kafka has, and whether it is halted",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withOverview(cmd.Context(), stores, func(_ *pgxpool.Pool, o overview) error {
+			return withOverview(cmd.Context(), stores, func(_ *pgxpool.Pool, o Overview) error {
 				return show(cmd.OutOrStdout(), o, *asJSON)
 			})
 		},
@@ -65,7 +65,7 @@ which the reconciler, or ` + "`littlevote epoch end`" + `, brings about. A topic
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return withOverview(cmd.Context(), stores, func(pool *pgxpool.Pool, o overview) error {
+			return withOverview(cmd.Context(), stores, func(pool *pgxpool.Pool, o Overview) error {
 				chosen, err := choose(o, args)
 				if err != nil {
 					return err
@@ -79,7 +79,7 @@ which the reconciler, or ` + "`littlevote epoch end`" + `, brings about. A topic
 				if err := accept(cmd.Context(), pool, o, chosen); err != nil {
 					return err
 				}
-				now, err := look(cmd.Context(), stores, pool)
+				now, err := Look(cmd.Context(), stores, pool)
 				if err != nil {
 					return err
 				}
@@ -93,7 +93,7 @@ which the reconciler, or ` + "`littlevote epoch end`" + `, brings about. A topic
 }
 
 // choose finds the halted partitions that are meant. A topic that was made anew can't be accepted in parts.
-func choose(o overview, args []string) ([]partition, error) {
+func choose(o Overview, args []string) ([]partition, error) {
 	var chosen []partition
 	for _, text := range args {
 		n, err := strconv.ParseUint(text, 10, 31)
@@ -101,13 +101,13 @@ func choose(o overview, args []string) ([]partition, error) {
 			return nil, config.Errorf("PARTITION", "expected 0 to %d, got %q", len(o.Partitions)-1, text)
 		}
 		p := o.Partitions[n]
-		if !p.halted() {
+		if !p.Halted() {
 			return nil, fmt.Errorf("partition %d is not halted for lost records: %s", n, p.State)
 		}
 		chosen = append(chosen, p)
 	}
 	if len(args) == 0 {
-		chosen = slices.DeleteFunc(slices.Clone(o.Partitions), func(p partition) bool { return !p.halted() })
+		chosen = slices.DeleteFunc(slices.Clone(o.Partitions), func(p partition) bool { return !p.Halted() })
 	}
 	if len(chosen) == 0 {
 		return nil, errors.New("no partition is halted for lost records")
@@ -118,7 +118,7 @@ func choose(o overview, args []string) ([]partition, error) {
 	return chosen, nil
 }
 
-func withOverview(ctx context.Context, stores *reach.Stores, f func(*pgxpool.Pool, overview) error) error {
+func withOverview(ctx context.Context, stores *reach.Stores, f func(*pgxpool.Pool, Overview) error) error {
 	if err := stores.Find(); err != nil {
 		return err
 	}
@@ -127,14 +127,14 @@ func withOverview(ctx context.Context, stores *reach.Stores, f func(*pgxpool.Poo
 		return err
 	}
 	defer pool.Close()
-	o, err := look(ctx, stores, pool)
+	o, err := Look(ctx, stores, pool)
 	if err != nil {
 		return err
 	}
 	return f(pool, o)
 }
 
-func show(w io.Writer, o overview, asJSON bool) error {
+func show(w io.Writer, o Overview, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(o)
 	}

@@ -40,28 +40,28 @@ type partition struct {
 	State      string     `json:"state"`
 }
 
-// halted says that no persister goes on here before a person has accepted what is lost.
-func (p partition) halted() bool { return p.State == gone || p.State == cutOff || p.State == newTopic }
+// Halted says that no persister goes on here before a person has accepted what is lost.
+func (p partition) Halted() bool { return p.State == gone || p.State == cutOff || p.State == newTopic }
 
-// overview is all partitions of the topic, and the topic that the offsets belong to.
-type overview struct {
+// Overview is all partitions of the topic, and the topic that the offsets belong to.
+type Overview struct {
 	Topic      string      `json:"topic"`
 	ID         uuid.UUID   `json:"id"`
 	OldID      *uuid.UUID  `json:"oldId,omitempty"` // of the topic that the offsets belong to, if that is another one
 	Partitions []partition `json:"partitions"`
 }
 
-// look compares Postgres with Kafka.
-func look(ctx context.Context, s *reach.Stores, pool *pgxpool.Pool) (overview, error) {
+// Look compares Postgres with Kafka.
+func Look(ctx context.Context, s *reach.Stores, pool *pgxpool.Pool) (Overview, error) {
 	ctx, cancel := context.WithTimeout(ctx, stallTime)
 	defer cancel()
 	o, err := lookAtKafka(ctx, s)
 	if err != nil {
-		return overview{}, err
+		return Overview{}, err
 	}
 	rows, err := pool.Query(ctx, "SELECT topic_id, partition, next, caught_up_at FROM offsets ORDER BY partition")
 	if err != nil {
-		return overview{}, fmt.Errorf("read offsets: %w", err)
+		return Overview{}, fmt.Errorf("read offsets: %w", err)
 	}
 	var (
 		id       uuid.UUID
@@ -80,7 +80,7 @@ func look(ctx context.Context, s *reach.Stores, pool *pgxpool.Pool) (overview, e
 		return nil
 	})
 	if err != nil {
-		return overview{}, fmt.Errorf("read offsets: %w", err)
+		return Overview{}, fmt.Errorf("read offsets: %w", err)
 	}
 	for i := range o.Partitions {
 		o.Partitions[i].judge(o.OldID != nil)
@@ -88,21 +88,21 @@ func look(ctx context.Context, s *reach.Stores, pool *pgxpool.Pool) (overview, e
 	return o, nil
 }
 
-func lookAtKafka(ctx context.Context, s *reach.Stores) (overview, error) {
+func lookAtKafka(ctx context.Context, s *reach.Stores) (Overview, error) {
 	client, err := s.Client()
 	if err != nil {
-		return overview{}, err
+		return Overview{}, err
 	}
 	defer client.Close()
 	admin, name := kadm.NewClient(client), s.Topics().Votes
 	topic, err := events.Describe(ctx, admin, name)
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
-		return overview{}, fmt.Errorf("there is no topic %s: no service has run there, or --kafka-topic-prefix is another one", name)
+		return Overview{}, fmt.Errorf("there is no topic %s: no service has run there, or --kafka-topic-prefix is another one", name)
 	}
 	if err != nil {
-		return overview{}, fmt.Errorf("look at topic %s: %w", name, err)
+		return Overview{}, fmt.Errorf("look at topic %s: %w", name, err)
 	}
-	o := overview{Topic: name, ID: topic.ID, Partitions: make([]partition, topic.Partitions)}
+	o := Overview{Topic: name, ID: topic.ID, Partitions: make([]partition, topic.Partitions)}
 	for i := range o.Partitions {
 		o.Partitions[i].Partition, o.Partitions[i].Next = int32(i), -1
 	}
@@ -118,7 +118,7 @@ func lookAtKafka(ctx context.Context, s *reach.Stores) (overview, error) {
 			err = listed.Error()
 		}
 		if err != nil {
-			return overview{}, fmt.Errorf("look at topic %s: %w", name, err)
+			return Overview{}, fmt.Errorf("look at topic %s: %w", name, err)
 		}
 		listed.Each(func(l kadm.ListedOffset) { bound.set(&o.Partitions[l.Partition], l.Offset) })
 	}
@@ -159,7 +159,7 @@ func (p partition) lost() string {
 }
 
 // accept lets halted partitions go on at the first record that Kafka has. Each moves only from where it was seen.
-func accept(ctx context.Context, pool *pgxpool.Pool, o overview, chosen []partition) error {
+func accept(ctx context.Context, pool *pgxpool.Pool, o Overview, chosen []partition) error {
 	ctx, cancel := context.WithTimeout(ctx, stallTime)
 	defer cancel()
 	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
@@ -181,7 +181,7 @@ func accept(ctx context.Context, pool *pgxpool.Pool, o overview, chosen []partit
 }
 
 // adopt gives the offsets to the new topic, all of them: the old one is gone.
-func adopt(ctx context.Context, tx pgx.Tx, o overview) error {
+func adopt(ctx context.Context, tx pgx.Tx, o Overview) error {
 	if _, err := tx.Exec(ctx, "DELETE FROM offsets WHERE topic_id = $1", *o.OldID); err != nil {
 		return err
 	}
