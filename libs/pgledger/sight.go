@@ -3,6 +3,7 @@ package pgledger
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -23,6 +24,19 @@ func Alive(ctx context.Context, db DB) (map[string]int64, error) {
 	return sumsBy(ctx, db, `
 		SELECT service, count(*) FROM participants WHERE lease_until > now() GROUP BY service
 		UNION ALL SELECT 'persister', count(*) FROM persisters WHERE lease_until > now()`)
+}
+
+// Lag returns for how long some record of the log has not been applied, or may not have been since nobody is there to say so. ok is
+// false before the first record.
+func Lag(ctx context.Context, db DB) (lag time.Duration, ok bool, err error) {
+	var seconds *float64
+	err = db.QueryRow(ctx, `
+		SELECT extract(epoch FROM clock_timestamp() - min(caught_up_at))::float8 FROM offsets
+		WHERE topic_id = (SELECT topic_id FROM offsets ORDER BY caught_up_at DESC LIMIT 1)`).Scan(&seconds)
+	if err != nil || seconds == nil {
+		return 0, false, err
+	}
+	return time.Duration(*seconds * float64(time.Second)), true, nil
 }
 
 func sumsBy(ctx context.Context, db DB, query string) (map[string]int64, error) {

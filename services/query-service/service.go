@@ -72,6 +72,9 @@ func (s *Service) connect(ctx context.Context, host service.Host) (err error) {
 		Lease:     s.cfg.Participant.Lease,
 		Heartbeat: s.cfg.Participant.Heartbeat,
 	}, s.log)
+	if err := s.epochs.Observe(host.Meter); err != nil {
+		return err
+	}
 	metrics, err := reading.NewMetrics(host.Meter)
 	if err != nil {
 		return err

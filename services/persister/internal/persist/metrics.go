@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/littlevote/littlevote/libs/measure"
 	"github.com/littlevote/littlevote/libs/pgledger"
 )
 
@@ -18,6 +19,7 @@ type metrics struct {
 	rows     metric.Int64Counter
 	retries  metric.Int64Counter
 	duration metric.Float64Histogram
+	size     metric.Int64Histogram
 	behind   atomic.Int64 // records that were appended and not applied, at the last look
 	lag      atomic.Int64 // nanoseconds since everything was applied, at the last look
 	waiting  atomic.Int64 // partitions that wait for the dead-letter topic
@@ -25,37 +27,38 @@ type metrics struct {
 
 func newMetrics(meter metric.Meter, status *status) (*metrics, error) {
 	m := &metrics{}
-	var errs [4]error
-	m.records, errs[0] = meter.Int64Counter("persister.records",
+	var errs [5]error
+	m.records, errs[0] = meter.Int64Counter("littlevote.persister.records", metric.WithUnit("{record}"),
 		metric.WithDescription("Records that were passed, by what became of them."))
-	m.rows, errs[1] = meter.Int64Counter("persister.rows",
+	m.rows, errs[1] = meter.Int64Counter("littlevote.persister.rows", metric.WithUnit("{row}"),
 		metric.WithDescription("Rows inserted into the ledger."))
-	m.retries, errs[2] = meter.Int64Counter("persister.retries",
+	m.retries, errs[2] = meter.Int64Counter("littlevote.persister.retries", metric.WithUnit("{failure}"),
 		metric.WithDescription("Failures after which something was tried again, by what it was."))
-	m.duration, errs[3] = meter.Float64Histogram("persister.transaction.duration", metric.WithUnit("s"),
-		metric.WithDescription("Duration of the transactions that were committed."),
-		metric.WithExplicitBucketBoundaries(.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10))
+	m.duration, errs[3] = meter.Float64Histogram("littlevote.persister.transaction.duration", metric.WithUnit("s"),
+		metric.WithDescription("Duration of the transactions that were committed."), measure.Seconds())
+	m.size, errs[4] = meter.Int64Histogram("littlevote.persister.transaction.records", metric.WithUnit("{record}"),
+		metric.WithDescription("Records that were passed in one transaction."), measure.Sizes())
 	return m, errors.Join(append(errs[:], m.gauges(meter, status))...)
 }
 
 func (m *metrics) gauges(meter metric.Meter, status *status) error {
 	var errs []error
 	for _, g := range []struct {
-		name, text string
-		read       func() int64
+		name, unit, text string
+		read             func() int64
 	}{
-		{"persister.records.behind", "Records in this process's partitions that were not applied at the last look.", m.behind.Load},
-		{"persister.partitions.halted", "Partitions of this process that wait for a person.", status.haltedCount},
-		{"persister.partitions.waiting", "Partitions of this process that wait for the dead-letter topic.", m.waiting.Load},
+		{"littlevote.persister.records.behind", "{record}", "Records in this process's partitions that were not applied at the last look.", m.behind.Load},
+		{"littlevote.persister.partitions.halted", "{partition}", "Partitions of this process that wait for a person.", status.haltedCount},
+		{"littlevote.persister.partitions.waiting", "{partition}", "Partitions of this process that wait for the dead-letter topic.", m.waiting.Load},
 	} {
-		_, err := meter.Int64ObservableGauge(g.name, metric.WithDescription(g.text),
+		_, err := meter.Int64ObservableGauge(g.name, metric.WithUnit(g.unit), metric.WithDescription(g.text),
 			metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
 				o.Observe(g.read())
 				return nil
 			}))
 		errs = append(errs, err)
 	}
-	_, err := meter.Float64ObservableGauge("persister.lag", metric.WithUnit("s"),
+	_, err := meter.Float64ObservableGauge("littlevote.persister.lag", metric.WithUnit("s"),
 		metric.WithDescription("How long ago everything in this process's partitions was applied, at the last look."),
 		metric.WithFloat64Callback(func(_ context.Context, o metric.Float64Observer) error {
 			o.Observe(time.Duration(m.lag.Load()).Seconds())
@@ -73,6 +76,7 @@ func (m *metrics) transaction(ctx context.Context, result pgledger.Result, dead 
 		m.records.Add(ctx, n, metric.WithAttributes(attribute.String("verdict", verdict)))
 	}
 	m.rows.Add(ctx, int64(result.Rows))
+	m.size.Record(ctx, int64(len(result.Verdicts)+dead))
 	m.duration.Record(ctx, took.Seconds())
 }
 

@@ -55,6 +55,7 @@ type loop struct {
 
 func (l *loop) run(ctx context.Context) {
 	defer l.lacks(false)
+	defer l.m.metrics.saw(l.ballot, redisledger.TicketState{})
 	for ctx.Err() == nil {
 		woken := l.m.awake()
 		sleep := l.step(ctx)
@@ -88,6 +89,7 @@ func (l *loop) step(ctx context.Context) time.Duration {
 		return maxSleep
 	}
 	l.lacks(!state.Usable())
+	l.m.metrics.saw(l.ballot, state)
 	hold := l.m.Lock.Hold()
 	if hold != nil && state.Newest != nil {
 		l.record(ctx, in, *state.Newest)
@@ -167,7 +169,7 @@ func (l *loop) mint(
 	}
 	sent := time.Now()
 	done, created, expires, err := l.m.Ledger.Mint(ctx, in, l.ballot, proposal)
-	l.m.latency.Record(ctx, time.Since(sent).Seconds())
+	l.m.metrics.latency.Record(ctx, time.Since(sent).Seconds())
 	if err != nil {
 		return l.failed(ctx, err)
 	}
@@ -180,7 +182,7 @@ func (l *loop) mint(
 		l.tell(ctx, b, proposal.Version, state.Now)
 		l.fillsIn = hold == nil
 		l.lastMint = proposal.Number
-		l.m.minted.Add(ctx, 1)
+		l.m.metrics.minted.Add(ctx, 1)
 		l.record(ctx, in, redisledger.Ticket{
 			Value: proposal.Value, Version: proposal.Version, Cap: proposal.Cap, CreatedAt: created, ExpiresAt: expires,
 		})

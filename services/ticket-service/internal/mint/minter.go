@@ -20,13 +20,11 @@ package mint
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/littlevote/littlevote/libs/epoch"
@@ -82,8 +80,7 @@ type Config struct {
 // Minter runs the loops.
 type Minter struct {
 	Config
-	minted  metric.Int64Counter
-	latency metric.Float64Histogram
+	metrics metrics
 	missing atomic.Int64 // loops that have no current ticket, as far as they could see
 
 	mu   sync.Mutex
@@ -93,40 +90,10 @@ type Minter struct {
 // New returns a minter; Run makes it mint.
 func New(cfg Config) (*Minter, error) {
 	m := &Minter{Config: cfg, wake: make(chan struct{})}
-	var errs [5]error
-	m.minted, errs[0] = cfg.Meter.Int64Counter("ticket.minted", metric.WithDescription("Tickets that this process minted."))
-	m.latency, errs[1] = cfg.Meter.Float64Histogram("ticket.mint.duration", metric.WithUnit("s"),
-		metric.WithDescription("Time of a proposal to the ledger, whatever its answer."))
-	_, errs[2] = cfg.Meter.Int64ObservableGauge("ticket.lock.held",
-		metric.WithDescription("1 while this process holds the producer lock."), observe(func() int64 {
-			return truth(cfg.Lock.Hold() != nil)
-		}))
-	_, errs[3] = cfg.Meter.Int64ObservableGauge("ticket.missing",
-		metric.WithDescription("Open ballots without a current ticket, at the last look."), observe(m.missing.Load))
-	_, errs[4] = cfg.Meter.Int64ObservableGauge("ticket.mode",
-		metric.WithDescription("1 for the store that the open epoch's tickets stand in; 0 for both while none is open."),
-		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
-			l, open := cfg.Epochs.Current()
-			for _, mode := range []epoch.Mode{epoch.Redis, epoch.Postgres} {
-				o.Observe(truth(open && l.Mode == mode), metric.WithAttributes(attribute.String("mode", string(mode))))
-			}
-			return nil
-		}))
-	return m, errors.Join(errs[:]...)
-}
-
-func observe(value func() int64) metric.Int64ObservableGaugeOption {
-	return metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
-		o.Observe(value())
-		return nil
-	})
-}
-
-func truth(b bool) int64 {
-	if b {
-		return 1
+	if err := m.observe(cfg.Meter); err != nil {
+		return nil, err
 	}
-	return 0
+	return m, nil
 }
 
 // view is all that the loops depend on beside the tickets themselves.

@@ -28,6 +28,7 @@ type sight struct {
 	outbox    map[string]int64 // batches, by ballot
 	overspent map[string]int64 // uses beyond a cap, by ballot
 	alive     map[string]int64 // processes, by service
+	lag       *time.Duration   // of the ledger behind the log; nil: not known
 }
 
 func newMetrics(meter metric.Meter) (*metrics, error) {
@@ -65,7 +66,9 @@ func (m *metrics) watch(meter metric.Meter) error {
 		metric.WithDescription("Uses of tickets beyond their caps in the ledger, by ballot. It must be 0."))
 	alive, err4 := meter.Int64ObservableGauge("littlevote.participants", metric.WithUnit("{process}"),
 		metric.WithDescription("Processes that hold a lease, by service."))
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
+	lag, err5 := meter.Float64ObservableGauge("littlevote.ledger.lag", metric.WithUnit("s"),
+		metric.WithDescription("For how long some record of the log has not been applied to the ledger, or may not have been since no persister says so."))
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return err
 	}
 	_, err := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
@@ -76,11 +79,14 @@ func (m *metrics) watch(meter metric.Meter) error {
 		m.observe(o, votes, seen.votes)
 		m.observe(o, outbox, seen.outbox)
 		m.observe(o, overspent, seen.overspent)
+		if seen.lag != nil {
+			o.ObserveFloat64(lag, seen.lag.Seconds())
+		}
 		for service, n := range seen.alive {
 			o.ObserveInt64(alive, n, metric.WithAttributes(attribute.String("service", service)))
 		}
 		return nil
-	}, votes, outbox, overspent, alive)
+	}, votes, outbox, overspent, alive, lag)
 	return err
 }
 

@@ -16,6 +16,10 @@ func (r *Reconciler) look(ctx context.Context, cuts map[string]redisledger.Cut) 
 	if alive, err := pgledger.Alive(ctx, r.Pool); err == nil {
 		next.alive = alive
 	}
+	next.lag = nil
+	if lag, ok, err := pgledger.Lag(ctx, r.Pool); err == nil && ok {
+		next.lag = &lag
+	}
 	if cuts != nil {
 		next.votes, next.outbox = map[string]int64{}, map[string]int64{}
 		for name, cut := range cuts {
