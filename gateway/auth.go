@@ -54,10 +54,11 @@ func isIssuer(text string) bool {
 	return at.Scheme == "https" || at.Scheme == "http" && here
 }
 
-// open makes what finds out who calls; sessions may be nil.
-func (a Auth) open(sessions identity.Sessions) (*identity.Authenticator, error) {
+// open makes what finds out who calls; sessions may be nil. Pages of the origins may act with their cookies, beside our own.
+func (a Auth) open(sessions identity.Sessions, origins []string) (*identity.Authenticator, error) {
 	callers, err := identity.New(identity.Config{
-		Issuers: a.Issuers, Audience: a.Audience, Algorithms: a.Algorithms, JWKSFile: a.JWKSFile, Now: time.Now,
+		Issuers: a.Issuers, Audience: a.Audience, Algorithms: a.Algorithms, JWKSFile: a.JWKSFile, Origins: origins,
+		Now: time.Now,
 	}, sessions)
 	if err != nil { // nothing else is read at the start
 		return nil, config.Errorf("auth.jwks-file", "%v", err)

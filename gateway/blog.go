@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -10,7 +9,6 @@ import (
 	"github.com/littlevote/littlevote/gateway/internal/likes"
 	"github.com/littlevote/littlevote/gateway/internal/overload"
 	"github.com/littlevote/littlevote/gateway/internal/rest"
-	"github.com/littlevote/littlevote/gateway/internal/visit"
 	"github.com/littlevote/littlevote/libs/config"
 	"github.com/littlevote/littlevote/libs/service"
 )
@@ -41,10 +39,6 @@ func (l Likes) Validate() error {
 
 // openBlog makes what brings likes, posts and accounts; nil where the settings name no blog-service.
 func (s *Service) openBlog(host service.Host, door *overload.Door) (*likes.Blog, error) {
-	proxies, err := visit.ParseProxies(s.cfg.Gateway.TrustedProxies)
-	if err != nil {
-		return nil, fmt.Errorf("gateway.trusted-proxies: %w", err)
-	}
 	if s.backends.blog == nil {
 		return nil, nil //nolint:nilnil // it is allowed to have none
 	}
@@ -54,7 +48,7 @@ func (s *Service) openBlog(host service.Host, door *overload.Door) (*likes.Blog,
 	}
 	l, v := s.cfg.Gateway.Likes, s.cfg.Gateway.Votes
 	blog := likes.New(s.backends.blog, likes.Config{
-		InFlight: l.InFlight, MaxBatch: l.Batch, MaxQueue: l.Queue, MaxWait: l.MaxWait, Timeout: l.Timeout, Proxies: proxies,
+		InFlight: l.InFlight, MaxBatch: l.Batch, MaxQueue: l.Queue, MaxWait: l.MaxWait, Timeout: l.Timeout, Proxies: s.entrance.proxies,
 		Wait: v.TicketWait, Retries: uint(max(v.Retries, 0)),
 	}, observers["likes"], host.Log)
 	return blog, watchQueues(host.Meter, map[string]func() int{"likes": blog.Waiting})
@@ -63,8 +57,10 @@ func (s *Service) openBlog(host service.Host, door *overload.Door) (*likes.Blog,
 // openAPI makes the REST API.
 func (s *Service) openAPI(door *overload.Door, texts *answer.Texts, language answer.Language) (http.Handler, error) {
 	g := s.cfg.Gateway
-	return rest.New(rest.Config{
+	serving := rest.Config{
 		Blog: s.blog, Counts: s.tallies, Callers: s.identity, Door: door, Texts: texts, Language: language,
 		LoginByID: g.RestLogin, MaxBody: g.MaxBody, MaxAtOnce: g.MaxRequests, Timeout: g.RequestTimeout, Log: s.log,
-	})
+	}
+	s.entrance.guardREST(&serving)
+	return rest.New(serving)
 }

@@ -27,6 +27,7 @@ type Config struct {
 	Blog    Blog         `key:"blog"`
 	Auth    Auth         `key:"auth"`
 	TLS     config.TLS   `key:"tls"`
+	Redis   config.Redis `key:"redis"`
 	Gateway Settings     `key:"gateway"`
 }
 
@@ -66,8 +67,18 @@ type Settings struct {
 	MaxComplexity  int           `key:"max-complexity" help:"complexity of a document, 1 to 1000000: about the values in its answer, with 500 candidates for getAllUserVotes"`
 	DocumentCache  int           `key:"document-cache" help:"bytes of parsed documents that are kept, 0 to 1073741824"`
 
+	PersistedQueries int    `key:"persisted-queries" help:"bytes of documents that clients may call by their SHA-256 once they have sent them (Apollo's automatic persisted queries), 0 to 1073741824; 0: none"`
+	AllowList        string `key:"allow-list" help:"manifest, in the format of Apollo's persisted-query-manifest and of at most 1 MiB, with the only operations that are served at gateway.path; read again when it changes; empty: every operation is. The dialects have fixed clients and small schemas, and are not under it"`
+	RequirePreflight bool   `key:"require-preflight" help:"refuse GET requests of GraphQL without a header that only programs send (Apollo-Require-Preflight, X-Apollo-Operation-Name, or a Content-Type of JSON), as Apollo Server does; without this those are refused by which a browser tells that another site's page sends them"`
+
 	TrustedProxies []string `key:"trusted-proxies" help:"networks of proxies, such as 10.0.0.0/8, with commas between, whose X-Forwarded-For says where a request comes from; empty: none is believed, and limits per address go by the connection"`
 	RestLogin      bool     `key:"rest-login" help:"GET /api/user/login?userId logs in by an id alone, without a password: for development only"`
+
+	TLS         TLS         `key:"tls"`
+	CORS        CORS        `key:"cors"`
+	Timeouts    Timeouts    `key:"timeouts"`
+	Connections Connections `key:"connections"`
+	Limits      Limits      `key:"limits"`
 
 	Votes Votes `key:"votes"`
 	Reads Reads `key:"reads"`
@@ -106,10 +117,12 @@ func DefaultConfig() Config {
 		Vote:   Target{Target: "127.0.0.1:8102"},
 		Query:  Target{Target: "127.0.0.1:8103"},
 		Auth:   defaultAuth(),
+		Redis:  config.Redis{PoolSize: config.DefaultRedis().PoolSize, Timeout: config.DefaultRedis().Timeout},
 		Gateway: Settings{
 			Path: "/graphql", Language: "zh", Introspection: true, Playground: true,
 			RequestTimeout: 10 * time.Second, DrainWait: time.Second, MaxRequests: 20_000, MaxBody: 64 << 10,
 			MaxTokens: 1000, MaxDepth: 15, MaxAliases: 50, MaxMutations: 10, MaxComplexity: 20_000, DocumentCache: 32 << 20,
+			PersistedQueries: 8 << 20, Timeouts: defaultTimeouts(), Connections: defaultConnections(), Limits: defaultLimits(),
 			Votes: Votes{
 				InFlight: 2, Batch: 1000, Queue: 20_000, MaxWait: time.Second, Timeout: 5 * time.Second, Patience: 500 * time.Millisecond,
 				TicketWait: 2 * time.Second, Retries: 5000,
@@ -147,6 +160,7 @@ func (s Settings) Validate() error {
 		config.Between("max-mutations", s.MaxMutations, 1, 1000),
 		config.Between("max-complexity", s.MaxComplexity, 1, 1_000_000),
 		config.Between("document-cache", s.DocumentCache, 0, 1<<30),
+		config.Between("persisted-queries", s.PersistedQueries, 0, 1<<30),
 		s.validProxies(),
 	)
 }
@@ -216,13 +230,14 @@ func (s Settings) engineConfig(language answer.Language) engine.Config {
 			Tokens: s.MaxTokens, Depth: s.MaxDepth, Aliases: s.MaxAliases, Mutations: s.MaxMutations, Complexity: s.MaxComplexity,
 		},
 		CacheBytes:    s.DocumentCache,
+		KnownBytes:    s.PersistedQueries,
 		Introspection: s.Introspection,
 		Language:      language,
 	}
 }
 
 func (s Settings) httpConfig() httpapi.Config {
-	cfg := httpapi.Config{MaxBody: s.MaxBody, MaxAtOnce: s.MaxRequests, Timeout: s.RequestTimeout, Streams: s.Live.streams()}
+	cfg := httpapi.Config{MaxBody: s.MaxBody, MaxAtOnce: s.MaxRequests, Timeout: s.RequestTimeout, Streams: s.Live.streams(s.CORS.Origins)}
 	if s.Playground {
 		cfg.Playground = playground.Path
 	}

@@ -44,11 +44,14 @@ func (s *Service) speak(
 		s.cfg.Gateway.Reads.config(), observers["dialect tickets"])
 	add := func(ballot, listen string, language answer.Language, schema func(dialect.Services) graphql.ExecutableSchema) {
 		services := dialect.Services{Ballot: ballot, Tickets: s.anyTickets, Tallies: s.tallies, Voter: s.voter}
-		running := engine.New(schema(services), s.cfg.Gateway.engineConfig(language), texts, host.Log)
+		bounds := s.cfg.Gateway.engineConfig(language)
+		bounds.KnownBytes = 0 // their clients know no persisted queries
+		running := engine.New(schema(services), bounds, texts, host.Log)
 		serving := httpapi.Config{
 			MaxBody: s.cfg.Gateway.MaxBody, MaxAtOnce: s.cfg.Gateway.MaxRequests, Timeout: s.cfg.Gateway.RequestTimeout,
 			Callers: s.identity, ShedInside: true,
 		}
+		s.entrance.guardHTTP(&serving)
 		s.dialects = append(s.dialects, &spoken{
 			ballot: ballot, listen: listen, handler: httpapi.New(running, serving, door, metrics, host.Log),
 		})
@@ -67,13 +70,13 @@ func (s *Service) listenToDialects(ctx context.Context) error {
 			continue
 		}
 		var err error
-		if d.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", d.listen); err != nil {
+		if d.listener, err = s.entrance.listen(ctx, d.listen); err != nil {
 			return fmt.Errorf("gateway.%s-listen: %w", d.ballot, err)
 		}
 		mux := http.NewServeMux()
-		mux.Handle("/graphql", s.traces.Watch(d.handler))
+		mux.Handle("/graphql", s.entrance.cross(s.traces.Watch(d.handler)))
 		s.probes(mux)
-		d.server = newServer(s.cfg.Gateway, s.leaving(mux), s.log)
+		d.server = s.entrance.newServer(s.leaving(mux))
 		d.server.ConnState = s.connections
 	}
 	return nil
@@ -82,13 +85,13 @@ func (s *Service) listenToDialects(ctx context.Context) error {
 // serve begins to serve on every port; each tells when it ends.
 func (s *Service) serve(ctx context.Context) <-chan error {
 	ended := make(chan error, 1+len(s.dialects))
-	go func() { ended <- s.server.Serve(s.listener) }()
+	go func() { ended <- s.entrance.serve(s.server, s.listener) }()
 	for _, d := range s.dialects {
 		if d.server == nil {
 			continue
 		}
 		s.log.InfoContext(ctx, "listening", "address", d.listener.Addr().String(), "path", "/graphql", "ballot", d.ballot)
-		go func() { ended <- d.server.Serve(d.listener) }()
+		go func() { ended <- s.entrance.serve(d.server, d.listener) }()
 	}
 	return ended
 }

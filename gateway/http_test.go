@@ -223,7 +223,6 @@ func TestStatusOfBadDocuments(t *testing.T) {
 		"wrong variable":      {`{"query":"query($n: String!) { getUserVotes(username: $n) { votes } }","variables":{"n":1}}`, "BAD_USER_INPUT"},
 		"subscription":        {`{"query":"subscription { tally }"}`, "GRAPHQL_VALIDATION_FAILED"},
 		"defer":               {`{"query":"{ ... @defer { __typename } }"}`, "GRAPHQL_VALIDATION_FAILED"},
-		"persisted query":     {`{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"x"}}}`, "PERSISTED_QUERY_NOT_SUPPORTED"},
 		"selection on a leaf": {`{"query":"{ getTicket { value { x } } }"}`, "GRAPHQL_VALIDATION_FAILED"},
 	} {
 		for accept, want := range map[string]int{legacyType: 200, modernType: 400} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,13 +40,13 @@ func (l Live) Validate() error {
 		config.Between("write-timeout", l.WriteTimeout, 100*time.Millisecond, 5*time.Minute),
 		config.Between("max-subscriptions", l.MaxSubscriptions, 0, 1_000_000),
 		config.Between("max-per-connection", l.MaxPerConnection, 1, 10_000),
-		l.validOrigins(),
+		validOrigins(l.Origins),
 	)
 }
 
 // validOrigins refuses what is no origin, and what would be read as a pattern.
-func (l Live) validOrigins() error {
-	for _, origin := range l.Origins {
+func validOrigins(origins []string) error {
+	for _, origin := range origins {
 		parsed, err := url.Parse(origin)
 		if err != nil || parsed.Host == "" || origin != parsed.Scheme+"://"+parsed.Host || strings.ContainsAny(origin, `*?[\`) ||
 			parsed.Scheme != "https" && parsed.Scheme != "http" {
@@ -64,10 +65,10 @@ const (
 	lookEvery = time.Minute
 )
 
-func (l Live) streams() httpapi.Streams {
+func (l Live) streams(origins []string) httpapi.Streams {
 	return httpapi.Streams{
 		Most: l.MaxSubscriptions, PerSocket: l.MaxPerConnection, WriteTimeout: l.WriteTimeout, InitTimeout: initTimeout,
-		PingEvery: pingEvery, LookEvery: lookEvery, Origins: l.Origins,
+		PingEvery: pingEvery, LookEvery: lookEvery, Origins: slices.Concat(l.Origins, origins),
 	}
 }
 

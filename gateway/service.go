@@ -56,6 +56,7 @@ type Service struct {
 	api        http.Handler
 	graphql    *httpapi.Handler
 	traces     *spans.Door
+	entrance   *entrance
 }
 
 // New sets a gateway up and listens. The other services may come later.
@@ -66,11 +67,11 @@ func New(ctx context.Context, cfg Config, host service.Host) (*Service, error) {
 		s.close(ctx)
 		return nil, err
 	}
-	if s.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", cfg.Listen); err != nil {
+	if s.listener, err = s.entrance.listen(ctx, cfg.Listen); err != nil {
 		s.close(ctx)
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	s.server = newServer(cfg.Gateway, handler, host.Log)
+	s.server = s.entrance.newServer(handler)
 	s.server.ConnState = s.connections
 	if err := s.listenToDialects(ctx); err != nil {
 		s.close(ctx)
@@ -92,7 +93,10 @@ func (s *Service) connect(host service.Host) (http.Handler, error) {
 	if s.backends, err = dial(s.cfg); err != nil {
 		return nil, err
 	}
-	if s.identity, err = s.cfg.Auth.open(s.backends.sessions()); err != nil {
+	if s.identity, err = s.cfg.Auth.open(s.backends.sessions(), s.cfg.Gateway.CORS.trusted()); err != nil {
+		return nil, err
+	}
+	if s.entrance, err = openEntrance(s.cfg, host); err != nil {
 		return nil, err
 	}
 	host.Health.Check("services", s.backends.check)
@@ -118,8 +122,15 @@ func (s *Service) connect(host service.Host) (http.Handler, error) {
 		return nil, err
 	}
 	running := engine.New(schema, s.cfg.Gateway.engineConfig(language), texts, host.Log)
+	if err := s.entrance.allow(running, host.Health); err != nil {
+		return nil, err
+	}
 	serving := s.cfg.Gateway.httpConfig()
 	serving.Callers = s.identity
+	s.entrance.guardHTTP(&serving)
+	if s.entrance.allowed != nil {
+		serving.Allowed = s.entrance.allowed
+	}
 	s.graphql = httpapi.New(running, serving, door, metrics, host.Log)
 	if err := watchStreams(host.Meter, s.live.Count, s.graphql.Open); err != nil {
 		return nil, err
@@ -136,12 +147,12 @@ func (s *Service) connect(host service.Host) (http.Handler, error) {
 // routes puts the endpoint, the probes and the pages on one port.
 func (s *Service) routes(graphql http.Handler) (http.Handler, error) {
 	mux := http.NewServeMux()
-	mux.Handle(s.cfg.Gateway.Path, s.traces.Watch(graphql))
+	mux.Handle(s.cfg.Gateway.Path, s.entrance.cross(s.traces.Watch(graphql)))
 	for _, d := range s.dialects {
-		mux.Handle(d.path(), s.traces.Watch(d.handler))
+		mux.Handle(d.path(), s.entrance.cross(s.traces.Watch(d.handler)))
 	}
 	s.probes(mux)
-	mux.Handle("/api/", s.traces.Watch(s.api))
+	mux.Handle("/api/", s.entrance.cross(s.traces.Watch(s.api)))
 	if s.cfg.Gateway.Playground {
 		if err := playground.Mount(mux, s.cfg.Gateway.Path); err != nil {
 			return nil, err
@@ -155,22 +166,6 @@ func (s *Service) probes(mux *http.ServeMux) {
 	probes := s.health.Probes()
 	for _, path := range []string{"/livez", "/readyz", "/healthz", "/health"} {
 		mux.Handle(path, probes)
-	}
-}
-
-// newServer bounds what a slow or a greedy client can hold.
-func newServer(cfg Settings, handler http.Handler, log *slog.Logger) *http.Server {
-	const headers = 16 << 10 // bytes beside the query string
-	const slack = 5 * time.Second
-	return &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: slack,
-		ReadTimeout:       2 * slack,
-		WriteTimeout:      2*slack + cfg.RequestTimeout,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    cfg.MaxBody + headers,
-		ConnContext:       connection,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // broken clients, mostly
 	}
 }
 
@@ -212,6 +207,14 @@ func (s *Service) linger() {
 // Addr is the address it listens on.
 func (s *Service) Addr() string { return s.listener.Addr().String() }
 
+// Scheme is "https" where clients come by TLS, else "http".
+func (s *Service) Scheme() string {
+	if s.entrance.certs != nil {
+		return "https"
+	}
+	return "http"
+}
+
 // Path is the path of the GraphQL endpoint.
 func (s *Service) Path() string { return s.cfg.Gateway.Path }
 
@@ -219,6 +222,7 @@ func (s *Service) Path() string { return s.cfg.Gateway.Path }
 // once.
 func (s *Service) Run(ctx context.Context) error {
 	s.log.InfoContext(ctx, "listening", "address", s.Addr(), "path", s.Path())
+	defer s.entrance.run(context.WithoutCancel(ctx))()
 	served := s.serve(ctx)
 	var err error
 	select {
@@ -266,6 +270,9 @@ func (s *Service) close(ctx context.Context) {
 		s.tickets.Close(ctx)
 		s.rankings.Close(ctx)
 		s.ballots.Close(ctx)
+	}
+	if s.entrance != nil {
+		s.entrance.close()
 	}
 	if s.backends != nil {
 		s.backends.close()

@@ -12,8 +12,8 @@ import (
 
 // Config bounds connections.
 type Config struct {
-	Most       int                       // at the same time
-	PerAddress int                       // of them those of one address, an IPv6 /64 counting as one; 0: as many as there may be
+	Most       int                      // at the same time
+	PerAddress int                      // of them those of one address, an IPv6 /64 counting as one; 0: as many as there may be
 	Free       func(at netip.Addr) bool // addresses that have no bound of their own, such as proxies
 }
 

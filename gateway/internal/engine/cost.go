@@ -104,6 +104,7 @@ type counter struct {
 	fragments     ast.FragmentDefinitionList
 	known         map[string]*sum // nil while the fragment is being counted
 	introspection bool            // __schema or __type was seen
+	roots         []int           // how many fields each operation has at its root
 }
 
 // check returns an error for the first operation that breaks a limit.
@@ -113,6 +114,7 @@ func (c *counter) check(doc *ast.QueryDocument, limits Limits) *gqlerror.Error {
 		if err != nil {
 			return err
 		}
+		c.roots = append(c.roots, total.direct)
 		switch {
 		case total.depth > limits.Depth:
 			return limitError(operation.Position, "fields nest %d deep, at most %d are allowed", total.depth, limits.Depth)

@@ -21,6 +21,7 @@ import (
 type Config struct {
 	Limits        Limits
 	CacheBytes    int
+	KnownBytes    int  // of documents that clients call by their hash; 0: none are
 	Introspection bool // answer __schema and __type; a federation router's _service works either way
 	Language      answer.Language
 }
@@ -32,6 +33,7 @@ type Engine struct {
 	rules   *rules.Rules
 	weights map[string]weight
 	cache   *cache
+	hashes  *cache // by the hash that clients call a document by
 	running running
 	present *presenter
 }
@@ -54,6 +56,7 @@ func New(schema graphql.ExecutableSchema, cfg Config, texts *answer.Texts, log *
 		rules:   newRules(cfg.Introspection),
 		weights: weights(),
 		cache:   newCache(cfg.CacheBytes),
+		hashes:  newCache(cfg.KnownBytes),
 		running: running{
 			resolve: p.resolve,
 			root:    func(ctx context.Context, next graphql.RootResolver) graphql.Marshaler { return next(ctx) },
@@ -86,7 +89,8 @@ func newRules(introspection bool) *rules.Rules {
 type Document struct {
 	text     string
 	doc      *ast.QueryDocument
-	sessions bool // it may begin or end one
+	sessions bool  // it may begin or end one
+	roots    []int // how many fields each operation has at its root
 }
 
 // Prepare returns the document with this text, or what is wrong with it. It does not keep text.
@@ -100,8 +104,9 @@ func (e *Engine) Prepare(text []byte) (*Document, gqlerror.List) {
 	if err != nil {
 		return nil, parseError(err)
 	}
-	if err := e.measure(document.doc); err != nil {
-		return nil, shorten(gqlerror.List{err})
+	var limit *gqlerror.Error
+	if document.roots, limit = e.measure(document.doc); limit != nil {
+		return nil, shorten(gqlerror.List{limit})
 	}
 	if list := validator.ValidateWithRules(e.schema.Schema(), document.doc, e.rules); len(list) > 0 {
 		for _, err := range list {
@@ -128,29 +133,43 @@ func parseError(err error) gqlerror.List {
 	return shorten(gqlerror.List{shown})
 }
 
-// measure refuses what the limits forbid.
-func (e *Engine) measure(doc *ast.QueryDocument) *gqlerror.Error {
+// Known returns the document that clients call by this hash, nil if it is not here, or not any more.
+func (e *Engine) Known(hash string) *Document { return e.hashes.get([]byte(hash)) }
+
+// Remember lets clients call a document by a hash, which is that of its text.
+func (e *Engine) Remember(hash string, document *Document) {
+	if e.Known(hash) == nil {
+		e.hashes.put(hash, document, weighDocument(document.text))
+	}
+}
+
+// Remembers reports whether clients may call documents by their hashes.
+func (e *Engine) Remembers() bool { return e.cfg.KnownBytes > 0 }
+
+// measure refuses what the limits forbid, and returns how many fields each operation has at its root.
+func (e *Engine) measure(doc *ast.QueryDocument) ([]int, *gqlerror.Error) {
 	if len(doc.Operations) == 0 {
 		err := gqlerror.Errorf("the document has no operation")
 		setCode(err, codeInvalid)
-		return err
+		return nil, err
 	}
 	count := &counter{weights: e.weights, fragments: doc.Fragments, known: make(map[string]*sum, len(doc.Fragments))}
 	if err := count.check(doc, e.cfg.Limits); err != nil {
-		return err
+		return nil, err
 	}
 	if count.introspection && !e.cfg.Introspection {
 		err := gqlerror.Errorf("introspection is switched off")
 		setCode(err, codeIntrospection)
-		return err
+		return nil, err
 	}
-	return nil
+	return count.roots, nil
 }
 
 // Operation is one operation of a document with its variables.
 type Operation struct {
 	document   *Document
 	definition *ast.OperationDefinition
+	roots      int
 	name       string
 	variables  map[string]any
 }
@@ -161,11 +180,10 @@ func (d *Document) Select(name string) (Operation, gqlerror.List) {
 	if name == "" && len(operations) > 1 {
 		return Operation{}, operationError("the document has several operations: name one")
 	}
-	if name == "" {
-		return Operation{document: d, definition: operations[0]}, nil
-	}
-	if definition := operations.ForName(name); definition != nil {
-		return Operation{document: d, definition: definition, name: name}, nil
+	for i, definition := range operations {
+		if name == "" || definition.Name == name {
+			return Operation{document: d, definition: definition, roots: d.roots[i], name: name}, nil
+		}
 	}
 	return Operation{}, operationError("the document has no operation of this name")
 }
@@ -175,6 +193,9 @@ func operationError(message string) gqlerror.List {
 	setCode(err, codeOperation)
 	return gqlerror.List{err}
 }
+
+// Roots is how many fields the operation has at its root.
+func (o Operation) Roots() int { return o.roots }
 
 // Mutation reports whether the operation may change something.
 func (o Operation) Mutation() bool { return o.definition.Operation == ast.Mutation }

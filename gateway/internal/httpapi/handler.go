@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"github.com/littlevote/littlevote/gateway/graph/model"
 	"github.com/littlevote/littlevote/gateway/internal/answer"
 	"github.com/littlevote/littlevote/gateway/internal/engine"
+	"github.com/littlevote/littlevote/gateway/internal/origin"
 	"github.com/littlevote/littlevote/gateway/internal/overload"
 	"github.com/littlevote/littlevote/gateway/internal/visit"
 )
@@ -28,6 +30,9 @@ type Config struct {
 	Timeout    time.Duration // of one request
 	Playground string        // where a browser that opens the endpoint is sent; empty for nowhere
 	Callers    Identifier    // nil: they are all unknown, whatever they say
+	Limits     Limiter       // nil: nobody is limited
+	Guard      *origin.Guard // nil: pages of other sites may ask
+	Allowed    Allowed       // nil: every operation is
 	ShedInside bool          // what is too much is no 429: it is executed in the context of overload.Shed, whose resolvers refuse it
 	Streams    Streams
 }
@@ -39,6 +44,14 @@ type Door interface{ Enter() bool }
 type Identifier interface {
 	// Identify returns the context in which the request is executed; on a refusal it has set the headers that belong to it.
 	Identify(w http.ResponseWriter, r *http.Request) (context.Context, *answer.Refusal)
+}
+
+// Limiter bounds how often somebody may ask.
+type Limiter interface {
+	// Known refuses who has been refused before, before it is found out who it is; it takes nothing.
+	Known(r *http.Request) *answer.Refusal
+	// Take takes n requests from who sends, as ctx says, or refuses.
+	Take(ctx context.Context, r *http.Request, n int) *answer.Refusal
 }
 
 // Observer is told of every request.
@@ -111,9 +124,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, h.cfg.Playground, status)
 		return
 	}
-	ctx, refusal := h.identify(w, r)
+	if h.cfg.Guard != nil && r.Method != http.MethodPost && h.cfg.Guard.Forged(r) {
+		status = h.refuse(w, as, memory, forged())
+		return
+	}
+	ctx, refusal := h.admit(w, r)
 	if refusal != nil {
-		status = h.unidentified(w, r, as, memory, refusal)
+		status = h.turnedAway(w, r, as, memory, refusal)
 		return
 	}
 	if shed {
@@ -138,9 +155,27 @@ func (h *Handler) identify(w http.ResponseWriter, r *http.Request) (context.Cont
 	return h.cfg.Callers.Identify(w, r)
 }
 
-// unidentified refuses a request whose sender can't be told.
-func (h *Handler) unidentified(w http.ResponseWriter, r *http.Request, as format, memory *scratch, why *answer.Refusal) int {
-	h.log.DebugContext(r.Context(), "not identified", "error", why)
+// admit finds out who sends a request, and takes it from what they may send. Who can't be told has sent it as well.
+func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (context.Context, *answer.Refusal) {
+	if h.cfg.Limits == nil {
+		return h.identify(w, r)
+	}
+	if over := h.cfg.Limits.Known(r); over != nil {
+		return nil, over
+	}
+	ctx, refusal := h.identify(w, r)
+	if refusal != nil {
+		ctx = r.Context()
+	}
+	if over := h.cfg.Limits.Take(ctx, r, 1); over != nil {
+		return nil, over
+	}
+	return ctx, refusal
+}
+
+// turnedAway refuses a request whose sender can't be told, or sends too often.
+func (h *Handler) turnedAway(w http.ResponseWriter, r *http.Request, as format, memory *scratch, why *answer.Refusal) int {
+	h.log.DebugContext(r.Context(), "turned away", "error", why)
 	if why.RetryAfter > 0 {
 		w.Header().Set("Retry-After", retryAfter(why.RetryAfter))
 	}
@@ -183,12 +218,9 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request, memory *scratch) 
 func (h *Handler) serve(
 	ctx context.Context, w http.ResponseWriter, r *http.Request, as format, request request, memory *scratch,
 ) (string, int) {
-	if len(request.query) == 0 {
-		return kindNone, h.write(w, as, documentStatus(as), noPersistedQueries(), memory)
-	}
-	document, errs := h.engine.Prepare(request.query)
-	if errs != nil {
-		return kindNone, h.write(w, as, documentStatus(as), &graphql.Response{Errors: errs}, memory)
+	document, failure := h.find(&request)
+	if failure != nil {
+		return kindNone, h.write(w, as, cmp.Or(failure.status, documentStatus(as)), &graphql.Response{Errors: failure.errs}, memory)
 	}
 	operation, errs := document.Select(request.operationName)
 	if errs != nil {
@@ -210,6 +242,9 @@ func (h *Handler) serve(
 	}
 	if errs := h.engine.Bind(&operation, request.variables); errs != nil {
 		return kind, h.write(w, as, documentStatus(as), &graphql.Response{Errors: errs}, memory)
+	}
+	if refusal := h.takeRest(ctx, r, operation); refusal != nil {
+		return kind, h.turnedAway(w, r, as, memory, refusal)
 	}
 	if kind == kindSubscription {
 		return h.subscribe(ctx, w, r, as, operation, memory)
@@ -235,11 +270,12 @@ func documentStatus(as format) int {
 	return http.StatusBadRequest
 }
 
-// noPersistedQueries tells a client that tried one to send the document, in the words it knows.
-func noPersistedQueries() *graphql.Response {
-	return &graphql.Response{Errors: gqlerror.List{{
-		Message: "PersistedQueryNotSupported", Extensions: refusalOf("PERSISTED_QUERY_NOT_SUPPORTED"),
-	}}}
+// takeRest takes for each mutation of a request but the first, which admit has taken for.
+func (h *Handler) takeRest(ctx context.Context, r *http.Request, operation engine.Operation) *answer.Refusal {
+	if h.cfg.Limits == nil || !operation.Mutation() || operation.Roots() < 2 { //nolint:mnd // one is taken for
+		return nil
+	}
+	return h.cfg.Limits.Take(ctx, r, operation.Roots()-1)
 }
 
 func (h *Handler) refuse(w http.ResponseWriter, as format, memory *scratch, why *problem) int {

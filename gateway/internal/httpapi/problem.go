@@ -3,6 +3,8 @@ package httpapi
 import (
 	"net/http"
 	"time"
+
+	"github.com/littlevote/littlevote/gateway/internal/origin"
 )
 
 // problem is why a request is not executed, before its document was looked at.
@@ -51,6 +53,13 @@ func overloaded() *problem {
 	return &problem{
 		status: http.StatusTooManyRequests, code: "OVERLOADED", message: "too many requests at once: try again later",
 		retryAfter: time.Second,
+	}
+}
+
+func forged() *problem {
+	return &problem{
+		status: http.StatusForbidden, code: "CROSS_SITE_REQUEST",
+		message: "this may be the request of another site's page (CSRF): send POST, or the header " + origin.Preflight,
 	}
 }
 

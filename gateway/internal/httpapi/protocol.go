@@ -120,7 +120,7 @@ func (s *socket) subscribe(m message) *violation {
 		return invalid("The id of subscribe is not a string of 1 to 128 bytes")
 	}
 	request, problem := parseBody(&scratch{body: m.Payload})
-	if problem != nil || len(request.query) == 0 {
+	if problem != nil {
 		return invalid("The payload of subscribe is not a request")
 	}
 	s.mu.Lock()
@@ -134,6 +134,12 @@ func (s *socket) subscribe(m message) *violation {
 			Code: statusv1.Code_CODE_OVERLOADED, Text: answer.Overloaded, Retryable: true, RetryAfter: time.Second,
 		}))
 		return nil
+	}
+	if limits := s.h.cfg.Limits; limits != nil {
+		if over := limits.Take(s.callers, s.request, 1); over != nil {
+			s.fail(*m.ID, s.refuse(over))
+			return nil
+		}
 	}
 	operation, errs := s.prepare(request)
 	if errs != nil {
@@ -153,9 +159,9 @@ func (s *socket) subscribe(m message) *violation {
 }
 
 func (s *socket) prepare(request request) (engine.Operation, gqlerror.List) {
-	document, errs := s.h.engine.Prepare(request.query)
-	if errs != nil {
-		return engine.Operation{}, errs
+	document, failure := s.h.find(&request)
+	if failure != nil {
+		return engine.Operation{}, failure.errs
 	}
 	operation, errs := document.Select(request.operationName)
 	if errs != nil {

@@ -20,7 +20,7 @@ type request struct {
 	query         []byte // valid until the scratch is used again
 	operationName string
 	variables     map[string]any
-	persisted     bool // the sender tries a persisted query, which we have none of
+	persisted     persisted
 	eventsOnly    bool // it takes nothing but an event stream
 }
 
@@ -60,7 +60,9 @@ func readGet(r *http.Request, limit int) (request, *problem) {
 	if problem != nil {
 		return request{}, problem
 	}
-	_, read.persisted = extensions["persistedQuery"]
+	if read.persisted, problem = readPersisted(extensions); problem != nil {
+		return request{}, problem
+	}
 	return read, read.complete()
 }
 
@@ -152,7 +154,11 @@ func readBody(body io.Reader, buffer []byte, limit int) ([]byte, *problem) {
 // parseBody reads one JSON object and nothing after it. Names that GraphQL over HTTP does not know are read over.
 func parseBody(memory *scratch) (request, *problem) {
 	decoder := strictjson.New(memory.body)
-	if decoder.Kind() != '{' {
+	switch decoder.Kind() {
+	case '{':
+	case '[':
+		return request{}, badRequest("batches are not served: send each operation as a request of its own")
+	default:
 		return request{}, badRequest("the body must be one JSON object")
 	}
 	var read request
@@ -231,7 +237,9 @@ func (read *request) field(decoder *strictjson.Decoder, name member, memory *scr
 		return found
 	case extensions:
 		values, found := readObject(decoder, "extensions")
-		_, read.persisted = values["persistedQuery"]
+		if found == nil {
+			read.persisted, found = readPersisted(values)
+		}
 		return found
 	default:
 		if _, err := decoder.Value(); err != nil {
@@ -260,9 +268,9 @@ func readText(decoder *strictjson.Decoder, name string, buffer []byte) ([]byte, 
 	}
 }
 
-// complete refuses a request without a document. Clients that try a persisted query first get another answer.
+// complete refuses a request that names no document.
 func (read *request) complete() *problem {
-	if len(read.query) == 0 && !read.persisted {
+	if len(read.query) == 0 && !read.persisted.given {
 		return badRequest("there is no query")
 	}
 	return nil

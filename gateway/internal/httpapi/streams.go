@@ -76,8 +76,12 @@ const unsent = 32 << 10
 
 // narrow bounds what the connection of a stream holds.
 func narrow(r *http.Request) {
-	if conn, ok := r.Context().Value(connectionKey{}).(interface{ SetWriteBuffer(bytes int) error }); ok {
-		_ = conn.SetWriteBuffer(unsent) // it works without
+	conn, _ := r.Context().Value(connectionKey{}).(net.Conn)
+	if secure, ok := conn.(interface{ NetConn() net.Conn }); ok { // TLS
+		conn = secure.NetConn()
+	}
+	if plain, ok := conn.(interface{ SetWriteBuffer(bytes int) error }); ok {
+		_ = plain.SetWriteBuffer(unsent) // it works without
 	}
 }
 

@@ -39,9 +39,9 @@ func (h *Handler) websocket(w http.ResponseWriter, r *http.Request, memory *scra
 		return h.refuse(w, legacy, memory, overloaded())
 	}
 	defer h.open.leave()
-	ctx, refusal := h.identify(w, r)
+	ctx, refusal := h.admit(w, r)
 	if refusal != nil {
-		return h.unidentified(w, r, legacy, memory, refusal)
+		return h.turnedAway(w, r, legacy, memory, refusal)
 	}
 	narrow(r)
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/littlevote/littlevote/gateway/internal/answer"
+	"github.com/littlevote/littlevote/gateway/internal/origin"
 	"github.com/littlevote/littlevote/gateway/internal/tenant"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 )
@@ -39,7 +40,7 @@ type Session struct {
 type Authenticator struct {
 	tokens   *tokens
 	sessions Sessions // nil: there are none
-	origins  *http.CrossOriginProtection
+	origins  *origin.Guard
 }
 
 // New returns an authenticator; sessions may be nil.
@@ -48,7 +49,11 @@ func New(cfg Config, sessions Sessions) (*Authenticator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Authenticator{tokens: verifying, sessions: sessions, origins: http.NewCrossOriginProtection()}, nil
+	origins, err := origin.New(cfg.Origins, false)
+	if err != nil {
+		return nil, err
+	}
+	return &Authenticator{tokens: verifying, sessions: sessions, origins: origins}, nil
 }
 
 // Identify returns the context of a request, with who sent it; that of the request itself for somebody unknown of the
@@ -100,7 +105,8 @@ func (a *Authenticator) credentials(r *http.Request, authorization, cookies []st
 		if err != nil || cookie.Value == "" {
 			return "", false, nil // another cookie's name or value holds the word
 		}
-		if !a.ownOrigin(r) {
+		// Also what only reads: it prolongs the session, and a stream is opened by GET.
+		if !a.origins.Own(r) {
 			return "", false, &answer.Refusal{
 				Code: statusv1.Code_CODE_PERMISSION_DENIED, Text: answer.PermissionDenied, Cause: errors.New("a cookie from another origin"),
 			}
@@ -111,16 +117,6 @@ func (a *Authenticator) credentials(r *http.Request, authorization, cookies []st
 		return cookie.Value, true, nil
 	}
 	return "", false, nil
-}
-
-// ownOrigin keeps pages of others from acting with a cookie that the browser adds by itself. A stream is opened by GET, and
-// yet is no plain read.
-func (a *Authenticator) ownOrigin(r *http.Request) bool {
-	if r.Header["Upgrade"] != nil {
-		r = r.Clone(r.Context())
-		r.Method = http.MethodPost
-	}
-	return a.origins.Check(r) == nil
 }
 
 func (a *Authenticator) identify(ctx context.Context, token string, named []string) (context.Context, *answer.Refusal) {

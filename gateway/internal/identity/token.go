@@ -34,7 +34,8 @@ type Config struct {
 	Issuers    []string // URLs; any one name with a file
 	Audience   string
 	Algorithms []string
-	JWKSFile   string // the only issuer's public keys; empty: by discovery
+	JWKSFile   string   // the only issuer's public keys; empty: by discovery
+	Origins    []string // whose pages may act with a session's cookie, beside our own
 	Now        func() time.Time
 }
 

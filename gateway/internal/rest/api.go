@@ -10,12 +10,14 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/littlevote/littlevote/gateway/graph/model"
 	"github.com/littlevote/littlevote/gateway/internal/answer"
 	"github.com/littlevote/littlevote/gateway/internal/likes"
+	"github.com/littlevote/littlevote/gateway/internal/origin"
 	"github.com/littlevote/littlevote/gateway/internal/reads"
 	"github.com/littlevote/littlevote/gateway/internal/visit"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
@@ -34,12 +36,20 @@ type Callers interface {
 // Door turns requests away that would be read for nothing.
 type Door interface{ Enter() bool }
 
+// Limiter bounds how often somebody may ask; see httpapi.Limiter.
+type Limiter interface {
+	Known(r *http.Request) *answer.Refusal
+	Take(ctx context.Context, r *http.Request, n int) *answer.Refusal
+}
+
 // Config says what an API works with.
 type Config struct {
 	Blog      *likes.Blog // nil: there is none
 	Counts    Counts
 	Callers   Callers
 	Door      Door
+	Limits    Limiter       // nil: nobody is limited
+	Guard     *origin.Guard // nil: pages of other sites may ask
 	Texts     *answer.Texts
 	Language  answer.Language
 	LoginByID bool          // without a password
@@ -104,11 +114,16 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, run operation) {
 	}()
 	defer a.running.Add(-1)
 	if a.running.Add(1) > int64(a.cfg.MaxAtOnce) || !a.cfg.Door.Enter() {
-		w.Header().Set("Retry-After", "1")
-		a.refuse(w, http.StatusTooManyRequests, language, &answer.Refusal{Code: statusv1.Code_CODE_OVERLOADED, Text: answer.Overloaded})
+		a.refuse(w, http.StatusTooManyRequests, language, &answer.Refusal{
+			Code: statusv1.Code_CODE_OVERLOADED, Text: answer.Overloaded, RetryAfter: time.Second,
+		})
 		return
 	}
-	ctx, refused := a.cfg.Callers.Identify(w, r)
+	if a.cfg.Guard != nil && r.Method != http.MethodPost && a.cfg.Guard.Forged(r) {
+		a.refuse(w, http.StatusForbidden, language, &answer.Refusal{Code: statusv1.Code_CODE_PERMISSION_DENIED, Text: answer.PermissionDenied})
+		return
+	}
+	ctx, refused := a.admit(w, r)
 	if refused != nil {
 		a.refuse(w, answer.HTTPStatus(refused.Code), language, refused)
 		return
@@ -131,6 +146,24 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, run operation) {
 		return
 	}
 	a.write(w, http.StatusOK, success(data))
+}
+
+// admit finds out who sends a request, and takes it from what they may send. Who can't be told has sent it as well.
+func (a *API) admit(w http.ResponseWriter, r *http.Request) (context.Context, *answer.Refusal) {
+	if a.cfg.Limits == nil {
+		return a.cfg.Callers.Identify(w, r)
+	}
+	if over := a.cfg.Limits.Known(r); over != nil {
+		return nil, over
+	}
+	ctx, refused := a.cfg.Callers.Identify(w, r)
+	if refused != nil {
+		ctx = r.Context()
+	}
+	if over := a.cfg.Limits.Take(ctx, r, 1); over != nil {
+		return nil, over
+	}
+	return ctx, refused
 }
 
 func success(data any) reply {
@@ -161,6 +194,9 @@ func (c *call) read(r *http.Request, most int) int {
 func (a *API) refuse(w http.ResponseWriter, status int, language answer.Language, refused *answer.Refusal) {
 	if refused.Code == statusv1.Code_CODE_INTERNAL {
 		a.cfg.Log.Error("internal error", "error", refused)
+	}
+	if refused.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int((refused.RetryAfter+time.Second-1)/time.Second)))
 	}
 	out := reply{Code: number(refused.Code), Message: a.cfg.Texts.Say(refused.Text, language), Reason: a.cfg.Texts.Name(refused.Code)}
 	var own *noChange
