@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/littlevote/littlevote/libs/faultpoint"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
+	"github.com/littlevote/littlevote/libs/tracing"
 )
 
 // Log is the topic of the votes, as far as a change of epoch needs it.
@@ -37,6 +39,7 @@ type ChangerConfig struct {
 	Me         *Participant // whether Redis answers is its finding; it is told when the row may have changed
 	Replicated bool         // the setting: a replica of Redis may exist that we do not see
 	Log        *slog.Logger
+	Tracer     trace.Tracer // nil: no traces
 }
 
 // Changer opens an epoch when none is open, and changes it when its Redis lost the state, is away, or is well again.
@@ -228,13 +231,15 @@ func (c *Changer) end(ctx context.Context, row pgledger.Epoch, reason string) er
 }
 
 // change carries the ledger from an ending epoch to the next: in Redis if that is well, else in Postgres.
-func (c *Changer) change(ctx context.Context, row pgledger.Epoch) error {
+func (c *Changer) change(ctx context.Context, row pgledger.Epoch) (err error) {
 	started := time.Now()
-	if err := c.barrier(ctx, row); err != nil {
+	ctx, span := c.startChange(ctx, row)
+	defer func() { tracing.End(span, err) }()
+	if err := traced(ctx, "barrier", func(ctx context.Context) error { return c.barrier(ctx, row) }); err != nil {
 		return err
 	}
 	faultpoint.Hit("epoch.barrier-passed")
-	if err := c.drain(ctx); err != nil {
+	if err := traced(ctx, "drain", c.drain); err != nil {
 		return err
 	}
 	if row.Held || c.Me.RedisAway() {
@@ -242,9 +247,9 @@ func (c *Changer) change(ctx context.Context, row pgledger.Epoch) error {
 		if row.Held {
 			reason = "held by an operator"
 		}
-		return c.openPostgres(ctx, row, reason, started)
+		return traced(ctx, "open in postgres", func(ctx context.Context) error { return c.openPostgres(ctx, row, reason, started) })
 	}
-	return c.openRedis(ctx, row, started)
+	return traced(ctx, "open in redis", func(ctx context.Context) error { return c.openRedis(ctx, row, started) })
 }
 
 func (c *Changer) openPostgres(ctx context.Context, row pgledger.Epoch, reason string, started time.Time) error {
@@ -264,7 +269,10 @@ func (c *Changer) back(ctx context.Context, row pgledger.Epoch) error {
 	if row.Held || !row.Rested || !c.Me.RedisWell() || c.Me.RedisAway() {
 		return nil
 	}
-	return c.openRedis(ctx, row, time.Now())
+	ctx, span := c.startChange(ctx, row)
+	err := traced(ctx, "open in redis", func(ctx context.Context) error { return c.openRedis(ctx, row, time.Now()) })
+	tracing.End(span, err)
+	return err
 }
 
 // barrier waits until nobody can acknowledge in the ending epoch any more.

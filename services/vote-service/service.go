@@ -101,6 +101,7 @@ func (s *Service) connect(ctx context.Context, host service.Host) error {
 	votes := voting.NewLog(s.kafka, topic, s.cfg.Vote.ProduceTimeout)
 	s.changer = epoch.NewChanger(epoch.ChangerConfig{
 		Store: epochs, Redis: ledger, Topic: votes, Me: s.epochs, Replicated: s.cfg.Redis.Replicated, Log: s.log,
+		Tracer: host.Tracer,
 	})
 	s.engine = voting.NewEngine(voting.Config{
 		Instance:    id,
@@ -115,6 +116,7 @@ func (s *Service) connect(ctx context.Context, host service.Host) error {
 		OutboxAge:   min(s.cfg.Kafka.Retention/2, maxOutboxAge),
 	}, voting.Parts{
 		Redis: ledger, Epochs: s.epochs, Topic: votes, Store: voting.NewStore(s.pool), Keys: keys, EndEpoch: s.changer.End, Log: s.log,
+		Tracer: host.Tracer,
 	})
 	if err := errors.Join(s.engine.Observe(host.Meter), s.epochs.Observe(host.Meter)); err != nil {
 		return fmt.Errorf("metrics: %w", err)

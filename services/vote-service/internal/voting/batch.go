@@ -1,11 +1,13 @@
 package voting
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/littlevote/littlevote/libs/epoch"
@@ -34,6 +36,13 @@ type batch struct {
 	named     []bool  // … if an accepted vote names it
 	maybeSent bool    // a produce call was made and got no clear answer: true for life
 	ended     chan struct{}
+
+	// What is seen of it in a trace.
+	ctx     context.Context // of all that is done for the batch; the engine's, with the span if there is one
+	span    trace.Span      // nil unless a vote in it is traced
+	way     string          // in which it became durable
+	counted int             // votes that were accepted
+	again   int             // how often something was tried again
 }
 
 // newBatch lays out jobs of one ballot: votes without any state of their own are grouped by ticket, so that admission
@@ -201,7 +210,8 @@ func (n *batch) decide(v redisledger.Verdict) error {
 			n.accepted = append(n.accepted, at+i)
 		}
 	}
-	if len(n.accepted) > 0 {
+	n.counted = len(n.accepted)
+	if n.counted > 0 {
 		n.count()
 	}
 	return nil
@@ -293,6 +303,7 @@ func (n *batch) succeed(totals []int64, exact bool) {
 
 // refuse answers the accepted votes with r.
 func (n *batch) refuse(r refusal) {
+	n.came(r)
 	for _, i := range n.accepted {
 		n.jobs[i].refuse(r, n.verdict.At)
 	}
@@ -300,6 +311,7 @@ func (n *batch) refuse(r refusal) {
 
 // refuseAll answers every vote of a batch that was never decided.
 func (n *batch) refuseAll(r refusal, at time.Time) {
+	n.came(r)
 	for _, j := range n.jobs {
 		j.refuse(r, at)
 	}

@@ -8,19 +8,21 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/littlevote/littlevote/libs/pgledger"
+	"github.com/littlevote/littlevote/libs/tracing"
 	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
 )
 
 // cast decides a batch in an epoch in Postgres: one transaction is its admission, its record and its settlement.
 func (e *Engine) cast(n *batch) {
-	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(n.ctx, e.cfg.Timeout)
 	defer cancel()
 	e.track(n)
 	defer e.end(n)
-	result, err := e.Store.Cast(ctx, n.castBatch())
+	result, err := e.commit(ctx, n)
 	if pgledger.CommitUnknown(err) {
 		// The same batch again, in the same epoch: if the first one took effect it answers for it.
-		result, err = e.Store.Cast(ctx, n.castBatch())
+		n.again++
+		result, err = e.commit(ctx, n)
 		if err != nil {
 			n.refuseAll(unknown, time.Now())
 			return
@@ -35,10 +37,17 @@ func (e *Engine) cast(n *batch) {
 		n.refuseAll(refusedAway, time.Now())
 		return
 	}
-	e.durable[byPostgres].Add(1)
+	e.durableBy(n, byPostgres)
 	for i, v := range result.Verdicts {
 		e.answerCast(n, n.jobs[i], v, result.At)
 	}
+}
+
+func (e *Engine) commit(ctx context.Context, n *batch) (pgledger.CastResult, error) {
+	ctx, span := startCommit(ctx, ways[byPostgres])
+	result, err := e.Store.Cast(ctx, n.castBatch())
+	tracing.End(span, err)
+	return result, err
 }
 
 func (n *batch) castBatch() pgledger.CastBatch {
@@ -80,6 +89,7 @@ var refusals = map[pgledger.CastCode]refusal{
 func (e *Engine) answerCast(n *batch, j *job, v pgledger.CastVerdict, at time.Time) {
 	switch v.Code {
 	case pgledger.CastOK:
+		n.counted++
 		var totals []int64
 		if len(v.Totals) > 0 {
 			totals = v.Totals[len(j.taken):]
@@ -111,7 +121,7 @@ func (j *job) totals(counts []int64) []*votev1.Total {
 
 // answerInPostgres answers a vote that counts since an earlier request, with the counts of now.
 func (e *Engine) answerInPostgres(j *job, id uuid.UUID) {
-	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(j.in(e.ctx), e.cfg.Timeout)
 	defer cancel()
 	names := make([]string, len(j.choices))
 	for i, c := range j.choices {

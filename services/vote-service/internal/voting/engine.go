@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/littlevote/littlevote/libs/epoch"
 	"github.com/littlevote/littlevote/libs/events"
@@ -42,6 +43,7 @@ type Parts struct {
 	Keys     *ticket.Keys
 	EndEpoch func(ctx context.Context, reason string) error // see epoch.Changer
 	Log      *slog.Logger
+	Tracer   trace.Tracer // nil: no traces
 }
 
 // Engine decides votes.
@@ -128,6 +130,9 @@ func (e *Engine) Close(ctx context.Context) {
 }
 
 func (e *Engine) enqueue(j *job) {
+	if j.trace != nil {
+		j.trace.queued = time.Now()
+	}
 	queue := j.ballot.queue
 	if j.retraction() {
 		queue = j.ballot.retractions
@@ -184,7 +189,8 @@ func (e *Engine) gather(b *ballot, jobs []*job) *batch {
 		}
 		return nil
 	}
-	e.metrics.gathered(e.ctx, n)
+	e.traceBatch(n)
+	e.metrics.gathered(n.ctx, n)
 	return n
 }
 
@@ -243,7 +249,9 @@ func (e *Engine) step(last, next *batch) *batch {
 	if settle == nil && admit == nil {
 		return nil
 	}
-	admitted, settled := e.Redis.Admit(e.ctx, fence, admit, e.cfg.Outbox, settle)
+	ctx, round := e.beginRound(last, next)
+	admitted, settled := e.Redis.Admit(ctx, fence, admit, e.cfg.Outbox, settle)
+	round.end(admitted, settled)
 	if last != nil {
 		e.finish(last, settled)
 	}
@@ -295,7 +303,7 @@ func (e *Engine) decided(n *batch, a redisledger.Admitted) bool {
 		return false
 	}
 	e.Epochs.Suspect()
-	e.Log.WarnContext(e.ctx, "an admission got no answer", "batch", n.id, "error", a.Err)
+	e.Log.WarnContext(n.ctx, "an admission got no answer", "batch", n.id, "error", a.Err)
 	e.slow.Go(func() { e.findOut(n) })
 	return false
 }
@@ -303,8 +311,9 @@ func (e *Engine) decided(n *batch, a redisledger.Admitted) bool {
 // findOut asks what became of an admission that got no answer. Only that the batch is known is news; everything else
 // leaves the votes unknown, since the first call may still arrive.
 func (e *Engine) findOut(n *batch) {
-	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(n.ctx, e.cfg.Timeout)
 	defer cancel()
+	n.again++
 	v, ok := e.Redis.Known(ctx, n.ledger.Fence(), n.event.GetBallot(), n.id)
 	if !ok {
 		r := unknown
@@ -316,14 +325,14 @@ func (e *Engine) findOut(n *batch) {
 		return
 	}
 	if e.decide(n, v) && e.makeDurable(n) {
-		e.finish(n, e.Redis.Settle(ctx, n.settlement()))
+		e.finish(n, e.settle(ctx, n))
 	}
 }
 
 // decide answers the refused votes and reports whether any was accepted.
 func (e *Engine) decide(n *batch, v redisledger.Verdict) bool {
 	if err := n.decide(v); err != nil {
-		e.Log.ErrorContext(e.ctx, "a verdict does not fit its batch", "error", err)
+		e.Log.ErrorContext(n.ctx, "a verdict does not fit its batch", "error", err)
 		n.refuseAll(unknown, time.Now())
 		e.end(n)
 		return false
@@ -348,5 +357,6 @@ func (e *Engine) end(n *batch) {
 	e.mu.Lock()
 	delete(e.inFlight, n.id)
 	e.mu.Unlock()
+	n.endTrace()
 	close(n.ended)
 }

@@ -10,14 +10,15 @@ import (
 	"github.com/littlevote/littlevote/libs/faultpoint"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
+	"github.com/littlevote/littlevote/libs/tracing"
 )
 
 // makeDurable brings an admitted batch into the log or, if that fails, into Postgres. false means that neither is
 // certain, and that the votes have been answered.
 func (e *Engine) makeDurable(n *batch) bool {
-	sent, err := e.Topic.Produce(e.ctx, n.record, n.lane)
+	sent, err := e.Topic.Produce(n.ctx, n.record, n.lane)
 	if err == nil {
-		e.durable[byLog].Add(1)
+		e.durableBy(n, byLog)
 		return true
 	}
 	n.maybeSent = n.maybeSent || sent
@@ -27,8 +28,9 @@ func (e *Engine) makeDurable(n *batch) bool {
 // fallBack applies a batch to Postgres, by the same transaction as the persister's. A copy of it that is still on its
 // way through the log will be a duplicate by its id.
 func (e *Engine) fallBack(n *batch, cause error) bool {
-	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(n.ctx, e.cfg.Timeout)
 	defer cancel()
+	n.again++
 	verdict, err := e.apply(ctx, n)
 	switch {
 	case err == nil && verdict == pgledger.EpochOver:
@@ -40,7 +42,7 @@ func (e *Engine) fallBack(n *batch, cause error) bool {
 		e.end(n)
 		return false
 	case err == nil:
-		e.durable[byFallback].Add(1)
+		e.durableBy(n, byFallback)
 		e.Log.WarnContext(ctx, "Kafka did not take a batch; Postgres did", "batch", n.id, "error", cause)
 		return true
 	}
@@ -81,7 +83,7 @@ func (e *Engine) finish(n *batch, s redisledger.SettleReply) {
 		e.Epochs.Suspect()
 		e.slow.Go(func() { e.settleAgain(n) })
 	default:
-		e.Log.ErrorContext(e.ctx, "a durable batch is neither in the outbox nor settled", "batch", n.id, "how", s.How)
+		e.Log.ErrorContext(n.ctx, "a durable batch is neither in the outbox nor settled", "batch", n.id, "how", s.How)
 		n.refuse(unknown)
 		e.end(n)
 	}
@@ -90,14 +92,15 @@ func (e *Engine) finish(n *batch, s redisledger.SettleReply) {
 // settleAgain repeats a settlement that got no answer: it happens once, however often it is asked for. An epoch that
 // ends meanwhile answers instead.
 func (e *Engine) settleAgain(n *batch) {
-	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(n.ctx, e.cfg.Timeout)
 	defer cancel()
 	for {
 		if now, ok := e.Epochs.Current(); !ok || now != n.ledger {
 			e.awaitEnd(n)
 			return
 		}
-		s := e.Redis.Settle(ctx, n.settlement())
+		n.again++
+		s := e.settle(ctx, n)
 		if s.Err == nil || errors.Is(s.Err, redisledger.ErrWrongEpoch) {
 			e.finish(n, s)
 			return
@@ -112,7 +115,7 @@ func (e *Engine) settleAgain(n *batch) {
 
 // awaitEnd waits until the batch's epoch is over. Then Postgres knows for good whether the batch counts.
 func (e *Engine) awaitEnd(n *batch) {
-	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(n.ctx, e.cfg.Timeout)
 	defer cancel()
 	defer e.end(n)
 	for {
@@ -152,7 +155,9 @@ func (e *Engine) totalsOf(ctx context.Context, n *batch) []int64 {
 
 // apply brings a batch into the ledger by itself, without the log.
 func (e *Engine) apply(ctx context.Context, n *batch) (pgledger.Verdict, error) {
+	ctx, span := startCommit(ctx, ways[byFallback])
 	result, err := e.Store.Apply(ctx, pgledger.Batch{Events: []pgledger.Event{{VoteBatch: n.record}}})
+	tracing.End(span, err)
 	if err != nil {
 		return 0, err
 	}

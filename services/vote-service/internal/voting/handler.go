@@ -39,7 +39,7 @@ func (e *Engine) castAll(ctx context.Context, votes []*votev1.Vote) ([]*votev1.V
 		verdicts[i] = &space[i]
 		v, refused := validate(req, e.ballots, e.Keys)
 		j := &jobs[i]
-		*j = job{vote: v, verdict: verdicts[i], call: c}
+		*j = job{vote: v, verdict: verdicts[i], call: c, trace: e.traceVote(req.GetTraceparent())}
 		if refused != nil && v.old() {
 			e.slow.Go(func() { e.checkAgain(j, req, refused) })
 			continue
@@ -70,7 +70,7 @@ func (e *Engine) take(j *job, refused *refusal) {
 // checkAgain checks a vote that was refused by what is known here, by what Postgres says now: on a ballot that is not known, was a
 // draft, or may have got another candidate.
 func (e *Engine) checkAgain(j *job, req *votev1.Vote, before *refusal) {
-	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(j.in(e.ctx), e.cfg.Timeout)
 	defer cancel()
 	if refused := e.renew(ctx, ballotOf(req)); refused != nil {
 		if j.unlisted {

@@ -10,8 +10,11 @@ import (
 	"github.com/sony/gobreaker/v2"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/littlevote/littlevote/libs/events"
+	"github.com/littlevote/littlevote/libs/tracing"
 	eventv1 "github.com/littlevote/littlevote/proto/gen/littlevote/event/v1"
 )
 
@@ -64,12 +67,20 @@ func (l *Log) Produce(ctx context.Context, record *eventv1.VoteBatch, lane uint3
 	if err != nil {
 		return false, fmt.Errorf("kafka: %w", err)
 	}
-	err = l.write(ctx, timeout, &kgo.Record{Topic: l.topic, Key: events.Key(record.GetBallot(), lane), Value: value})
+	r := &kgo.Record{Topic: l.topic, Key: events.Key(record.GetBallot(), lane), Value: value}
+	events.Inject(ctx, r)
+	err = l.write(ctx, timeout, r)
 	done(err)
 	return true, err
 }
 
-func (l *Log) write(ctx context.Context, timeout time.Duration, r *kgo.Record) error {
+func (l *Log) write(ctx context.Context, timeout time.Duration, r *kgo.Record) (err error) {
+	ctx, span := tracing.StartKind(ctx, trace.SpanKindProducer, "produce")
+	if span.IsRecording() {
+		span.SetAttributes(attribute.String("messaging.system", "kafka"), attribute.String("messaging.destination.name", l.topic),
+			attribute.Int("messaging.message.body.size", len(r.Value)))
+	}
+	defer func() { tracing.End(span, err) }()
 	// The client does not take back what it has sent, so the wait is ours; what it has not sent yet it drops.
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -77,6 +88,10 @@ func (l *Log) write(ctx context.Context, timeout time.Duration, r *kgo.Record) e
 	l.client.Produce(ctx, r, func(_ *kgo.Record, err error) { result <- err })
 	select {
 	case err := <-result:
+		if err == nil && span.IsRecording() {
+			span.SetAttributes(attribute.Int64("messaging.destination.partition.id", int64(r.Partition)),
+				attribute.Int64("messaging.kafka.offset", r.Offset))
+		}
 		return err
 	case <-ctx.Done():
 		return errNoAnswer

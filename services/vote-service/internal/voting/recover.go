@@ -7,10 +7,13 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/littlevote/littlevote/libs/epoch"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
+	"github.com/littlevote/littlevote/libs/tracing"
 )
 
 // dueAtOnce bounds how many batches of one ballot are taken over per look.
@@ -66,6 +69,27 @@ func (e *Engine) recoverBallot(ctx context.Context, b *ballot) error {
 
 // drive pushes a batch forward: claim, make durable, settle. Doing it twice is harmless. nil means that it is settled.
 func (e *Engine) drive(ctx context.Context, b *ballot, ledger epoch.Ledger, id uuid.UUID) error {
+	ctx, span := e.startRecovery(ctx, b, id)
+	err := e.push(ctx, b, ledger, id)
+	tracing.End(span, err)
+	return err
+}
+
+// startRecovery begins the span of a batch that is pushed forward: below the vote that waits for it if one does, else a root.
+func (e *Engine) startRecovery(ctx context.Context, b *ballot, id uuid.UUID) (context.Context, trace.Span) {
+	const name = "recover batch"
+	ctx, span := tracing.Start(ctx, name)
+	if !span.IsRecording() {
+		ctx, span = tracing.Root(ctx, e.Tracer, name)
+	}
+	if span.IsRecording() {
+		span.SetAttributes(attribute.String("littlevote.ballot", b.name), attribute.String("littlevote.batch.id", id.String()),
+			attribute.String("littlevote.ledger", string(epoch.Redis)))
+	}
+	return ctx, span
+}
+
+func (e *Engine) push(ctx context.Context, b *ballot, ledger epoch.Ledger, id uuid.UUID) error {
 	claimed, how, err := e.Redis.Claim(ctx, ledger.Fence(), b.name, id, e.cfg.Instance)
 	if err != nil {
 		return err
@@ -96,5 +120,5 @@ func (e *Engine) drive(ctx context.Context, b *ballot, ledger epoch.Ledger, id u
 			return fmt.Errorf("batch %s came too late to count", id)
 		}
 	}
-	return e.Redis.Settle(ctx, n.settlement()).Err
+	return e.settle(ctx, n).Err
 }

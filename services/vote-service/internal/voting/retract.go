@@ -27,7 +27,7 @@ func (e *Engine) RetractVote(ctx context.Context, req *votev1.RetractVoteRequest
 		return nil, err
 	}
 	verdict := &votev1.Verdict{}
-	j := &job{verdict: verdict, call: newCall(1)}
+	j := &job{verdict: verdict, call: newCall(1), trace: traceRetraction(ctx)}
 	if refused := j.prepare(b, target, req); refused != nil {
 		j.refuse(*refused, time.Now())
 		return &votev1.RetractVoteResponse{Verdict: verdict}, nil
@@ -87,7 +87,7 @@ func (e *Engine) retract(ctx context.Context, j *job) {
 
 // change looks up what the vote counts for that this one takes the place of, and lets it be decided.
 func (e *Engine) change(j *job) {
-	if found := e.findOwn(e.ctx, j); found != nil {
+	if found := e.findOwn(j.in(e.ctx), j); found != nil {
 		j.taken = negatives(found)
 		e.enqueue(j)
 	}
@@ -146,7 +146,7 @@ func (e *Engine) noVote(j *job, at time.Time) {
 		return
 	}
 	j.again = true
-	e.slow.Go(func() { e.retractLast(e.ctx, j) })
+	e.slow.Go(func() { e.retractLast(j.in(e.ctx), j) })
 }
 
 // ownVote is a vote of a voter, and the period that it counts in.

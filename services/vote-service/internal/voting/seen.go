@@ -23,7 +23,7 @@ const lookUpHolds = time.Minute
 
 // answerSeen answers a vote whose key was admitted before: as that batch ends, so the vote ends.
 func (e *Engine) answerSeen(j *job, id uuid.UUID) {
-	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(j.in(e.ctx), e.cfg.Timeout)
 	defer cancel()
 	ledger, ok := e.Epochs.Current()
 	if ok && ledger.Mode == epoch.Postgres {
@@ -39,7 +39,7 @@ func (e *Engine) answerSeen(j *job, id uuid.UUID) {
 
 // awaitTurn lets a vote try again once the batch that it depends on is settled.
 func (e *Engine) awaitTurn(j *job, id uuid.UUID) {
-	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(j.in(e.ctx), e.cfg.Timeout)
 	defer cancel()
 	ledger, ok := e.Epochs.Current()
 	if !ok || ledger.Mode == epoch.Redis && e.settled(ctx, j.ballot, ledger, id) != nil {
@@ -136,7 +136,7 @@ func (e *Engine) settled(ctx context.Context, b *ballot, ledger epoch.Ledger, id
 
 // lookUp asks Postgres for a key that Redis can't judge, and lets the vote try again if Postgres does not know it.
 func (e *Engine) lookUp(j *job) {
-	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(j.in(e.ctx), e.cfg.Timeout)
 	defer cancel()
 	asked := time.Now()
 	ledger, found, err := e.find(ctx, j)

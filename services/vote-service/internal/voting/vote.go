@@ -140,6 +140,7 @@ type job struct {
 	vote
 	verdict *votev1.Verdict
 	call    *call
+	trace   *traced // nil for nearly all
 
 	introduced bool // its ballot was brought into the ledger for it
 	same       bool // its key was used before: it counts since then, and may have been retracted since
@@ -226,6 +227,7 @@ func (j *job) refuse(r refusal, at time.Time) {
 	}
 	v.DecidedAt = timestamppb.New(at)
 	j.identify()
+	j.endTrace()
 	j.call.answered()
 }
 
@@ -239,6 +241,7 @@ func (j *job) succeed(token string, totals []*votev1.Total, admission int64, at 
 	}
 	v.DecidedAt = timestamppb.New(at)
 	j.identify()
+	j.endTrace()
 	j.call.answered()
 }
 
