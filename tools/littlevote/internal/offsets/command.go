@@ -93,8 +93,8 @@ which the reconciler, or ` + "`littlevote epoch end`" + `, brings about. A topic
 }
 
 // choose finds the halted partitions that are meant. A topic that was made anew can't be accepted in parts.
-func choose(o Overview, args []string) ([]partition, error) {
-	var chosen []partition
+func choose(o Overview, args []string) ([]Partition, error) {
+	var chosen []Partition
 	for _, text := range args {
 		n, err := strconv.ParseUint(text, 10, 31)
 		if err != nil || int(n) >= len(o.Partitions) {
@@ -107,7 +107,7 @@ func choose(o Overview, args []string) ([]partition, error) {
 		chosen = append(chosen, p)
 	}
 	if len(args) == 0 {
-		chosen = slices.DeleteFunc(slices.Clone(o.Partitions), func(p partition) bool { return !p.Halted() })
+		chosen = slices.DeleteFunc(slices.Clone(o.Partitions), func(p Partition) bool { return !p.Halted() })
 	}
 	if len(chosen) == 0 {
 		return nil, errors.New("no partition is halted for lost records")

@@ -29,8 +29,8 @@ const (
 	newTopic = "the topic was made anew"
 )
 
-// partition is what Postgres and Kafka say of one.
-type partition struct {
+// Partition is what Postgres and Kafka say of one.
+type Partition struct {
 	Partition  int32      `json:"partition"`
 	Next       int64      `json:"next"` // where it goes on; -1 if it is not known
 	First      int64      `json:"first"`
@@ -41,14 +41,14 @@ type partition struct {
 }
 
 // Halted says that no persister goes on here before a person has accepted what is lost.
-func (p partition) Halted() bool { return p.State == gone || p.State == cutOff || p.State == newTopic }
+func (p Partition) Halted() bool { return p.State == gone || p.State == cutOff || p.State == newTopic }
 
 // Overview is all partitions of the topic, and the topic that the offsets belong to.
 type Overview struct {
 	Topic      string      `json:"topic"`
 	ID         uuid.UUID   `json:"id"`
 	OldID      *uuid.UUID  `json:"oldId,omitempty"` // of the topic that the offsets belong to, if that is another one
-	Partitions []partition `json:"partitions"`
+	Partitions []Partition `json:"partitions"`
 }
 
 // Look compares Postgres with Kafka.
@@ -102,16 +102,16 @@ func lookAtKafka(ctx context.Context, s *reach.Stores) (Overview, error) {
 	if err != nil {
 		return Overview{}, fmt.Errorf("look at topic %s: %w", name, err)
 	}
-	o := Overview{Topic: name, ID: topic.ID, Partitions: make([]partition, topic.Partitions)}
+	o := Overview{Topic: name, ID: topic.ID, Partitions: make([]Partition, topic.Partitions)}
 	for i := range o.Partitions {
 		o.Partitions[i].Partition, o.Partitions[i].Next = int32(i), -1
 	}
 	for _, bound := range []struct {
 		ask func(context.Context, ...string) (kadm.ListedOffsets, error)
-		set func(*partition, int64)
+		set func(*Partition, int64)
 	}{
-		{admin.ListStartOffsets, func(p *partition, n int64) { p.First = n }},
-		{admin.ListEndOffsets, func(p *partition, n int64) { p.End = n }},
+		{admin.ListStartOffsets, func(p *Partition, n int64) { p.First = n }},
+		{admin.ListEndOffsets, func(p *Partition, n int64) { p.End = n }},
 	} {
 		listed, err := bound.ask(ctx, name)
 		if err == nil {
@@ -125,7 +125,7 @@ func lookAtKafka(ctx context.Context, s *reach.Stores) (Overview, error) {
 	return o, nil
 }
 
-func (p *partition) judge(otherTopic bool) {
+func (p *Partition) judge(otherTopic bool) {
 	p.State = fine
 	switch {
 	case otherTopic:
@@ -142,7 +142,7 @@ func (p *partition) judge(otherTopic bool) {
 }
 
 // lost says in words what accepting costs.
-func (p partition) lost() string {
+func (p Partition) lost() string {
 	since := ""
 	if p.CaughtUpAt != nil && p.CaughtUpAt.Year() > 1970 {
 		since = " Everything that was appended before " + p.CaughtUpAt.UTC().Format(time.RFC3339) + " is applied."
@@ -159,7 +159,7 @@ func (p partition) lost() string {
 }
 
 // accept lets halted partitions go on at the first record that Kafka has. Each moves only from where it was seen.
-func accept(ctx context.Context, pool *pgxpool.Pool, o Overview, chosen []partition) error {
+func accept(ctx context.Context, pool *pgxpool.Pool, o Overview, chosen []Partition) error {
 	ctx, cancel := context.WithTimeout(ctx, stallTime)
 	defer cancel()
 	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
