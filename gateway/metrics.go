@@ -2,53 +2,55 @@ package gateway
 
 import (
 	"context"
+	"net/http"
+	"strconv"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/littlevote/littlevote/gateway/internal/httpapi"
 	"github.com/littlevote/littlevote/gateway/internal/overload"
+	"github.com/littlevote/littlevote/libs/measure"
 )
 
-// requestMetrics measures requests by what they were and the HTTP status they got: closed sets both.
+// requestMetrics measures requests by what they asked for and what came of it: closed sets all.
 type requestMetrics struct {
 	duration metric.Float64Histogram
-	known    map[requestKind]metric.MeasurementOption // the common ones, made once
-}
-
-type requestKind struct {
-	kind   string
-	status int
+	known    sync.Map // httpapi.Asked to metric.MeasurementOption, so that no request makes its labels anew
 }
 
 func newRequestMetrics(meter metric.Meter) (*requestMetrics, error) {
-	duration, err := meter.Float64Histogram("littlevote.gateway.request.duration",
-		metric.WithUnit("s"), metric.WithDescription("Time from the request's headers to its answer."),
-		metric.WithExplicitBucketBoundaries(.0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10))
+	duration, err := meter.Float64Histogram("http.server.request.duration",
+		metric.WithUnit("s"), metric.WithDescription("Time from a GraphQL request's headers to its answer, by the field of the schema that it asks for."), measure.Seconds())
 	if err != nil {
 		return nil, err
 	}
-	m := &requestMetrics{duration: duration, known: make(map[requestKind]metric.MeasurementOption)}
-	for _, kind := range []string{"none", "query", "mutation"} {
-		for _, status := range []int{200, 400} {
-			m.known[requestKind{kind, status}] = m.attributes(requestKind{kind, status})
-		}
-	}
-	return m, nil
-}
-
-func (m *requestMetrics) attributes(of requestKind) metric.MeasurementOption {
-	return metric.WithAttributeSet(attribute.NewSet(attribute.String("kind", of.kind), attribute.Int("status", of.status)))
+	return &requestMetrics{duration: duration}, nil
 }
 
 // Request is part of httpapi.Observer.
-func (m *requestMetrics) Request(ctx context.Context, kind string, status int, took time.Duration) {
-	of := requestKind{kind, status}
-	attributes, known := m.known[of]
-	if !known {
-		attributes = m.attributes(of)
+func (m *requestMetrics) Request(ctx context.Context, what httpapi.Asked, took time.Duration) {
+	labels, ok := m.known.Load(what)
+	if !ok {
+		labels, _ = m.known.LoadOrStore(what, labelsOf(what))
 	}
-	m.duration.Record(ctx, took.Seconds(), attributes)
+	m.duration.Record(ctx, took.Seconds(), labels.(metric.MeasurementOption)) //nolint:forcetypeassert // Nothing else is stored there.
+}
+
+func labelsOf(what httpapi.Asked) metric.MeasurementOption {
+	labels := []attribute.KeyValue{
+		attribute.String("graphql.operation.type", what.Kind), attribute.String("graphql.field", what.Field),
+		attribute.Int("http.response.status_code", what.Status),
+	}
+	switch {
+	case what.Status >= http.StatusBadRequest:
+		labels = append(labels, attribute.String("error.type", strconv.Itoa(what.Status)))
+	case what.Errors:
+		labels = append(labels, attribute.String("error.type", "graphql"))
+	}
+	return metric.WithAttributeSet(attribute.NewSet(labels...))
 }
 
 // shedding observes one queue: it counts what is refused there, and tells the door.

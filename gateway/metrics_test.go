@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,16 +19,17 @@ func TestMetrics(t *testing.T) {
 	host.Meter = meter
 	gateway := startOn(t, newServices(t).config(t), host)
 	gateway.ask(`{ __typename }`, nil)
+	gateway.ask(`query NamedByAStranger { a: __typename b: __typename }`, nil)
 	gateway.voteOnce("")
 	gateway.send(http.MethodPut, gateway.url, "")
 	var requests map[string]uint64
 	queues := 0
 	// A request is counted after its answer is sent.
-	await(t, "three requests are counted", func() bool {
+	await(t, "four requests are counted", func() bool {
 		requests, queues = gathered(t, registry)
-		return len(requests) == 3
+		return len(requests) == 4
 	})
-	if requests["query 200"] != 1 || requests["mutation 200"] != 1 || requests["none 405"] != 1 || queues != 5 {
+	if requests["query __typename 200 "] != 1 || requests["mutation ticketAndVote 200 "] != 1 || requests["none  405 405"] != 1 || requests["query several 200 "] != 1 || queues != 5 {
 		t.Errorf("requests %v, %d queues", requests, queues)
 	}
 }
@@ -47,8 +49,10 @@ func gathered(t *testing.T, registry *prometheus.Registry) (map[string]uint64, i
 				labels[label.GetName()] = label.GetValue()
 			}
 			switch family.GetName() {
-			case "littlevote_gateway_request_duration_seconds":
-				requests[labels["kind"]+" "+labels["status"]] = metric.GetHistogram().GetSampleCount()
+			case "http_server_request_duration_seconds":
+				requests[strings.Join([]string{
+					labels["graphql_operation_type"], labels["graphql_field"], labels["http_response_status_code"], labels["error_type"],
+				}, " ")] = metric.GetHistogram().GetSampleCount()
 			case "littlevote_gateway_queue_length":
 				queues++
 			}

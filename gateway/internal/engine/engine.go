@@ -200,6 +200,17 @@ func (o Operation) Roots() int { return o.roots }
 // Mutation reports whether the operation may change something.
 func (o Operation) Mutation() bool { return o.definition.Operation == ast.Mutation }
 
+// Field is the root field of the operation, by its name in the schema; "several" where there is not one alone. So there are no more of
+// them than the schema has, whatever clients call their operations.
+func (o Operation) Field() string {
+	if set := o.definition.SelectionSet; len(set) == 1 {
+		if field, ok := set[0].(*ast.Field); ok {
+			return field.Name
+		}
+	}
+	return "several"
+}
+
 // Session reports whether the operation may begin or end the caller's session.
 func (o Operation) Session() bool { return o.Mutation() && o.document.sessions }
 

@@ -56,8 +56,15 @@ type Limiter interface {
 
 // Observer is told of every request.
 type Observer interface {
-	// Request: kind is "query", "mutation", "subscription", or "none" where it did not come so far.
-	Request(ctx context.Context, kind string, status int, took time.Duration)
+	Request(ctx context.Context, what Asked, took time.Duration)
+}
+
+// Asked is what a request was, in words that are closed sets.
+type Asked struct {
+	Kind   string // "query", "mutation", "subscription", or "none" where it did not come so far
+	Field  string // what it asked for, as engine.Operation.Field has it; empty where it did not come so far
+	Status int    // of HTTP
+	Errors bool   // the answer has errors
 }
 
 // Handler serves GraphQL at any path. It is safe for concurrent use.
@@ -99,6 +106,7 @@ const (
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
 	memory, _ := h.memory.Get().(*scratch)
+	memory.field, memory.errors = "", false
 	defer h.keep(memory)
 	kind, status := kindNone, http.StatusInternalServerError
 	defer func() {
@@ -106,7 +114,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			h.log.ErrorContext(r.Context(), "panic", "panic", cause, "stack", string(debug.Stack()))
 			status = h.refuse(w, legacy, memory, panicked())
 		}
-		h.observer.Request(r.Context(), kind, status, time.Since(started))
+		h.observer.Request(r.Context(), Asked{Kind: kind, Field: memory.field, Status: status, Errors: memory.errors}, time.Since(started))
 	}()
 	if upgrades(r) {
 		kind, status = kindSubscription, h.websocket(w, r, memory)
@@ -226,6 +234,7 @@ func (h *Handler) serve(
 	if errs != nil {
 		return kindNone, h.write(w, as, documentStatus(as), &graphql.Response{Errors: errs}, memory)
 	}
+	memory.field = operation.Field()
 	kind := kindQuery
 	switch {
 	case operation.Mutation():
@@ -292,6 +301,7 @@ func (h *Handler) refuse(w http.ResponseWriter, as format, memory *scratch, why 
 
 // write sends an answer in one piece.
 func (h *Handler) write(w http.ResponseWriter, as format, status int, response *graphql.Response, memory *scratch) int {
+	memory.errors = len(response.Errors) > 0
 	out := appendResponse(memory.out[:0], response)
 	memory.out = out
 	header := w.Header()

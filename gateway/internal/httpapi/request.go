@@ -29,6 +29,9 @@ type scratch struct {
 	body  []byte
 	query []byte
 	out   []byte
+
+	field  string // what the request asks for, for the observer
+	errors bool   // its answer has errors
 }
 
 // readGet reads the parameters of the query string.

@@ -22,6 +22,7 @@ const maxCallBytes = 1 << 20
 // hangs must not hold up the votes that another one can decide. Only where later calls are answered, though: otherwise
 // all are slow, and more calls at once would make each smaller and none faster.
 func (v *Voter) run(_ context.Context, batch []*pending) {
+	v.metrics.sizes.Record(v.base, int64(len(batch)))
 	number := v.started.Add(1)
 	done := make(chan struct{})
 	v.sent.Add(int64(len(batch)))

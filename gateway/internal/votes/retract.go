@@ -22,7 +22,7 @@ const maxRetractions = 200
 func (v *Voter) Retract(ctx context.Context, ballot, id, key string) *votev1.Verdict {
 	ctx, span := tracing.Start(ctx, "retract vote")
 	verdict, retries := v.insist(ctx, ballot, id, key)
-	return decided(span, verdict, retries)
+	return v.decided(span, verdict, retries)
 }
 
 // insist returns the verdict, and how often the call was made again.

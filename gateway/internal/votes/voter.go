@@ -129,17 +129,18 @@ func (v *Voter) Cast(ctx context.Context, vote Vote) *votev1.Verdict {
 	for retries := 0; ; retries++ {
 		verdict := forNobody(v.once(ctx, message, span), message)
 		if !passing(verdict, vote.Ticket == nil) || v.closing.Load() {
-			return decided(span, verdict, retries)
+			return v.decided(span, verdict, retries)
 		}
 		wait := min(max(verdict.GetRetryAfter().AsDuration(), shortestWait), longestWait)
 		if time.Until(end) < wait || !v.mayRetry(ctx) || !pause(ctx, wait) {
-			return decided(span, verdict, retries)
+			return v.decided(span, verdict, retries)
 		}
 	}
 }
 
-// decided ends the span of a vote.
-func decided(span trace.Span, verdict *votev1.Verdict, retries int) *votev1.Verdict {
+// decided ends the span of a vote, and counts it if it was refused.
+func (v *Voter) decided(span trace.Span, verdict *votev1.Verdict, retries int) *votev1.Verdict {
+	v.metrics.decided(verdict.GetCode())
 	if span.IsRecording() {
 		spans.Decided(span, verdict.GetCode(), verdict.GetOutcome(), retries)
 	}
