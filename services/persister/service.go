@@ -76,6 +76,7 @@ func (s *Service) connect(ctx context.Context, host service.Host) error {
 		SessionTimeout:     c.SessionTimeout,
 		GroupHeartbeat:     c.SessionTimeout / heartbeatsPerSession,
 		Weak:               host.Health.Weak,
+		Tracer:             host.Tracer,
 	}, s.pool, s.producer, host.Meter, s.log)
 	if err != nil {
 		return err

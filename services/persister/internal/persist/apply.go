@@ -87,6 +87,7 @@ func (s *session) persist(ctx context.Context, items []*item) error {
 			i.batch, i.foreign = nil, err
 			return s.pass(ctx, items)
 		}
+		i.endTrace("halted", true)
 		s.halt(ctx, i.part, err, slog.Int64("offset", i.record.Offset), slog.String("batch", pgledger.Event{VoteBatch: i.batch}.ID().String()))
 		return nil
 	}
@@ -131,6 +132,7 @@ func (s *session) attempt(ctx context.Context, items []*item) error {
 	begin := time.Now()
 	limited, cancel := s.grace(ctx)
 	defer cancel()
+	limited, span := s.startTransaction(limited, items)
 	if faultpoint.Mutant("offset-first") {
 		if _, err := pgledger.Apply(limited, s.pool, pgledger.Batch{Offsets: batch.Offsets}); err != nil {
 			return err
@@ -138,6 +140,7 @@ func (s *session) attempt(ctx context.Context, items []*item) error {
 		batch.Offsets = nil
 	}
 	result, err := pgledger.Apply(limited, s.pool, batch)
+	endTransaction(span, items, result, err)
 	if err != nil {
 		return err
 	}
@@ -146,7 +149,7 @@ func (s *session) attempt(ctx context.Context, items []*item) error {
 		p.next.Store(to)
 		p.marks.forget(to)
 	}
-	s.report(ctx, result, items, time.Since(begin))
+	s.report(limited, result, items, time.Since(begin))
 	s.committed(result)
 	return nil
 }

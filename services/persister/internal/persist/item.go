@@ -2,6 +2,7 @@ package persist
 
 import (
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/littlevote/littlevote/libs/events"
 	eventv1 "github.com/littlevote/littlevote/proto/gen/littlevote/event/v1"
@@ -18,6 +19,8 @@ type item struct {
 	foreign error              // why it is not ours
 	dead    bool               // stands in the dead-letter topic
 	pending <-chan error       // the answer to the last attempt to put it there, while that is outstanding
+	span    trace.Span         // nil unless the batch is traced
+	tries   int                // transactions that it was in
 }
 
 func (i *item) decode() { i.batch, i.foreign = events.Decode(i.record.Value) }

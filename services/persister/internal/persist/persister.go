@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/littlevote/littlevote/libs/config"
@@ -36,6 +37,7 @@ type Config struct {
 	SessionTimeout     time.Duration // after which the group gives up a member
 	GroupHeartbeat     time.Duration // how soon a member hears of another one
 	Weak               func(string)  // told once what cannot be promised on the vote topic
+	Tracer             trace.Tracer  // nil: no traces
 }
 
 // Persister is one process's share of the work.

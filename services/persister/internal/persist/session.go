@@ -218,6 +218,7 @@ func (s *session) gather(ctx context.Context) error {
 				return nil //nolint:nilerr // ctx has ended.
 			}
 			i.decode()
+			s.traceItem(i)
 			if err := s.queue.Put(i); err != nil {
 				return err // by the bound of room there is always a place
 			}
