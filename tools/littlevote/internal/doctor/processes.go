@@ -104,9 +104,14 @@ func get(ctx context.Context, url string) ([]byte, error) {
 func (p process) sum(name string) float64 {
 	var total float64
 	for _, m := range p.figures[name].GetMetric() {
-		total += m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetUntyped().GetValue()
+		total += value(m)
 	}
 	return total
+}
+
+// value is a figure, whatever kind its process says it is.
+func value(m *dto.Metric) float64 {
+	return m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetUntyped().GetValue()
 }
 
 func (l *list) judgeProcess(p process) {
@@ -156,7 +161,7 @@ func (l *list) judgeReconciler(p process, rounds *dto.MetricFamily) {
 	for _, m := range rounds.GetMetric() {
 		for _, label := range m.GetLabel() {
 			if label.GetName() == "result" {
-				results[label.GetValue()] += m.GetCounter().GetValue()
+				results[label.GetValue()] += value(m)
 			}
 		}
 	}
