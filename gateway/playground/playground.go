@@ -29,9 +29,12 @@ const LivePath = "/live"
 //go:embed assets/*.gz pages
 var files embed.FS
 
-// policy lets the pages load and call this gateway only. GraphiQL's editor writes styles into its elements, and its
-// style sheet holds fonts.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self' data:; " +
+// strict lets a page load and call this gateway only: no script and no style within the page, no frame around it.
+const strict = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// editor is the policy of GraphiQL, whose editor writes style sheets into the page; its own style sheet holds fonts.
+const editor = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self' data:; " +
 	"img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // Mount adds the pages to a mux. The endpoint is the path of GraphQL.
@@ -54,9 +57,9 @@ func Mount(mux *http.ServeMux, endpoint string) error {
 	if err != nil {
 		return fmt.Errorf("playground: %w", err)
 	}
-	mux.Handle("/{$}", page{pages.Lookup("index.html"), endpoint})
-	mux.Handle(LivePath, page{pages.Lookup("live.html"), endpoint})
-	mux.Handle(Path, page{pages.Lookup("playground.html"), endpoint})
+	mux.Handle("/{$}", page{pages.Lookup("index.html"), endpoint, strict})
+	mux.Handle(LivePath, page{pages.Lookup("live.html"), endpoint, strict})
+	mux.Handle(Path, page{pages.Lookup("playground.html"), endpoint, editor})
 	return nil
 }
 
@@ -94,7 +97,7 @@ func (a *asset) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("ETag", a.tag)
 	header.Set("Cache-Control", "public, max-age=3600")
 	header.Set("Vary", "Accept-Encoding")
-	header.Set("X-Content-Type-Options", "nosniff")
+	secure(header)
 	if r.Header.Get("If-None-Match") == a.tag {
 		w.WriteHeader(http.StatusNotModified)
 		return
@@ -117,6 +120,7 @@ func (a *asset) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type page struct {
 	template *template.Template
 	endpoint string
+	policy   string
 }
 
 func (p page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -124,16 +128,29 @@ func (p page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var text bytes.Buffer
-	if err := p.template.Execute(&text, map[string]string{"Endpoint": p.endpoint, "Base": "http://" + r.Host}); err != nil {
+	scheme := "http://"
+	if r.TLS != nil {
+		scheme = "https://"
+	}
+	if err := p.template.Execute(&text, map[string]string{"Endpoint": p.endpoint, "Base": scheme + r.Host}); err != nil {
 		http.Error(w, "internal error", http.StatusInternalServerError)
 		return
 	}
 	header := w.Header()
 	header.Set("Content-Type", "text/html; charset=utf-8")
-	header.Set("Content-Security-Policy", policy)
-	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Content-Security-Policy", p.policy)
 	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("X-Frame-Options", "DENY") // for browsers that know no frame-ancestors
+	header.Set("Cross-Origin-Opener-Policy", "same-origin")
+	header.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
+	secure(header)
 	_, _ = w.Write(text.Bytes())
+}
+
+// secure keeps browsers from reading a file as something else, and from giving it to pages of other sites.
+func secure(header http.Header) {
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
 }
 
 func readOnly(w http.ResponseWriter, r *http.Request) bool {

@@ -41,14 +41,38 @@ func TestEverythingThePagesNeedIsHere(t *testing.T) {
 		if !strings.Contains(answer.Body.String(), "/api/&lt;votes&gt;") {
 			t.Errorf("%s does not name the endpoint, escaped", page)
 		}
-		if got := answer.Header().Get("Content-Security-Policy"); !strings.HasPrefix(got, "default-src 'none'") || strings.Contains(got, "http") {
-			t.Errorf("%s: policy %q", page, got)
-		}
+		checkHeaders(t, page, answer)
 	}
 	for _, linked := range []string{Path, LivePath} {
 		if !strings.Contains(serve(t, http.MethodGet, "/").Body.String(), `href="`+linked+`"`) {
 			t.Errorf("%s is not linked from /", linked)
 		}
+	}
+}
+
+// checkHeaders wants a page that runs no script but our files, loads nothing from elsewhere, and stands in no frame.
+func checkHeaders(t *testing.T, page string, answer *httptest.ResponseRecorder) {
+	t.Helper()
+	policy := answer.Header().Get("Content-Security-Policy")
+	for _, part := range []string{"default-src 'none'", "script-src 'self';", "connect-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"} {
+		if !strings.Contains(policy, part) {
+			t.Errorf("%s: policy %q lacks %s", page, policy, part)
+		}
+	}
+	if strings.Contains(policy, "http") || strings.Contains(policy, "unsafe-eval") || strings.Contains(policy, "unsafe-inline") && page != Path {
+		t.Errorf("%s: policy %q", page, policy)
+	}
+	for name, want := range map[string]string{
+		"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY",
+		"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
+	} {
+		if got := answer.Header().Get(name); got != want {
+			t.Errorf("%s: %s: %q", page, name, got)
+		}
+	}
+	inline := regexp.MustCompile(`(?i)<script(?:[^>]*src=[^>]*)?>[^<]|<style|\bon\w+=|\bstyle=|javascript:`)
+	if found := inline.FindString(answer.Body.String()); found != "" {
+		t.Errorf("%s holds %q", page, found)
 	}
 }
 

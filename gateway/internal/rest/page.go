@@ -30,6 +30,9 @@ func mountPage(mux *http.ServeMux) error {
 			header.Set("Content-Type", contentType)
 			header.Set("Content-Security-Policy", policy)
 			header.Set("X-Content-Type-Options", "nosniff")
+			header.Set("Referrer-Policy", "no-referrer")
+			header.Set("X-Frame-Options", "DENY") // for browsers that know no frame-ancestors
+			header.Set("Cross-Origin-Opener-Policy", "same-origin")
 			header.Set("Cache-Control", "no-cache")
 			_, _ = w.Write(text)
 		})
