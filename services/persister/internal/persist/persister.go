@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,7 +37,7 @@ type Config struct {
 	TransactionTimeout time.Duration
 	SessionTimeout     time.Duration // after which the group gives up a member
 	GroupHeartbeat     time.Duration // how soon a member hears of another one
-	Weak               func(string)  // told once what cannot be promised on the vote topic
+	Weak               func(string)  // told once what cannot be promised on these stores
 	Tracer             trace.Tracer  // nil: no traces
 }
 
@@ -121,8 +122,12 @@ func (p *Persister) newSession(ctx context.Context) (*session, error) {
 	if _, err := pgledger.Offsets(limited, p.pool, topic.ID, topic.Partitions); err != nil {
 		return nil, err
 	}
+	weak, err := pgledger.Weak(limited, p.pool)
+	if err != nil {
+		return nil, err
+	}
 	p.weakness.Do(func() {
-		for _, text := range topic.Weak(p.cfg.Kafka) {
+		for _, text := range slices.Concat(topic.Weak(p.cfg.Kafka), weak) {
 			p.log.WarnContext(ctx, "a promise that cannot be kept here", "weak", text)
 			p.cfg.Weak(text)
 		}

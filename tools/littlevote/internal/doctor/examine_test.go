@@ -251,22 +251,22 @@ func TestExamineProcesses(t *testing.T) {
 		t.Cleanup(s.Close)
 		return s.Listener.Addr().String()
 	}
-	well := serve(service.Report{Ready: true, Version: service.Version()}, "reconcile_rounds_total{result=\"verified\"} 5\n")
+	well := serve(service.Report{Ready: true, Version: service.Version()}, "littlevote_reconcile_rounds_total{result=\"verified\"} 5\n")
 	if r, err := run(t, "--admin="+well); err != nil || r.Level != OK || len(r.Findings) != 2 {
 		t.Errorf("a healthy process: %v, %+v", err, r)
 	}
 	ill := serve(service.Report{
 		Version: "0.0.1", Checks: map[string]string{"postgres": "gone", "redis": "ok"}, Degraded: []string{"slow"}, Weak: []string{"one disk"},
 	}, `
-reconcile_postgres_differs 2
-reconcile_drift_total 1
-persister_partitions_halted{topic="x"} 1
-reconcile_rounds_total{result="failed"} 5
+littlevote_reconcile_postgres_differs 2
+littlevote_reconcile_drift_total 1
+littlevote_persister_partitions_halted{topic="x"} 1
+littlevote_reconcile_rounds_total{result="failed"} 5
 `)
 	r, _ := run(t, "--admin="+well+","+ill)
 	want := []string{
-		"broken ready", "warning degraded", "warning weak", "broken reconcile_postgres_differs", "broken persister_partitions_halted",
-		"warning reconcile_drift_total", "warning reconciler", "warning versions",
+		"broken ready", "warning degraded", "warning weak", "broken littlevote_reconcile_postgres_differs", "broken littlevote_persister_partitions_halted",
+		"warning littlevote_reconcile_drift_total", "warning reconciler", "warning versions",
 	}
 	if diff := cmp.Diff(want, levels(r, "processes")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

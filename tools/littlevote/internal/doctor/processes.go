@@ -142,15 +142,16 @@ func (l *list) judgeProcess(p process) {
 		level              Level
 		promises           []string
 	}{
-		{"reconcile_postgres_differs", "counts in Postgres are not the sum of their ledger", "`littlevote fsck` names each row", Broken, []string{"G2", "G11"}},
-		{"persister_partitions_halted", "partitions are halted", "`littlevote offsets show`", Broken, []string{"G1", "G11"}},
-		{"reconcile_drift_total", "counts in Redis were not what the ledger says, and were put right", "its log says which and when; `littlevote fsck`", Warning, []string{"G9", "G11"}},
+		{"littlevote_reconcile_postgres_differs", "counts in Postgres are not the sum of their ledger", "`littlevote fsck` names each row", Broken, []string{"G2", "G11"}},
+		{"littlevote_ticket_overspent", "uses of tickets are beyond their caps", "`littlevote fsck` names each ticket", Broken, []string{"G4"}},
+		{"littlevote_persister_partitions_halted", "partitions are halted", "`littlevote offsets show`", Broken, []string{"G1", "G11"}},
+		{"littlevote_reconcile_drift_total", "counts in Redis were not what the ledger says, and were put right", "its log says which and when; `littlevote fsck`", Warning, []string{"G9", "G11"}},
 	} {
 		if n := p.sum(one.metric); n > 0 {
 			l.add(one.level, one.metric, fmt.Sprintf("%s: %.0f %s", p.address, n, one.what), "", one.mend, one.promises...)
 		}
 	}
-	if rounds := p.figures["reconcile_rounds_total"]; rounds != nil {
+	if rounds := p.figures["littlevote_reconcile_rounds_total"]; rounds != nil {
 		l.judgeReconciler(p, rounds)
 	}
 }
