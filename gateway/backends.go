@@ -32,11 +32,11 @@ type backend struct {
 }
 
 // dial starts connecting.
-func dial(cfg Config) (*backends, error) {
+func dial(cfg Config, secure *service.TLS) (*backends, error) {
 	b := &backends{}
 	var errs []error
 	open := func(name, target string) *backend {
-		conn, err := service.Dial(target, cfg.TLS, grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)))
+		conn, err := service.Dial(target, secure, grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)))
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s service: %w", name, err))
 			return nil

@@ -90,7 +90,11 @@ func (s *Service) connect(host service.Host) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.backends, err = dial(s.cfg); err != nil {
+	secure, err := service.OpenTLS(s.cfg.TLS, s.cfg.Dev.Dev, host)
+	if err != nil {
+		return nil, err
+	}
+	if s.backends, err = dial(s.cfg, secure); err != nil {
 		return nil, err
 	}
 	if s.identity, err = s.cfg.Auth.open(s.backends.sessions(), s.cfg.Gateway.CORS.trusted()); err != nil {

@@ -7,8 +7,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-
-	"github.com/littlevote/littlevote/libs/config"
 )
 
 // Admin serves the operator: metrics, profiles, and the probes with the reasons of what fails. Its port has neither TLS nor
@@ -17,7 +15,7 @@ type Admin struct{ *Server }
 
 // NewAdmin listens at once, so that Addr is known; nothing is answered before Run.
 func NewAdmin(listen string, health *Health, metrics *prometheus.Registry) (*Admin, error) {
-	server, err := NewServer(listen, config.TLS{}, health, func(context.Context) http.Handler {
+	server, err := NewServer(listen, nil, health, func(context.Context) http.Handler {
 		return adminMux(health, metrics)
 	})
 	if err != nil {

@@ -179,7 +179,7 @@ func (e *endless) Read(p []byte) (int, error) {
 func TestReadingEndsAtTheLimit(t *testing.T) {
 	var calls atomic.Int64
 	path, handler := queryv1connect.NewQueryServiceHandler(counting(&calls), HandlerOptions(Host{Log: slog.New(slog.DiscardHandler)})...)
-	mux := rpcMux(t.Context(), NewHealth(), []Mount{{Name: queryv1connect.QueryServiceName, Path: path, Handler: handler}})
+	mux := rpcMux(t.Context(), nil, NewHealth(), []Mount{{Name: queryv1connect.QueryServiceName, Path: path, Handler: handler}})
 	ask := func(body io.Reader, encoding string) string {
 		request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, queryv1connect.QueryServiceGetTalliesProcedure, body)
 		request.Header.Set("Content-Type", "application/json")
@@ -202,7 +202,7 @@ func TestReadingEndsAtTheLimit(t *testing.T) {
 
 // A client that sends its headers a byte at a time loses its connection.
 func TestSlowHeadersAreGivenUp(t *testing.T) {
-	rpc, err := NewRPC("127.0.0.1:0", config.TLS{}, NewHealth())
+	rpc, err := NewRPC("127.0.0.1:0", nil, NewHealth())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,7 @@ func TestHealthIsAnsweredUnderOverload(t *testing.T) {
 		<-leave
 		return &queryv1.GetTalliesResponse{}, nil
 	}}, config.TLS{})
-	conn, err := Dial(server.Addr(), config.TLS{})
+	conn, err := Dial(server.Addr(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

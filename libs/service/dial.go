@@ -10,12 +10,9 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/resolver"
-
-	"github.com/littlevote/littlevote/libs/config"
 )
 
 // roundRobin spreads calls over all replicas that a target names.
@@ -26,21 +23,13 @@ const roundRobin = `{"loadBalancingConfig":[{"round_robin":{}}]}`
 // robin, get DefaultDeadline if they have none, take a little less time than the caller has, fail at once while no replica is
 // there, and are not retried: only the caller knows what may be sent twice. A call of a traced caller has a span, and so has what it
 // leads to on the other side.
-func Dial(target string, files config.TLS, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
-	secure, err := clientTLS(files)
-	if err != nil {
-		return nil, err
-	}
-	transport := insecure.NewCredentials()
-	if secure != nil {
-		transport = credentials.NewTLS(secure)
-	}
+func Dial(target string, secure *TLS, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	target, list, err := staticList(target)
 	if err != nil {
 		return nil, err
 	}
 	base := []grpc.DialOption{
-		grpc.WithTransportCredentials(transport),
+		grpc.WithTransportCredentials(secure.credentials(insecure.NewCredentials())),
 		grpc.WithResolvers(list),
 		grpc.WithDefaultServiceConfig(roundRobin),
 		grpc.WithDisableServiceConfig(),

@@ -85,7 +85,7 @@ func TestReplicaComesBack(t *testing.T) {
 
 func TestDialRefusesTargets(t *testing.T) {
 	for _, target := range []string{"", "a:1,b", "a:1,", "x y://%"} {
-		if conn, err := Dial(target, config.TLS{}); err == nil {
+		if conn, err := Dial(target, nil); err == nil {
 			_ = conn.Close()
 			t.Errorf("Dial(%q) succeeded", target)
 		}

@@ -3,21 +3,15 @@ package service
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"log/slog"
-	"math/big"
-	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/littlevote/littlevote/libs/authority"
 	"github.com/littlevote/littlevote/libs/config"
 	queryv1 "github.com/littlevote/littlevote/proto/gen/littlevote/query/v1"
 	"github.com/littlevote/littlevote/proto/gen/littlevote/query/v1/queryv1connect"
@@ -70,9 +64,9 @@ func startAt(t *testing.T, listen string, f fake, files config.TLS) *running {
 	options := HandlerOptions(Host{Log: slog.New(slog.NewTextHandler(logs, nil))})
 	readPath, readHandler := queryv1connect.NewQueryServiceHandler(f, options...)
 	castPath, castHandler := votev1connect.NewVoteServiceHandler(f, options...)
-	rpc, err := NewRPC(listen, files, health,
-		Mount{Name: queryv1connect.QueryServiceName, Path: readPath, Handler: readHandler},
-		Mount{Name: votev1connect.VoteServiceName, Path: castPath, Handler: castHandler},
+	rpc, err := NewRPC(listen, open(t, files), health,
+		Mount{Name: queryv1connect.QueryServiceName, Path: readPath, Handler: readHandler, Callers: Callers{"GetTallies": {Gateway}}},
+		Mount{Name: votev1connect.VoteServiceName, Path: castPath, Handler: castHandler, Callers: Callers{"CastVotes": {Gateway}}},
 	)
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +94,7 @@ func run(t *testing.T, server *Server) (stop context.CancelFunc, ended <-chan er
 // dial makes a client that the test closes.
 func dial(t *testing.T, target string, files config.TLS) queryv1.QueryServiceClient {
 	t.Helper()
-	conn, err := Dial(target, files)
+	conn, err := Dial(target, open(t, files))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,71 +132,55 @@ func receive[T any](t *testing.T, from <-chan T, what string) T {
 	}
 }
 
-// authority signs certificates for one test.
-type authority struct {
+// testCA signs certificates for one test.
+type testCA struct {
+	*authority.Authority
+
 	dir  string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
 	file string
 }
 
-func newAuthority(t *testing.T) *authority {
+func newAuthority(t *testing.T) *testCA {
 	t.Helper()
-	a := &authority{dir: t.TempDir()}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"}, NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	a.key = newKey(t)
-	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
+	made, err := authority.New("test CA", time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a.cert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	a.file = a.write(t, "ca.pem", "CERTIFICATE", der)
+	a := &testCA{Authority: made, dir: t.TempDir()}
+	a.file = a.write(t, "ca.pem", made.Cert())
 	return a
 }
 
-// issue makes a certificate for 127.0.0.1 and returns all three files.
-func (a *authority) issue(t *testing.T, name string) config.TLS {
+// issue makes a certificate of a gateway's for 127.0.0.1 and returns all three files.
+func (a *testCA) issue(t *testing.T, name string) config.TLS {
 	t.Helper()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
-	key := newKey(t)
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return config.TLS{
-		CertFile: a.write(t, name+".pem", "CERTIFICATE", der),
-		KeyFile:  a.write(t, name+".key", "PRIVATE KEY", keyDER),
-		CAFile:   a.file,
-	}
+	return a.issueFor(t, name, Gateway.URI())
 }
 
-func (a *authority) write(t *testing.T, name, kind string, der []byte) string {
+func (a *testCA) issueFor(t *testing.T, name string, uris ...*url.URL) config.TLS {
+	t.Helper()
+	cert, key, err := a.Issue(authority.Request{Name: name, URIs: uris, Hosts: []string{"127.0.0.1"}, Life: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config.TLS{CertFile: a.write(t, name+".pem", cert), KeyFile: a.write(t, name+".key", key), CAFile: a.file}
+}
+
+func (a *testCA) write(t *testing.T, name string, text []byte) string {
 	t.Helper()
 	file := filepath.Join(a.dir, name)
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+	if err := os.WriteFile(file, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file
 }
 
-func newKey(t *testing.T) *ecdsa.PrivateKey {
+// open opens files that are good.
+func open(t *testing.T, files config.TLS) *TLS {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	secure, err := ClientTLS(files, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return key
+	return secure
 }

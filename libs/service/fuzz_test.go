@@ -43,7 +43,7 @@ func FuzzConnectJSON(f *testing.F) {
 		}}
 		logs := &logBuffer{}
 		path, handler := votev1connect.NewVoteServiceHandler(service, HandlerOptions(Host{Log: slog.New(slog.NewTextHandler(logs, nil))})...)
-		mux := rpcMux(t.Context(), NewHealth(), []Mount{{Name: votev1connect.VoteServiceName, Path: path, Handler: handler}})
+		mux := rpcMux(t.Context(), nil, NewHealth(), []Mount{{Name: votev1connect.VoteServiceName, Path: path, Handler: handler}})
 		request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, votev1connect.VoteServiceCastVotesProcedure, strings.NewReader(string(body)))
 		request.Header.Set("Content-Type", "application/json")
 		answer := httptest.NewRecorder()

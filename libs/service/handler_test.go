@@ -95,7 +95,7 @@ func TestUnforeseenErrorOfAWriteIsUnknown(t *testing.T) {
 	server := start(t, fake{cast: func(context.Context, *votev1.CastVotesRequest) (*votev1.CastVotesResponse, error) {
 		return nil, errors.New("hush")
 	}}, config.TLS{})
-	conn, err := Dial(server.Addr(), config.TLS{})
+	conn, err := Dial(server.Addr(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,9 +30,9 @@ import (
 // httpClient speaks HTTP/1.1, or HTTP/2 only.
 func httpClient(t *testing.T, http2 bool, files config.TLS) *http.Client {
 	t.Helper()
-	secure, err := clientTLS(files)
-	if err != nil {
-		t.Fatal(err)
+	var secure *tls.Config
+	if files != (config.TLS{}) {
+		secure = open(t, files).files.Client(t.Context())
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(!http2)
@@ -95,25 +95,9 @@ func TestMutualTLSRefusesStrangers(t *testing.T) {
 	}
 }
 
-func TestTLSFilesThatCannotBeUsed(t *testing.T) {
-	good := newAuthority(t).issue(t, "server")
-	noKey, noCA := good, good
-	noKey.KeyFile, noCA.CAFile = "/does/not/exist", good.KeyFile
-	for want, files := range map[string]config.TLS{"tls.cert-file": noKey, "tls.ca-file": noCA} {
-		_, err := NewRPC("127.0.0.1:0", files, NewHealth())
-		var keyed *config.KeyError
-		if !errors.As(err, &keyed) || keyed.Key != want {
-			t.Errorf("error = %v, want one of %s", err, want)
-		}
-		if _, err := Dial("127.0.0.1:1", files); !errors.As(err, &keyed) || keyed.Key != want {
-			t.Errorf("Dial: error = %v, want one of %s", err, want)
-		}
-	}
-}
-
 func TestReflectionAndHealth(t *testing.T) {
 	server := start(t, answering("main"), config.TLS{})
-	conn, err := Dial(server.Addr(), config.TLS{})
+	conn, err := Dial(server.Addr(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +190,7 @@ func TestDrain(t *testing.T) {
 	server := start(t, blocking, config.TLS{})
 	server.patience = time.Minute // An answer that comes only by cutting off would fail the test by its length.
 
-	idle, err := Dial(server.Addr(), config.TLS{})
+	idle, err := Dial(server.Addr(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -291,17 +275,17 @@ func TestRunEndsWhenItCannotServe(t *testing.T) {
 }
 
 func TestCloseGivesThePortBack(t *testing.T) {
-	first, err := NewRPC("127.0.0.1:0", config.TLS{}, NewHealth())
+	first, err := NewRPC("127.0.0.1:0", nil, NewHealth())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewRPC(first.Addr(), config.TLS{}, NewHealth()); err == nil {
+	if _, err := NewRPC(first.Addr(), nil, NewHealth()); err == nil {
 		t.Error("two servers on one port")
 	}
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	second, err := NewRPC(first.Addr(), config.TLS{}, NewHealth())
+	second, err := NewRPC(first.Addr(), nil, NewHealth())
 	if err != nil {
 		t.Fatal(err)
 	}

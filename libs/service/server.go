@@ -6,9 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
-
-	"github.com/littlevote/littlevote/libs/config"
 )
 
 const (
@@ -30,6 +29,7 @@ type Server struct {
 	listener net.Listener
 	http     *http.Server
 	health   *Health
+	tls      *TLS
 	abort    context.CancelFunc // ends the contexts of all requests
 	finish   context.CancelFunc // ends the context that handlers got
 	patience time.Duration      // for requests in flight when draining begins
@@ -38,9 +38,9 @@ type Server struct {
 // NewServer listens at once, so that Addr is known; nothing is answered before Run. It calls handler once, with a context that
 // ends when draining begins, for streams that would not end by themselves.
 func NewServer(
-	listen string, files config.TLS, health *Health, handler func(draining context.Context) http.Handler,
+	listen string, with *TLS, health *Health, handler func(draining context.Context) http.Handler,
 ) (*Server, error) {
-	secure, err := serverTLS(files)
+	secure, err := with.server()
 	if err != nil {
 		return nil, err
 	}
@@ -57,12 +57,14 @@ func NewServer(
 	return &Server{
 		listener: listener,
 		health:   health,
+		tls:      with,
 		abort:    abort,
 		finish:   finish,
 		patience: drainTimeout,
 		http: &http.Server{
-			Handler:           handler(draining),
+			Handler:           with.renew(handler(draining)),
 			TLSConfig:         secure,
+			ConnContext:       with.connection,
 			Protocols:         protocols,
 			BaseContext:       func(net.Listener) context.Context { return base },
 			ReadHeaderTimeout: headerTimeout,
@@ -85,6 +87,11 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 // some were cut off. It is called once.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.abort()
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	watch.Go(func() { s.tls.run(watching) })
 	served := make(chan error, 1)
 	go func() { served <- s.serve() }()
 	select {

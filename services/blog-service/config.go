@@ -9,6 +9,7 @@ import (
 
 // Config is everything that can be set.
 type Config struct {
+	config.Dev
 	Blog     Blog            `key:"blog"`
 	Likes    Likes           `key:"likes"`
 	Vote     Target          `key:"vote"`

@@ -62,24 +62,24 @@ type liking struct {
 	conns   []*grpc.ClientConn
 }
 
-// mountLikes makes the LikeService.
-func (s *Service) mountLikes(host service.Host) (service.Mount, error) {
+// likes makes the LikeService.
+func (s *Service) likes(host service.Host, secure *service.TLS) (blogv1connect.LikeServiceHandler, error) {
 	measured := service.MeasureCalls(host.Meter, s.log)
-	vote, err := service.Dial(s.cfg.Vote.Target, s.cfg.TLS, measured)
+	vote, err := service.Dial(s.cfg.Vote.Target, secure, measured)
 	if err != nil {
-		return service.Mount{}, err
+		return nil, err
 	}
 	s.liking.conns = append(s.liking.conns, vote)
-	query, err := service.Dial(s.cfg.Query.Target, s.cfg.TLS, measured)
+	query, err := service.Dial(s.cfg.Query.Target, secure, measured)
 	if err != nil {
-		return service.Mount{}, err
+		return nil, err
 	}
 	s.liking.conns = append(s.liking.conns, query)
 	l := s.cfg.Likes
 	if s.liking.limiter, err = likes.NewRedisLimiter(s.rdb, l.LimitWait, s.log); err != nil {
-		return service.Mount{}, err
+		return nil, err
 	}
-	handler := likes.New(likes.Config{
+	return likes.New(likes.Config{
 		Foreign: l.Foreign,
 		Voter:   likes.Rate{PerSecond: l.VoterRate, Burst: l.VoterBurst},
 		Address: likes.Rate{PerSecond: l.AddressRate, Burst: l.AddressBurst},
@@ -87,9 +87,7 @@ func (s *Service) mountLikes(host service.Host) (service.Mount, error) {
 	}, likes.Backends{
 		Votes: votev1.NewVoteServiceClient(vote), Ballots: ballotv1.NewBallotServiceClient(vote),
 		Queries: queryv1.NewQueryServiceClient(query), Posts: s.articles, Limiter: s.liking.limiter,
-	}, s.log)
-	path, mounted := blogv1connect.NewLikeServiceHandler(handler, service.HandlerOptions(host)...)
-	return service.Mount{Name: blogv1connect.LikeServiceName, Path: path, Handler: mounted}, nil
+	}, s.log), nil
 }
 
 func (l *liking) close() {

@@ -16,7 +16,6 @@ import (
 	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/service"
 	blogv1 "github.com/littlevote/littlevote/proto/gen/littlevote/blog/v1"
-	"github.com/littlevote/littlevote/proto/gen/littlevote/blog/v1/blogv1connect"
 
 	"github.com/littlevote/littlevote/services/blog-service/internal/account"
 	"github.com/littlevote/littlevote/services/blog-service/internal/cache"
@@ -73,11 +72,15 @@ func (s *Service) connect(ctx context.Context, host service.Host) (err error) {
 	s.migrated.Store(!s.cfg.Blog.Migrate)
 	host.Health.Check("blog", s.ready)
 	host.Health.Degraded(s.degraded)
-	mounts, err := s.mounts(host)
+	secure, err := service.OpenTLS(s.cfg.TLS, s.cfg.Dev.Dev, host)
 	if err != nil {
 		return err
 	}
-	s.rpc, err = service.NewRPC(s.cfg.Blog.Listen, s.cfg.TLS, host.Health, mounts...)
+	handlers, err := s.handlers(host, secure)
+	if err != nil {
+		return err
+	}
+	s.rpc, err = service.NewRPC(s.cfg.Blog.Listen, secure, host.Health, mounts(handlers, host)...)
 	return err
 }
 
@@ -116,8 +119,8 @@ func (s *Service) loading() cache.LoaderConfig {
 	return cache.LoaderConfig{Workers: s.cfg.Blog.Workers, Queue: s.cfg.Blog.Queue, Timeout: s.cfg.Blog.Timeout}
 }
 
-// mounts makes the RPC services.
-func (s *Service) mounts(host service.Host) ([]service.Mount, error) {
+// handlers makes what answers the RPC services.
+func (s *Service) handlers(host service.Host, secure *service.TLS) (handlers, error) {
 	b := s.cfg.Blog
 	accounts, err := account.New(account.Config{
 		LoginsPerAccount: b.Limits.LoginsPerAccount, LoginsPerAddress: b.Limits.LoginsPerAddress,
@@ -126,23 +129,16 @@ func (s *Service) mounts(host service.Host) ([]service.Mount, error) {
 		Idle: b.Sessions.Idle, Lifetime: b.Sessions.Lifetime,
 	}, account.Parts{Store: s.store, Users: s.users, Redis: s.rdb, Limits: s.limits, Meter: host.Meter, Log: s.log})
 	if err != nil {
-		return nil, err
+		return handlers{}, err
 	}
 	s.articles = post.New(post.Config{
 		WritesPerAuthor: b.Limits.PostWritesPerAuthor, WritesPerAddress: b.Limits.PostWritesPerAddress, Lists: s.loading(),
 	}, post.Parts{Store: s.store, Posts: s.posts, Limits: s.limits, Log: s.log})
-	options := service.HandlerOptions(host)
-	accountPath, accountHandler := blogv1connect.NewAccountServiceHandler(accounts, options...)
-	postPath, postHandler := blogv1connect.NewPostServiceHandler(s.articles, options...)
-	likesMount, err := s.mountLikes(host)
+	liked, err := s.likes(host, secure)
 	if err != nil {
-		return nil, err
+		return handlers{}, err
 	}
-	return []service.Mount{
-		likesMount,
-		{Name: blogv1connect.AccountServiceName, Path: accountPath, Handler: accountHandler},
-		{Name: blogv1connect.PostServiceName, Path: postPath, Handler: postHandler},
-	}, nil
+	return handlers{likes: liked, accounts: accounts, posts: s.articles}, nil
 }
 
 // Addr is the address of the RPC port.

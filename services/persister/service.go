@@ -82,7 +82,11 @@ func (s *Service) connect(ctx context.Context, host service.Host) error {
 		return err
 	}
 	host.Health.Check("persister", s.work.Ready)
-	s.rpc, err = service.NewRPC(c.Listen, s.cfg.TLS, host.Health)
+	secure, err := service.OpenTLS(s.cfg.TLS, false, host)
+	if err != nil {
+		return err
+	}
+	s.rpc, err = service.NewRPC(c.Listen, secure, host.Health) // Nobody calls a persister but for its health.
 	return err
 }
 

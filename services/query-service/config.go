@@ -9,6 +9,7 @@ import (
 
 // Config is everything that can be set.
 type Config struct {
+	config.Dev
 	Query       Query              `key:"query"`
 	Admin       config.Admin       `key:"admin"`
 	Trace       config.Trace       `key:"trace"`

@@ -14,7 +14,6 @@ import (
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/service"
-	"github.com/littlevote/littlevote/proto/gen/littlevote/query/v1/queryv1connect"
 
 	"github.com/littlevote/littlevote/services/query-service/internal/reading"
 )
@@ -88,9 +87,11 @@ func (s *Service) connect(ctx context.Context, host service.Host) (err error) {
 	}
 	host.Health.Check("ballots", s.reads.Ready)
 	host.Health.Degraded(s.epochs.Degraded)
-	path, handler := queryv1connect.NewQueryServiceHandler(s.reads, service.HandlerOptions(host)...)
-	s.rpc, err = service.NewRPC(s.cfg.Query.Listen, s.cfg.TLS, host.Health,
-		service.Mount{Name: queryv1connect.QueryServiceName, Path: path, Handler: handler})
+	secure, err := service.OpenTLS(s.cfg.TLS, s.cfg.Dev.Dev, host)
+	if err != nil {
+		return err
+	}
+	s.rpc, err = service.NewRPC(s.cfg.Query.Listen, secure, host.Health, mounts(s.reads, host)...)
 	return err
 }
 

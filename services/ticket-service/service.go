@@ -18,7 +18,6 @@ import (
 	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/service"
 	"github.com/littlevote/littlevote/libs/ticket"
-	"github.com/littlevote/littlevote/proto/gen/littlevote/ticket/v1/ticketv1connect"
 	"github.com/littlevote/littlevote/services/ticket-service/internal/ballots"
 	"github.com/littlevote/littlevote/services/ticket-service/internal/history"
 	"github.com/littlevote/littlevote/services/ticket-service/internal/ledger"
@@ -92,10 +91,11 @@ func (s *Service) connect(ctx context.Context, cfg Config, host service.Host) er
 		return fmt.Errorf("metrics: %w", err)
 	}
 	s.checks(host.Health)
-	handler := tickets.NewHandler(s.reader, s.directory, host.Log)
-	path, mounted := ticketv1connect.NewTicketServiceHandler(handler, service.HandlerOptions(host)...)
-	s.rpc, err = service.NewRPC(cfg.Ticket.Listen, cfg.TLS, host.Health,
-		service.Mount{Name: ticketv1connect.TicketServiceName, Path: path, Handler: mounted})
+	secure, err := service.OpenTLS(cfg.TLS, cfg.Dev.Dev, host)
+	if err != nil {
+		return err
+	}
+	s.rpc, err = service.NewRPC(cfg.Ticket.Listen, secure, host.Health, mounts(tickets.NewHandler(s.reader, s.directory, host.Log), host)...)
 	if err != nil {
 		return fmt.Errorf("ticket.listen: %w", err)
 	}

@@ -19,8 +19,6 @@ import (
 	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/service"
 	"github.com/littlevote/littlevote/libs/ticket"
-	"github.com/littlevote/littlevote/proto/gen/littlevote/ballot/v1/ballotv1connect"
-	"github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1/votev1connect"
 
 	"github.com/littlevote/littlevote/services/vote-service/internal/ballots"
 	"github.com/littlevote/littlevote/services/vote-service/internal/reconcile"
@@ -132,11 +130,11 @@ func (s *Service) connect(ctx context.Context, host service.Host) error {
 	organiser := ballots.New(ballots.Config{
 		Pool: s.pool, Redis: ledger, Topic: votes, Progress: epochs, Epochs: s.epochs, IsName: voting.IsName, Signer: signer, Log: s.log,
 	})
-	path, handler := votev1connect.NewVoteServiceHandler(s.engine, service.HandlerOptions(host)...)
-	ballotPath, ballotHandler := ballotv1connect.NewBallotServiceHandler(organiser, service.HandlerOptions(host)...)
-	s.rpc, err = service.NewRPC(s.cfg.Vote.Listen, s.cfg.TLS, s.health,
-		service.Mount{Name: votev1connect.VoteServiceName, Path: path, Handler: handler},
-		service.Mount{Name: ballotv1connect.BallotServiceName, Path: ballotPath, Handler: ballotHandler})
+	secure, err := service.OpenTLS(s.cfg.TLS, s.cfg.Dev.Dev, host)
+	if err != nil {
+		return err
+	}
+	s.rpc, err = service.NewRPC(s.cfg.Vote.Listen, secure, s.health, mounts(s.engine, organiser, host)...)
 	return err
 }
 

@@ -4,6 +4,7 @@ package ballot
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/user"
 	"time"
@@ -85,7 +86,11 @@ func (o *options) call(cmd *cobra.Command, f func(context.Context, ballotv1.Ball
 	if target == "" {
 		target = defaultTarget
 	}
-	conn, err := service.Dial(target, o.tls, grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxSigned)))
+	secure, err := service.ClientTLS(o.tls, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	conn, err := service.Dial(target, secure, grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxSigned)))
 	if err != nil {
 		return err
 	}
