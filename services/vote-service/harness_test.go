@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/trace"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/littlevote/littlevote/libs/events"
@@ -38,6 +39,7 @@ type world struct {
 	pool   *pgxpool.Pool
 	ledger *redisledger.Ledger
 	keys   *ticket.Keys
+	tracer trace.Tracer // of the instances
 }
 
 func newWorld(t *testing.T) *world {
@@ -55,7 +57,7 @@ func newWorld(t *testing.T) *world {
 	if err := pgledger.Migrate(t.Context(), cfg.Postgres.URL, log); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, cfg: cfg}
+	w := &world{t: t, cfg: cfg, tracer: tracenoop.Tracer{}}
 	var err error
 	if w.pool, err = pgledger.Open(t.Context(), cfg.Postgres); err != nil {
 		t.Fatal(err)
@@ -89,7 +91,7 @@ type instance struct {
 func (w *world) start() *instance {
 	w.t.Helper()
 	host := service.Host{
-		Tracer: tracenoop.Tracer{},
+		Tracer: w.tracer,
 		Log:    slog.New(slog.DiscardHandler), Health: service.NewHealth(), Meter: noop.NewMeterProvider().Meter(""),
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
