@@ -103,10 +103,10 @@ func (l *list) judgeProcesses(o epoch.Overview) {
 		}
 	}
 	const mend = "start it; two of each, so that one may die"
-	switch {
-	case live["vote-service"] == 0:
+	switch live["vote-service"] {
+	case 0:
 		l.add(Broken, "participants", "no vote-service lives", "nobody takes votes", mend, "G1")
-	case live["vote-service"] == 1:
+	case 1:
 		l.add(Note, "participants", "one vote-service lives", "when it dies votes wait until it is back", mend)
 	default:
 		l.ok("participants", "%d vote-services live", live["vote-service"])

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -105,7 +104,7 @@ func waitingLetters(ctx context.Context, s *reach.Stores, pool *pgxpool.Pool) (i
 	for partition, last := range end[name] {
 		from, handled := first[name][partition].Offset, int64(0)
 		err := pool.QueryRow(ctx, `SELECT count(*) FROM dead_letters WHERE topic_id = $1 AND partition = $2 AND "offset" >= $3`,
-			[16]byte(uuid.UUID(topic.ID)), partition, from).Scan(&handled)
+			[16]byte(topic.ID), partition, from).Scan(&handled)
 		if err != nil {
 			return 0, err
 		}

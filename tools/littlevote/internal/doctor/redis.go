@@ -153,8 +153,9 @@ func (l *list) judgeMemory(n redisNode) {
 	if !known {
 		return
 	}
-	limit, what := int64(0), "maxmemory"
-	if limit, _ = n.number("maxmemory"); limit == 0 {
+	what := "maxmemory"
+	limit, _ := n.number("maxmemory")
+	if limit == 0 {
 		limit, _ = n.number("total_system_memory")
 		what = "the machine's memory"
 		l.add(Note, "maxmemory", fmt.Sprintf("maxmemory%s is not set", n.address),
