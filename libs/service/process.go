@@ -47,6 +47,9 @@ func Process(ctx context.Context, name string, at Watched, log *slog.Logger, sta
 	}
 	defer func() { _ = endTraces(context.WithoutCancel(ctx)) }() // Spans that nobody takes are no failure.
 	host := Host{Log: log, Health: NewHealth(), Meter: meter, Tracer: tracer}
+	if err := host.Health.Observe(meter); err != nil {
+		return err
+	}
 	runner, err := start(host)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)

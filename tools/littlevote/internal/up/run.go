@@ -59,6 +59,9 @@ func runOn(ctx context.Context, s *settings, st *stores, out io.Writer, log *slo
 	}
 	defer func() { _ = endTraces(context.WithoutCancel(ctx)) }() // Spans that nobody takes are no failure.
 	host := service.Host{Log: log, Health: service.NewHealth(), Meter: meter, Tracer: tracer}
+	if err := host.Health.Observe(meter); err != nil {
+		return err
+	}
 	parts, err := newParts(ctx, s, host, registry)
 	if err != nil {
 		return err
