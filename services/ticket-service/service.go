@@ -85,7 +85,7 @@ func (s *Service) connect(ctx context.Context, cfg Config, host service.Host) er
 	s.reader = tickets.NewReader(both)
 	s.minter, err = mint.New(mint.Config{
 		Ledger: both, Epochs: s.watcher, Ballots: s.directory, Lock: s.keeper, History: s.history, Keys: keys,
-		LockTTL: cfg.Ticket.LockTTL, Meter: host.Meter, Log: host.Log,
+		LockTTL: cfg.Ticket.LockTTL, Meter: host.Meter, Log: host.Log, Tracer: host.Tracer,
 	})
 	if err != nil {
 		return fmt.Errorf("metrics: %w", err)

@@ -167,9 +167,11 @@ func (l *loop) mint(
 	if hold != nil && !hold.Valid() { // the last moment to notice
 		return lostSleep
 	}
+	ctx, span := l.startSpan(ctx, in, proposal.Version)
 	sent := time.Now()
 	done, created, expires, err := l.m.Ledger.Mint(ctx, in, l.ballot, proposal)
 	l.m.metrics.latency.Record(ctx, time.Since(sent).Seconds())
+	endSpan(span, done, err)
 	if err != nil {
 		return l.failed(ctx, err)
 	}

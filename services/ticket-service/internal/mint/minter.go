@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/littlevote/littlevote/libs/epoch"
 	"github.com/littlevote/littlevote/libs/redisledger"
@@ -73,6 +74,7 @@ type Config struct {
 	History History
 	Keys    *ticket.Keys
 	LockTTL time.Duration // how long a missing ticket is left to the holder of the lock
+	Tracer  trace.Tracer  // nil: no traces
 	Meter   metric.Meter
 	Log     *slog.Logger
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/littlevote/littlevote/libs/config"
 	"github.com/littlevote/littlevote/libs/epoch"
@@ -47,6 +48,7 @@ type site struct {
 	hanging atomic.Int64  // how many calls have come to that
 	slow    string        // a ballot whose calls do not return, for the replicas that are started from now on
 	log     *slog.Logger  // of the replicas that are started from now on
+	tracer  trace.Tracer  // of the replicas that are started from now on; nil: none
 }
 
 func newSite(t *testing.T, list ...ballots.Ballot) *site {
@@ -222,7 +224,7 @@ func (s *site) start(ttl time.Duration, backend lock.Backend) *replica {
 	r.keeper = lock.NewKeeper(&frozenLock{backend, r.frozen}, ttl, s.log)
 	m, err := New(Config{
 		Ledger: r.frozen, Epochs: s.epochs, Ballots: s.ballots, Lock: r.keeper, History: r.history, Keys: s.keys,
-		LockTTL: ttl, Meter: noop.Meter{}, Log: s.log,
+		LockTTL: ttl, Meter: noop.Meter{}, Log: s.log, Tracer: s.tracer,
 	})
 	if err != nil {
 		s.t.Fatal(err)
