@@ -69,7 +69,9 @@ func newShedding(meter metric.Meter, door *overload.Door, queues ...string) (map
 	}
 	observers := make(map[string]*shedding, len(queues))
 	for _, queue := range queues {
-		observers[queue] = &shedding{Door: door, refused: refused, queue: metric.WithAttributes(attribute.String("queue", queue))}
+		s := &shedding{Door: door, refused: refused, queue: metric.WithAttributes(attribute.String("queue", queue))}
+		refused.Add(context.Background(), 0, s.queue) // so that the first one is seen as a change
+		observers[queue] = s
 	}
 	return observers, nil
 }

@@ -45,6 +45,9 @@ func NewMetrics(meter metric.Meter) (*Metrics, error) {
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
+	for _, allowed := range []bool{true, false} { // so that the first one is seen as a change
+		m.retries.Add(context.Background(), 0, metric.WithAttributes(attribute.Bool("allowed", allowed)))
+	}
 	return m, nil
 }
 

@@ -38,8 +38,18 @@ func newMetrics(meter metric.Meter, status *status) (*metrics, error) {
 		metric.WithDescription("Duration of the transactions that were committed."), measure.Seconds())
 	m.size, errs[4] = meter.Int64Histogram("littlevote.persister.transaction.records", metric.WithUnit("{record}"),
 		metric.WithDescription("Records that were passed in one transaction."), measure.Sizes())
-	return m, errors.Join(append(errs[:], m.gauges(meter, status))...)
+	if err := errors.Join(append(errs[:], m.gauges(meter, status))...); err != nil {
+		return nil, err
+	}
+	// So that the first of a kind is seen as a change.
+	for _, verdict := range []string{"applied", "duplicate", "epoch_over", "certified", verdictDead} {
+		m.records.Add(context.Background(), 0, metric.WithAttributes(attribute.String("verdict", verdict)))
+	}
+	return m, nil
 }
+
+// verdictDead is that of a record that went to the dead-letter topic.
+const verdictDead = "dead_letter"
 
 func (m *metrics) gauges(meter metric.Meter, status *status) error {
 	var errs []error
@@ -68,7 +78,7 @@ func (m *metrics) gauges(meter metric.Meter, status *status) error {
 }
 
 func (m *metrics) transaction(ctx context.Context, result pgledger.Result, dead int, took time.Duration) {
-	counts := map[string]int64{"dead_letter": int64(dead)}
+	counts := map[string]int64{verdictDead: int64(dead)}
 	for _, v := range result.Verdicts {
 		counts[verdictName(v)]++
 	}

@@ -53,7 +53,11 @@ func newMetrics(meter metric.Meter) (*metrics, error) {
 			return nil
 		}))
 	errs[4] = m.watch(meter)
-	return m, errors.Join(errs[:]...)
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, err
+	}
+	m.drift.Add(context.Background(), 0) // so that the first one is seen as a change
+	return m, nil
 }
 
 // watch shows what was seen.

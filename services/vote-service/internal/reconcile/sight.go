@@ -23,7 +23,7 @@ func (r *Reconciler) look(ctx context.Context, cuts map[string]redisledger.Cut) 
 	if cuts != nil {
 		next.votes, next.outbox = map[string]int64{}, map[string]int64{}
 		for name, cut := range cuts {
-			next.outbox[name] = int64(len(cut.Waiting))
+			next.outbox[name], next.votes[name] = int64(len(cut.Waiting)), 0
 			for _, n := range cut.Tally {
 				next.votes[name] += n
 			}
