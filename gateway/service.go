@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -57,6 +58,7 @@ type Service struct {
 	graphql    *httpapi.Handler
 	traces     *spans.Door
 	entrance   *entrance
+	keys       *ticket.Keys
 }
 
 // New sets a gateway up and listens. The other services may come later.
@@ -90,6 +92,8 @@ func (s *Service) connect(host service.Host) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.keys = keys
+	host.Health.Degraded(keys.Problem)
 	secure, err := service.OpenTLS(s.cfg.TLS, s.cfg.Dev.Dev, host)
 	if err != nil {
 		return nil, err
@@ -227,6 +231,7 @@ func (s *Service) Path() string { return s.cfg.Gateway.Path }
 func (s *Service) Run(ctx context.Context) error {
 	s.log.InfoContext(ctx, "listening", "address", s.Addr(), "path", s.Path())
 	defer s.entrance.run(context.WithoutCancel(ctx))()
+	defer s.watchKeys(context.WithoutCancel(ctx))()
 	served := s.serve(ctx)
 	var err error
 	select {
@@ -248,6 +253,17 @@ func (s *Service) Run(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// watchKeys reads the ticket keys again when they change, until what it returns is called.
+func (s *Service) watchKeys(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { _ = s.keys.Run(ctx, s.log) }) // nil
+	return func() {
+		cancel()
+		watch.Wait()
+	}
 }
 
 // close ends what New made, in the order of a request.

@@ -54,8 +54,8 @@ func (t *TLS) observe(meter metric.Meter) error {
 		metric.WithDescription("Calls that their caller may not make, by procedure and kind of caller."))
 	_, errs[1] = meter.Float64ObservableGauge("tls.certificate.left", metric.WithUnit("s"),
 		metric.WithDescription("Time until this process' own certificate ends; negative after that."),
-		metric.WithFloat64Callback(func(_ context.Context, o metric.Float64Observer) error {
-			if end, ok := t.files.Now().Ends(); ok {
+		metric.WithFloat64Callback(func(ctx context.Context, o metric.Float64Observer) error {
+			if end, ok := t.files.Ends(ctx); ok {
 				o.Observe(time.Until(end).Seconds())
 			}
 			return nil

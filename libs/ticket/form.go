@@ -78,6 +78,6 @@ func (k *Keys) mintHMAC(c Claims) string {
 	var nonce [nonceSize]byte
 	_, _ = rand.Read(nonce[:]) // never fails: it ends the program instead
 	s := k.scratch()
-	defer k.pool.Put(s)
+	defer s.release()
 	return hex.EncodeToString(s.mac(0, append(raw, nonce[:]...)))
 }

@@ -2,6 +2,7 @@ package ticket
 
 import (
 	"bytes"
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -9,9 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"os"
+	"io/fs"
+	"log/slog"
 	"strings"
 	"sync"
+
+	"github.com/littlevote/littlevote/libs/reload"
 )
 
 const (
@@ -21,35 +25,48 @@ const (
 
 // Keys signs under its first secret and verifies under all of them. It is safe for concurrent use.
 type Keys struct {
-	pool sync.Pool // of *scratch; the secrets live in its New only, so that printing a Keys shows none
+	fixed *ring                // nil: they are of the file
+	file  *reload.Value[*ring] // nil: they are fixed
 }
+
+// ring is one or two secrets. They live in the pool's New only, so that printing a Keys shows none.
+type ring struct{ pool sync.Pool } // of *scratch
 
 // scratch is what one Mint or Verify works with; it is pooled since setting up an HMAC costs more than using it.
 type scratch struct {
+	home *ring
 	macs []hash.Hash
 	text [MaxLength]byte
 	raw  [maxBytes]byte
 	sum  [sha256.Size]byte
 }
 
-// NewKeys takes the current secret and, during a rotation, the previous one; each of at least 32 bytes.
+// NewKeys takes the current secret and, during a rotation, another one; each of at least 32 bytes.
 func NewKeys(secrets ...[]byte) (*Keys, error) {
-	if err := check(secrets); err != nil {
+	r, err := newRing(secrets)
+	if err != nil {
 		return nil, fmt.Errorf("ticket: %w", err)
+	}
+	return &Keys{fixed: r}, nil
+}
+
+func newRing(secrets [][]byte) (*ring, error) {
+	if err := check(secrets); err != nil {
+		return nil, err
 	}
 	own := make([][]byte, len(secrets))
 	for i, s := range secrets {
 		own[i] = bytes.Clone(s)
 	}
-	k := &Keys{}
-	k.pool.New = func() any {
-		s := &scratch{macs: make([]hash.Hash, len(own))}
+	r := &ring{}
+	r.pool.New = func() any {
+		s := &scratch{home: r, macs: make([]hash.Hash, len(own))}
 		for i, secret := range own {
 			s.macs[i] = hmac.New(sha256.New, secret)
 		}
 		return s
 	}
-	return k, nil
+	return r, nil
 }
 
 func check(secrets [][]byte) error {
@@ -64,17 +81,31 @@ func check(secrets [][]byte) error {
 	return nil
 }
 
-// LoadKeys reads a file with one key a line: the current one and, during a rotation, the previous one below it. A key
-// is hex or base64 of at least 32 bytes. Empty lines, and lines that begin with #, are skipped. Errors name the file
-// and the rule, never what stands in the file.
+// LoadKeys reads a file with one key a line: the one that signs, and during a rotation another one below it. A key is hex or
+// base64 of at least 32 bytes. Empty lines, and lines that begin with #, are skipped. While Run runs the file is read again when
+// it changes. Errors name the file and the rule, never what stands in the file.
 func LoadKeys(file string) (*Keys, error) {
-	content, err := os.ReadFile(file)
-	if err != nil {
+	parse := func(contents [][]byte) (*ring, error) {
+		r, err := parseKeys(string(contents[0]))
+		if err != nil {
+			return nil, fmt.Errorf("ticket: key file %s: %w", file, err)
+		}
+		return r, nil
+	}
+	value, err := reload.Open("ticket.key-file", parse, file)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return nil, fmt.Errorf("ticket: key file: %w", err)
 	}
+	if err != nil {
+		return nil, err
+	}
+	return &Keys{file: value}, nil
+}
+
+func parseKeys(content string) (*ring, error) {
 	var secrets [][]byte
 	number := 0
-	for line := range strings.Lines(string(content)) {
+	for line := range strings.Lines(content) {
 		number++
 		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") {
@@ -82,15 +113,28 @@ func LoadKeys(file string) (*Keys, error) {
 		}
 		secret, err := decodeKey(line)
 		if err != nil {
-			return nil, fmt.Errorf("ticket: key file %s: line %d: %w", file, number, err)
+			return nil, fmt.Errorf("line %d: %w", number, err)
 		}
 		secrets = append(secrets, secret)
 	}
-	k, err := NewKeys(secrets...)
-	if err != nil {
-		return nil, fmt.Errorf("ticket: key file %s: %w", file, errors.Unwrap(err))
+	return newRing(secrets)
+}
+
+// Run reads the file again whenever it changes, until ctx ends. It returns nil.
+func (k *Keys) Run(ctx context.Context, log *slog.Logger) error {
+	if k.file == nil {
+		<-ctx.Done()
+		return nil
 	}
-	return k, nil
+	return k.file.Run(ctx, log)
+}
+
+// Problem says in words for the operator that the file can't be used as it is now; empty if it can.
+func (k *Keys) Problem() string {
+	if k.file == nil {
+		return ""
+	}
+	return k.file.Problem()
 }
 
 // decodeKey reads hex, or else base64 of any alphabet, padded or not. What may be both is hex.
@@ -108,9 +152,16 @@ func decodeKey(text string) ([]byte, error) {
 }
 
 func (k *Keys) scratch() *scratch {
-	s, _ := k.pool.Get().(*scratch)
+	r := k.fixed
+	if k.file != nil {
+		r = k.file.Now()
+	}
+	s, _ := r.pool.Get().(*scratch)
 	return s
 }
+
+// release gives it back to the secrets that it was made with, which may be no longer the newest.
+func (s *scratch) release() { s.home.pool.Put(s) }
 
 // mac computes the MAC of signed under the i-th key; it stays valid until the next call.
 func (s *scratch) mac(i int, signed []byte) []byte {

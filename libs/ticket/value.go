@@ -68,7 +68,7 @@ func (k *Keys) Mint(c Claims) string {
 	raw = append(raw, nonce[:]...)
 
 	s := k.scratch()
-	defer k.pool.Put(s)
+	defer s.release()
 	return encoding.EncodeToString(append(raw, s.tag(0, raw)...))
 }
 
@@ -79,7 +79,7 @@ func (k *Keys) Verify(value string) (Claims, error) {
 		return Claims{}, ErrInvalid
 	}
 	s := k.scratch()
-	defer k.pool.Put(s)
+	defer s.release()
 	n, err := encoding.Decode(s.raw[:], s.text[:copy(s.text[:], value)])
 	// The decoder skips line breaks wherever they stand; the length tells.
 	if err != nil || encoding.EncodedLen(n) != len(value) || n < nonceSize+tagSize {

@@ -141,6 +141,15 @@ func authorities(text []byte) (*x509.CertPool, error) {
 // Now is what is in force.
 func (f *Files) Now() *Material { return f.value.Now() }
 
+// Ends is when the certificate in force ends; ok is false if there is none.
+func (f *Files) Ends(ctx context.Context) (end time.Time, ok bool) {
+	m := f.latest(ctx)
+	if m.own == nil {
+		return time.Time{}, false
+	}
+	return m.own.Leaf.NotAfter, true
+}
+
 // latest is what is in force after a look at the files.
 func (f *Files) latest(ctx context.Context) *Material {
 	f.value.Look(ctx, f.log)
@@ -175,6 +184,7 @@ func (f *Files) Dial(plain *net.Dialer) func(ctx context.Context, network, addre
 
 // Problem says in words for the operator what is wrong with the files, or with the certificate's time; empty if all is well.
 func (f *Files) Problem() string {
+	f.value.Look(context.Background(), f.log)
 	if problem := f.value.Problem(); problem != "" {
 		return problem
 	}
@@ -197,14 +207,6 @@ func (m *Material) problem(group string, now time.Time) string {
 	default:
 		return ""
 	}
-}
-
-// Ends is when the certificate in force ends; ok is false if there is none.
-func (m *Material) Ends() (end time.Time, ok bool) {
-	if m.own == nil {
-		return time.Time{}, false
-	}
-	return m.own.Leaf.NotAfter, true
 }
 
 func (m *Material) client() *tls.Config {

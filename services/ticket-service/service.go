@@ -46,6 +46,7 @@ type Service struct {
 	minter    *mint.Minter
 	history   *history.Writer
 	reader    *tickets.Reader
+	watchKeys func(context.Context) error
 }
 
 // New listens at once, so that Addr is known; nothing is minted and no call is answered before Run. The stores may come
@@ -66,6 +67,8 @@ func (s *Service) connect(ctx context.Context, cfg Config, host service.Host) er
 	if err != nil {
 		return err
 	}
+	host.Health.Degraded(keys.Problem)
+	s.watchKeys = func(ctx context.Context) error { return keys.Run(ctx, host.Log) }
 	if s.rdb, err = redisledger.Connect(cfg.Redis, host.Log); err != nil {
 		return err
 	}
@@ -155,7 +158,7 @@ func (s *Service) Addr() string { return s.rpc.Addr() }
 func (s *Service) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, part := range []func(context.Context) error{
-		s.watcher.Run, s.directory.Run, s.keeper.Run, s.minter.Run, s.history.Run, s.rpc.Run,
+		s.watchKeys, s.watcher.Run, s.directory.Run, s.keeper.Run, s.minter.Run, s.history.Run, s.rpc.Run,
 	} {
 		group.Go(func() error { return part(ctx) })
 	}

@@ -45,6 +45,7 @@ type Service struct {
 	engine  *voting.Engine
 	compare *reconcile.Reconciler
 	rpc     *service.RPC
+	keys    *ticket.Keys
 	health  *service.Health
 }
 
@@ -63,6 +64,8 @@ func (s *Service) connect(ctx context.Context, host service.Host) error {
 	if err != nil {
 		return err
 	}
+	s.keys = keys
+	s.health.Degraded(keys.Problem)
 	signer, err := certified.OpenSigner(s.cfg.Ballot.SignKeyFile, s.cfg.Dev.Dev)
 	if err != nil {
 		return err
@@ -162,6 +165,7 @@ func (s *Service) Run(ctx context.Context) error {
 	defer stop()
 	var background errgroup.Group
 	background.Go(func() error { return s.epochs.Run(inner) })
+	background.Go(func() error { return s.keys.Run(inner, s.log) })
 	background.Go(func() error { return s.engine.Run(inner) })
 	background.Go(func() error { return s.changer.Run(inner, s.cfg.Participant.Heartbeat) })
 	background.Go(func() error { return s.compare.Run(inner) })
