@@ -35,6 +35,7 @@ type setting struct {
 	key    string
 	help   string
 	secret bool
+	hides  bool // its value came from a file, so it may be secret whatever the setting is
 	fields []reflect.Value
 	flag   *flagValue
 }
@@ -152,6 +153,12 @@ func (l *Loader) checkNames() error {
 		variable := s.variable()
 		if other := l.byVariable[variable]; other != nil {
 			errs = append(errs, fmt.Errorf("keys %s and %s have the same variable %s", other.key, s.key, variable))
+		}
+		if other := l.byVariable[variable+fileSuffix]; other != nil {
+			errs = append(errs, fmt.Errorf("key %s: variable %s%s, for a file with its value, is that of key %s", s.key, variable, fileSuffix, other.key))
+		}
+		if other := l.byVariable[strings.TrimSuffix(variable, fileSuffix)]; other != nil && strings.HasSuffix(variable, fileSuffix) {
+			errs = append(errs, fmt.Errorf("key %s: variable %s is for a file with the value of key %s", s.key, variable, other.key))
 		}
 		if strings.HasPrefix(variable, envTestPrefix) || variable == envFile {
 			errs = append(errs, fmt.Errorf("key %s: variable %s has another meaning", s.key, variable))

@@ -66,11 +66,23 @@ func (l *Loader) environment(environ []string) (layer, error) {
 			continue
 		}
 		s := l.byVariable[name]
-		if s == nil && (elsewhere.variables[name] || faultpoint.Variable(name)) {
+		if pointed := l.pointsTo(name); pointed != nil {
+			var err error
+			if text, err = pointed.fromFile(name, text); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			s = pointed
+		}
+		if s == nil && (elsewhere.variables[name] || elsewhere.variables[strings.TrimSuffix(name, fileSuffix)] || faultpoint.Variable(name)) {
 			continue // another service's, since one environment may serve them all, or no setting
 		}
 		if s == nil {
 			errs = append(errs, fmt.Errorf("%s: unknown variable; --help lists the settings", name))
+			continue
+		}
+		if other, twice := out.where[s.key]; twice && other != name {
+			errs = append(errs, &KeyError{Key: s.key, Problem: fmt.Sprintf("expected one of %s and %s, not both", other, name)})
 			continue
 		}
 		out.raw[s.key], out.where[s.key] = text, name
@@ -114,7 +126,7 @@ func (s *setting) complain(raw any, where string, err error) error {
 		problem = fmt.Sprintf("expected a readable %s", s.typ())
 	}
 	switch {
-	case s.secret:
+	case s.secret, s.hides:
 	case own != nil:
 		problem += fmt.Sprintf(", got %q: %v", raw, own.err)
 	default:

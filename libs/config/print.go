@@ -47,7 +47,7 @@ func (s *setting) shown() (string, error) {
 	return fmt.Sprint(value), nil
 }
 
-// redacted is the plain value without what nobody may see. An empty secret stays empty: that it is missing is no secret.
+// redacted is the plain value without what nobody may see: secrets, and whatever came from a file. An empty secret stays empty: that it is missing is no secret.
 func (s *setting) redacted() (any, error) {
 	value, err := plain(s.fields[0])
 	if err != nil {
@@ -62,7 +62,7 @@ func (s *setting) redacted() (any, error) {
 		}
 		return value, nil
 	default:
-		if s.secret {
+		if s.secret || s.hides {
 			return hidden, nil
 		}
 		return value, nil
@@ -70,7 +70,7 @@ func (s *setting) redacted() (any, error) {
 }
 
 func (s *setting) redactText(text string) string {
-	if s.secret && text != "" {
+	if (s.secret || s.hides) && text != "" {
 		return hidden
 	}
 	return redactURL(text)

@@ -108,7 +108,8 @@ func (p Program) help(flags *pflag.FlagSet) int {
 	fmt.Fprintf(p.Stdout, `Usage: %s [flags]
 
 Each setting is a flag, a variable and a key of the YAML file: --log-level, LITTLEVOTE_LOG_LEVEL, log.level. Flags win over
-variables, variables over the file. The key stands in brackets.
+variables, variables over the file. The key stands in brackets. LITTLEVOTE_LOG_LEVEL_FILE names a file with the value instead,
+for secrets.
 
 %s`, p.Name, flags.FlagUsages())
 	return exitOK

@@ -73,6 +73,7 @@ func (l *Loader) validate() error {
 	seen := map[string]bool{}
 	for _, v := range l.validators {
 		for _, err := range located(v.prefix, v.check()) {
+			err = l.conceal(err)
 			if !seen[err.Error()] {
 				seen[err.Error()] = true
 				errs = append(errs, err)
