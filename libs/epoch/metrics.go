@@ -22,7 +22,7 @@ func (p *Participant) Observe(meter metric.Meter) error {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
-	service := attribute.String("service", p.cfg.Service)
+	kind := attribute.String("kind", p.cfg.Service)
 	// Not a callback of each instrument: of those a meter keeps only the first of a name.
 	_, err := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		l, open := p.Current()
@@ -30,10 +30,10 @@ func (p *Participant) Observe(meter metric.Meter) error {
 		if open {
 			now = l.Mode
 		}
-		o.ObserveInt64(number, l.Epoch, metric.WithAttributes(service))
-		o.ObserveInt64(away, truth(p.RedisAway()), metric.WithAttributes(service))
+		o.ObserveInt64(number, l.Epoch, metric.WithAttributes(kind))
+		o.ObserveInt64(away, truth(p.RedisAway()), metric.WithAttributes(kind))
 		for _, one := range []Mode{Redis, Postgres, modeNone} {
-			o.ObserveInt64(mode, truth(one == now), metric.WithAttributes(service, attribute.String("mode", string(one))))
+			o.ObserveInt64(mode, truth(one == now), metric.WithAttributes(kind, attribute.String("mode", string(one))))
 		}
 		return nil
 	}, number, mode, away)

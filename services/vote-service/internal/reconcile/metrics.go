@@ -27,7 +27,7 @@ type sight struct {
 	votes     map[string]int64 // counted, by ballot
 	outbox    map[string]int64 // batches, by ballot
 	overspent map[string]int64 // uses beyond a cap, by ballot
-	alive     map[string]int64 // processes, by service
+	alive     map[string]int64 // processes, by kind
 	lag       *time.Duration   // of the ledger behind the log; nil: not known
 }
 
@@ -69,7 +69,7 @@ func (m *metrics) watch(meter metric.Meter) error {
 	overspent, err3 := meter.Int64ObservableGauge("littlevote.ticket.overspent", metric.WithUnit("{use}"),
 		metric.WithDescription("Uses of tickets beyond their caps in the ledger, by ballot. It must be 0."))
 	alive, err4 := meter.Int64ObservableGauge("littlevote.participants", metric.WithUnit("{process}"),
-		metric.WithDescription("Processes that hold a lease, by service."))
+		metric.WithDescription("Processes that hold a lease, by kind."))
 	lag, err5 := meter.Float64ObservableGauge("littlevote.ledger.lag", metric.WithUnit("s"),
 		metric.WithDescription("For how long some record of the log has not been applied to the ledger, or may not have been since no persister says so."))
 	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
@@ -86,8 +86,8 @@ func (m *metrics) watch(meter metric.Meter) error {
 		if seen.lag != nil {
 			o.ObserveFloat64(lag, seen.lag.Seconds())
 		}
-		for service, n := range seen.alive {
-			o.ObserveInt64(alive, n, metric.WithAttributes(attribute.String("service", service)))
+		for kind, n := range seen.alive {
+			o.ObserveInt64(alive, n, metric.WithAttributes(attribute.String("kind", kind)))
 		}
 		return nil
 	}, votes, outbox, overspent, alive, lag)
