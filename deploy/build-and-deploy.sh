@@ -159,7 +159,7 @@ case $overlay in
     [ "$overlay" = cast ] || path=/
     node=$(kube get nodes --output 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}')
     [ "$cluster" != docker-desktop ] || node=localhost
-    printf '\nLittle Vote is at http://%s:30000%s\n' "$node" "$path"
+    printf '\nLittle Vote is at http://%s:30000%s\n' "${node:-NODE}" "$path"
     # Nodes of kind on macOS and Windows can't be reached from outside the virtual machine.
     service=main-service
     [ "$overlay" = cast ] || service=gateway
