@@ -140,7 +140,7 @@ func TestS73StagesOfAVoteAreSpans(t *testing.T) {
 		got["littlevote.queue_wait_ms"].Type() != attribute.FLOAT64 {
 		t.Errorf("the vote: %v", vote.Attributes())
 	}
-	if got := attributesOf(call); got["littlevote.batch.size"].AsInt64() != 1 {
+	if got := attributesOf(call); got["littlevote.votes"].AsInt64() != 1 {
 		t.Errorf("the call: %v", call.Attributes())
 	}
 	for _, span := range g.recorder.Ended() {

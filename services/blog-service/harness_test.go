@@ -14,12 +14,14 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
-	tracenoop "go.opentelemetry.io/otel/trace/noop"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/service"
 	"github.com/littlevote/littlevote/libs/testenv"
+	"github.com/littlevote/littlevote/libs/tracing"
 	blogv1 "github.com/littlevote/littlevote/proto/gen/littlevote/blog/v1"
 	"github.com/littlevote/littlevote/proto/gen/littlevote/blog/v1/blogv1connect"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
@@ -45,6 +47,7 @@ type instance struct {
 	url      string
 	health   *service.Health
 	registry *prometheus.Registry
+	spans    *tracetest.SpanRecorder
 	stop     func()
 }
 
@@ -76,8 +79,9 @@ func (w *world) start() *instance {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	i := &instance{health: service.NewHealth(), registry: registry}
-	s, err := blogservice.New(w.t.Context(), w.cfg, service.Host{Tracer: tracenoop.Tracer{}, Log: log, Health: i.health, Meter: meter})
+	i := &instance{health: service.NewHealth(), registry: registry, spans: tracetest.NewSpanRecorder()}
+	tracer := sdk.NewTracerProvider(sdk.WithSpanProcessor(i.spans)).Tracer(tracing.Scope)
+	s, err := blogservice.New(w.t.Context(), w.cfg, service.Host{Tracer: tracer, Log: log, Health: i.health, Meter: meter})
 	if err != nil {
 		w.t.Fatal(err)
 	}

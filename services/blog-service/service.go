@@ -21,6 +21,7 @@ import (
 	"github.com/littlevote/littlevote/services/blog-service/internal/cache"
 	"github.com/littlevote/littlevote/services/blog-service/internal/limit"
 	"github.com/littlevote/littlevote/services/blog-service/internal/post"
+	"github.com/littlevote/littlevote/services/blog-service/internal/redisspans"
 	"github.com/littlevote/littlevote/services/blog-service/internal/store"
 )
 
@@ -61,6 +62,7 @@ func (s *Service) connect(ctx context.Context, host service.Host) (err error) {
 	if s.pool, err = pgledger.Open(ctx, s.cfg.Postgres); err != nil {
 		return err
 	}
+	s.rdb.AddHook(redisspans.Hook{})
 	if err := errors.Join(redisledger.Measure(s.rdb, host.Meter, "blog-redis"), pgledger.Measure(s.pool, host.Meter, "blog-primary")); err != nil {
 		return err
 	}

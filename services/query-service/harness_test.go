@@ -12,13 +12,15 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
-	tracenoop "go.opentelemetry.io/otel/trace/noop"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/littlevote/littlevote/libs/epoch"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/service"
 	"github.com/littlevote/littlevote/libs/testenv"
+	"github.com/littlevote/littlevote/libs/tracing"
 	queryv1 "github.com/littlevote/littlevote/proto/gen/littlevote/query/v1"
 	"github.com/littlevote/littlevote/proto/gen/littlevote/query/v1/queryv1connect"
 
@@ -35,6 +37,7 @@ type world struct {
 	ledger   *redisledger.Ledger
 	fence    redisledger.Fence
 	registry *prometheus.Registry
+	spans    *tracetest.SpanRecorder
 	freeze   func() // ends the changes of epochs
 }
 
@@ -53,7 +56,7 @@ func (p pinger) Ping(ctx context.Context) error { return p(ctx) }
 // newWorld starts one; rows are statements that are run before the epoch is opened.
 func newWorld(t *testing.T, redisURL string, change func(*queryservice.Config), rows ...string) *world {
 	t.Helper()
-	w := &world{t: t, cfg: queryservice.DefaultConfig()}
+	w := &world{t: t, cfg: queryservice.DefaultConfig(), spans: tracetest.NewSpanRecorder()}
 	w.cfg.Query.Listen = "127.0.0.1:0"
 	w.cfg.Redis.URL = redisURL
 	w.cfg.Redis.Timeout = 5 * time.Second
@@ -71,7 +74,8 @@ func newWorld(t *testing.T, redisURL string, change func(*queryservice.Config), 
 		t.Fatal(err)
 	}
 	w.registry = registry
-	host := service.Host{Tracer: tracenoop.Tracer{}, Log: log, Health: service.NewHealth(), Meter: meter}
+	tracer := sdk.NewTracerProvider(sdk.WithSpanProcessor(w.spans)).Tracer(tracing.Scope)
+	host := service.Host{Tracer: tracer, Log: log, Health: service.NewHealth(), Meter: meter}
 	s, err := queryservice.New(t.Context(), w.cfg, host)
 	if err != nil {
 		t.Fatal(err)

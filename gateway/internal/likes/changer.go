@@ -132,7 +132,7 @@ func (c *changer) run(ctx context.Context, batch []*pending) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	ctx, span := spans.Batch(ctx, "ChangeLikes batch", sent, func(p *pending) trace.Span { return p.span })
+	ctx, span := tracing.Batch(ctx, "ChangeLikes batch", "likes", sent, func(p *pending) trace.Span { return p.span })
 	var replica peer.Peer // filled in by gRPC once the call has a connection
 	response, err := c.client.ChangeLikes(ctx, request, grpc.Peer(&replica))
 	if err == nil && len(response.GetVerdicts()) != len(sent) {

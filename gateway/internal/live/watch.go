@@ -12,7 +12,6 @@ import (
 
 	"github.com/littlevote/littlevote/gateway/graph/model"
 	"github.com/littlevote/littlevote/gateway/internal/answer"
-	"github.com/littlevote/littlevote/gateway/internal/spans"
 	"github.com/littlevote/littlevote/libs/tracing"
 	queryv1 "github.com/littlevote/littlevote/proto/gen/littlevote/query/v1"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
@@ -125,7 +124,7 @@ func (w *watch) read(ctx context.Context) (again bool) {
 	question, waiting := w.ask(began)
 	call, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
 	defer cancel()
-	call, span := spans.Batch(call, "GetTallies live", waiting, func(s *subscriber) trace.Span { return s.span })
+	call, span := tracing.Batch(call, "GetTallies live", "subscriptions", waiting, func(s *subscriber) trace.Span { return s.span })
 	response, err := w.hub.client.GetTallies(call, question.request(w.ballot.Full))
 	tracing.End(span, err)
 	if err == nil && len(response.GetTallies()) != question.reads() {

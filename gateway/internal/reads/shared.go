@@ -67,7 +67,7 @@ func newShared[K comparable, V any](
 		if len(keys) == 0 {
 			return
 		}
-		ctx, span := spans.Batch(ctx, many, batch, func(r *read[K, V]) trace.Span { return r.span })
+		ctx, span := tracing.Batch(ctx, many, "reads", batch, func(r *read[K, V]) trace.Span { return r.span })
 		defer span.End()
 		ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 		defer cancel()

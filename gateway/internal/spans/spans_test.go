@@ -28,59 +28,6 @@ func newTracer(sampler sdk.Sampler) (trace.Tracer, *tracetest.SpanRecorder) {
 	return provider.Tracer(tracing.Scope), recorder
 }
 
-func itself(span trace.Span) trace.Span { return span }
-
-func TestACallIsLinkedWithItsFirstRequestsAndEachOfThemWithIt(t *testing.T) {
-	tracer, recorder := newTracer(sdk.AlwaysSample())
-	const many = tracing.MaxLinks + 72
-	var requests []trace.Span
-	for range many {
-		_, span := tracer.Start(t.Context(), "vote")
-		requests = append(requests, span)
-	}
-	requests = append(requests, nil, noop.Span{}) // not sampled
-
-	_, batch := spans.Batch(t.Context(), "batch", requests, itself)
-	batch.End()
-	for _, span := range requests[:many] {
-		span.End()
-	}
-	ended := recorder.Ended()
-	if len(ended) != many+1 {
-		t.Fatalf("%d spans", len(ended))
-	}
-	call := ended[0]
-	if links := call.Links(); len(links) != tracing.MaxLinks || !links[0].SpanContext.Equal(requests[0].SpanContext()) {
-		t.Errorf("the call has %d links", len(links))
-	}
-	if call.Parent().IsValid() {
-		t.Error("the call belongs to one of its requests")
-	}
-	if want := []attribute.KeyValue{attribute.Int("littlevote.batch.size", many+2), attribute.Int("littlevote.batch.sampled", many)}; !reflect.DeepEqual(call.Attributes(), want) {
-		t.Errorf("%v", call.Attributes())
-	}
-	for _, span := range ended[1:] {
-		if links := span.Links(); len(links) != 1 || !links[0].SpanContext.Equal(call.SpanContext()) {
-			t.Fatalf("a request has the links %v", links)
-		}
-	}
-}
-
-func TestACallWithoutSampledRequestsCostsNothing(t *testing.T) {
-	requests := []trace.Span{nil, noop.Span{}, trace.SpanFromContext(t.Context())}
-	ctx := t.Context()
-	if allocs := testing.AllocsPerRun(100, func() {
-		got, span := spans.Batch(ctx, "batch", requests, itself)
-		spans.Waited(requests[1], 1)
-		spans.End(span, nil)
-		if got != ctx {
-			t.Error("another context")
-		}
-	}); allocs != 0 {
-		t.Errorf("%v allocations", allocs)
-	}
-}
-
 func TestWithoutTracesADoorIsTheHandlerItself(t *testing.T) {
 	handler := http.NewServeMux()
 	if spans.NewDoor(noop.Tracer{}).Watch(handler) != http.Handler(handler) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/littlevote/littlevote/gateway/internal/spans"
 	"github.com/littlevote/littlevote/libs/service"
+	"github.com/littlevote/littlevote/libs/tracing"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
 )
@@ -180,7 +181,7 @@ type callError struct {
 
 // cast makes one call; without an error there is one verdict a vote.
 func (v *Voter) cast(ctx context.Context, call []*pending) ([]*votev1.Verdict, *callError) {
-	ctx, span := spans.Batch(ctx, "CastVotes batch", call, func(p *pending) trace.Span { return p.span })
+	ctx, span := tracing.Batch(ctx, "CastVotes batch", "votes", call, func(p *pending) trace.Span { return p.span })
 	verdicts, failure := v.castVotes(ctx, call)
 	if failure != nil {
 		spans.Came(span, statusv1.Code_CODE_UNAVAILABLE)

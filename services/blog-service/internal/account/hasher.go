@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/alexedwards/argon2id"
+
+	"github.com/littlevote/littlevote/libs/tracing"
 )
 
 var errBusy = errors.New("account: too many passwords wait")
@@ -60,7 +62,9 @@ func (h *hasher) verify(ctx context.Context, password, hash string) (equal bool,
 }
 
 // alone waits for a slot.
-func (h *hasher) alone(ctx context.Context, work func() error) error {
+func (h *hasher) alone(ctx context.Context, work func() error) (err error) {
+	ctx, span := tracing.Start(ctx, "hash password")
+	defer func() { tracing.End(span, err) }()
 	defer h.waiting.Add(-1)
 	if h.waiting.Add(1) > h.queue+int64(cap(h.slots)) {
 		return errBusy

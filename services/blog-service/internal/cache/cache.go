@@ -8,6 +8,10 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/littlevote/littlevote/libs/tracing"
 )
 
 // fetchBatch is how many keys one fetch from Postgres asks for.
@@ -34,6 +38,7 @@ type Config[V any] struct {
 // Cache keeps things of one kind. It is safe for concurrent use.
 type Cache[V any] struct {
 	kind    string
+	span    string // the name of a read's
 	local   *local[V]
 	shared  *shared[V]
 	loader  *Loader[ID, Entry[V]]
@@ -51,13 +56,13 @@ func New[V any](cfg Config[V]) (*Cache[V], error) {
 		return nil, err
 	}
 	c := &Cache[V]{
-		kind: cfg.Kind, local: l, link: cfg.Link, hot: cfg.Hot, metrics: cfg.Metrics, log: cfg.Log, dirty: newDirt(),
+		kind: cfg.Kind, span: "read " + cfg.Kind, local: l, link: cfg.Link, hot: cfg.Hot, metrics: cfg.Metrics, log: cfg.Log, dirty: newDirt(),
 		shared: &shared[V]{
 			rdb: cfg.Redis, kind: cfg.Kind, ttl: cfg.SharedTTL, jitter: cfg.SharedJitter, absent: cfg.AbsentTTL,
 			encode: cfg.Encode, decode: cfg.Decode,
 		},
 	}
-	cfg.Loader.Batch = fetchBatch
+	cfg.Loader.Batch, cfg.Loader.Span = fetchBatch, "fetch "+cfg.Kind
 	c.loader = NewLoader(cfg.Loader, func(ctx context.Context, ids []ID) (map[ID]Entry[V], error) {
 		entries, err := cfg.Fetch(ctx, ids)
 		if err != nil {
@@ -101,7 +106,8 @@ type Result[V any] struct {
 
 // Get returns a result for each of the ids, or an error if one of them can't be had from anywhere.
 func (c *Cache[V]) Get(ctx context.Context, ids []ID, r Reader) (map[ID]Result[V], error) {
-	g := get[V]{Cache: c, reader: r, results: make(map[ID]Result[V], len(ids)), hot: make(map[ID]bool), generation: c.local.generation()}
+	ctx, span := tracing.Start(ctx, c.span)
+	g := get[V]{Cache: c, span: span, reader: r, results: make(map[ID]Result[V], len(ids)), hot: make(map[ID]bool), generation: c.local.generation()}
 	need := make([]ID, 0, len(ids))
 	for _, id := range ids {
 		hot := c.hot.Seen(id.key(c.kind))
@@ -113,7 +119,9 @@ func (c *Cache[V]) Get(ctx context.Context, ids []ID, r Reader) (map[ID]Result[V
 	if c.link.Up() && !r.Fresh {
 		need = g.fromShared(ctx, g.fromLocal(ctx, need))
 	}
-	if err := g.fromDatabase(ctx, need); err != nil {
+	err := g.fromDatabase(ctx, need)
+	tracing.End(span, err)
+	if err != nil {
 		return nil, err
 	}
 	return g.results, nil
@@ -122,6 +130,7 @@ func (c *Cache[V]) Get(ctx context.Context, ids []ID, r Reader) (map[ID]Result[V
 // get is one read on its way through the levels.
 type get[V any] struct {
 	*Cache[V]
+	span       trace.Span
 	reader     Reader
 	results    map[ID]Result[V]
 	hot        map[ID]bool
@@ -138,7 +147,7 @@ func (g *get[V]) fromLocal(ctx context.Context, ids []ID) (left []ID) {
 		}
 		g.results[id] = Result[V]{Entry: e}
 	}
-	g.metrics.read(ctx, g.kind, levelLocal, len(ids)-len(left))
+	g.came(ctx, levelLocal, len(ids)-len(left))
 	return left
 }
 
@@ -164,7 +173,7 @@ func (g *get[V]) fromShared(ctx context.Context, ids []ID) (left []ID) {
 		}
 		g.take(id, e)
 	}
-	g.metrics.read(ctx, g.kind, levelShared, len(ids)-len(left))
+	g.came(ctx, levelShared, len(ids)-len(left))
 	return left
 }
 
@@ -186,7 +195,7 @@ func (g *get[V]) fromDatabase(ctx context.Context, ids []ID) error {
 		for _, id := range ids {
 			g.take(id, entries[id])
 		}
-		g.metrics.read(ctx, g.kind, levelDatabase, len(ids))
+		g.came(ctx, levelDatabase, len(ids))
 		return nil
 	}
 	if ctx.Err() != nil {
@@ -211,8 +220,16 @@ func (g *get[V]) stale(ctx context.Context, ids []ID, why error) error {
 		}
 		g.results[id] = Result[V]{Entry: e, Stale: true}
 	}
-	g.metrics.read(ctx, g.kind, levelStale, len(ids))
+	g.came(ctx, levelStale, len(ids))
 	return nil
+}
+
+// came says how many things came from a level.
+func (g *get[V]) came(ctx context.Context, level string, n int) {
+	g.metrics.read(ctx, g.kind, level, n)
+	if g.span.IsRecording() {
+		g.span.SetAttributes(attribute.Int("littlevote.cache."+level, n))
+	}
 }
 
 // Changed makes a write known, before it is acknowledged.

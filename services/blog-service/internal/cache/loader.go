@@ -3,8 +3,14 @@ package cache
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/littlevote/littlevote/libs/tracing"
 )
 
 // ErrOverloaded says that too many keys wait for a fetch.
@@ -27,6 +33,7 @@ type Loader[K comparable, V any] struct {
 
 // LoaderConfig bounds a loader.
 type LoaderConfig struct {
+	Span    string        // the name of a fetch's
 	Workers int           // fetches at once
 	Batch   int           // keys in one fetch
 	Queue   int           // keys that wait
@@ -35,6 +42,8 @@ type LoaderConfig struct {
 
 // call is one key's place in a fetch.
 type call[V any] struct {
+	asks  []trace.Span      // of those who wait and are traced: some of them, where they are many
+	batch trace.SpanContext // of the fetch, once it is sent
 	done  chan struct{}
 	value V
 	found bool
@@ -48,7 +57,7 @@ func NewLoader[K comparable, V any](cfg LoaderConfig, fetch func(ctx context.Con
 
 // Load returns the values of those keys that have one. With current, it joins no fetch that was sent before it was called.
 func (l *Loader[K, V]) Load(ctx context.Context, keys []K, current bool) (map[K]V, error) {
-	calls, err := l.join(keys, current)
+	calls, err := l.join(keys, current, trace.SpanFromContext(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +79,7 @@ func (l *Loader[K, V]) Load(ctx context.Context, keys []K, current bool) (map[K]
 }
 
 // join finds each key's place, or makes one.
-func (l *Loader[K, V]) join(keys []K, current bool) (map[K]*call[V], error) {
+func (l *Loader[K, V]) join(keys []K, current bool, span trace.Span) (map[K]*call[V], error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	calls := make(map[K]*call[V], len(keys))
@@ -92,11 +101,50 @@ func (l *Loader[K, V]) join(keys []K, current bool) (map[K]*call[V], error) {
 		l.waiting[key] = calls[key]
 	}
 	l.order = append(l.order, added...)
+	if span.IsRecording() {
+		show(calls, span)
+	}
 	if len(added) > 0 && l.workers < l.cfg.Workers {
 		l.workers++
 		l.running.Go(l.work)
 	}
 	return calls, nil
+}
+
+// show links who asks with the fetches that were sent already, and lets those be linked that are not.
+func show[K comparable, V any](calls map[K]*call[V], span trace.Span) {
+	linked := map[trace.SpanID]bool{}
+	for _, c := range calls {
+		if id := c.batch.SpanID(); c.batch.IsValid() && !linked[id] {
+			linked[id] = true
+			span.AddLink(trace.Link{SpanContext: c.batch})
+		}
+		if len(c.asks) < tracing.MaxLinks {
+			c.asks = append(c.asks, span)
+		}
+	}
+}
+
+// start begins the span of a fetch.
+func (l *Loader[K, V]) start(ctx context.Context, keys []K) (context.Context, trace.Span) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var asks []trace.Span
+	for _, key := range keys {
+		for _, span := range l.sent[key].asks {
+			if !slices.Contains(asks, span) && len(asks) < tracing.MaxLinks {
+				asks = append(asks, span)
+			}
+		}
+	}
+	ctx, span := tracing.Batch(ctx, l.cfg.Span, "asks", asks, func(span trace.Span) trace.Span { return span })
+	if span.IsRecording() {
+		span.SetAttributes(attribute.Int("littlevote.keys", len(keys)))
+		for _, key := range keys {
+			l.sent[key].batch = span.SpanContext()
+		}
+	}
+	return ctx, span
 }
 
 // work fetches until nothing waits that may be sent.
@@ -107,7 +155,9 @@ func (l *Loader[K, V]) work() {
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), l.cfg.Timeout)
+		ctx, span := l.start(ctx, keys)
 		values, err := l.fetch(ctx, keys)
+		tracing.End(span, err)
 		cancel()
 		l.settle(keys, values, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/littlevote/littlevote/libs/testenv"
 )
@@ -78,7 +79,7 @@ func TestS58ManyReadersOfOneKeyAreOneFetch(t *testing.T) {
 	for range 100 {
 		began.Add(1)
 		wg.Go(func() {
-			calls, err := l.join([]int{7}, false)
+			calls, err := l.join([]int{7}, false, trace.SpanFromContext(t.Context()))
 			began.Done()
 			if err != nil {
 				t.Error(err)
@@ -109,7 +110,7 @@ func TestS58OneCallersEndDoesNotFailTheOthers(t *testing.T) {
 	}()
 	<-g.called // by the caller that will leave
 	other := make(chan error, 1)
-	calls, err := l.join([]int{1}, false)
+	calls, err := l.join([]int{1}, false, trace.SpanFromContext(t.Context()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +133,7 @@ func TestACurrentReadIsNeverOlderThanItsBegin(t *testing.T) {
 	wg.Go(func() { _, _ = l.Load(t.Context(), []int{1}, false) })
 	<-g.called
 	for range 10 {
-		calls, err := l.join([]int{1}, true)
+		calls, err := l.join([]int{1}, true, trace.SpanFromContext(t.Context()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,7 +180,7 @@ func TestFetchesAreBatchedAndBounded(t *testing.T) {
 	if _, err := l.Load(t.Context(), []int{9}, false); !errors.Is(err, ErrOverloaded) {
 		t.Errorf("a full queue says %v", err)
 	}
-	if _, err := l.join([]int{3, 1}, false); err != nil {
+	if _, err := l.join([]int{3, 1}, false, trace.SpanFromContext(t.Context())); err != nil {
 		t.Errorf("joining needs no room: %v", err)
 	}
 	g.through <- nil

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/littlevote/littlevote/libs/service"
+	"github.com/littlevote/littlevote/libs/tracing"
 	blogv1 "github.com/littlevote/littlevote/proto/gen/littlevote/blog/v1"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
@@ -100,11 +101,11 @@ func (s *Service) send(ctx context.Context, changes []*change) {
 
 // cast makes votes of likes, all in one call.
 func (s *Service) cast(ctx context.Context, likes []*change) {
-	request := &votev1.CastVotesRequest{Votes: make([]*votev1.Vote, len(likes))}
+	request, here := &votev1.CastVotesRequest{Votes: make([]*votev1.Vote, len(likes))}, tracing.Traceparent(ctx)
 	for i, c := range likes {
 		request.Votes[i] = &votev1.Vote{
 			Ballot: ballotOf(c.GetTenant()), Voter: c.GetVoter(), IdempotencyKey: c.GetIdempotencyKey(),
-			Choices: []*votev1.Choice{{Candidate: c.GetItem(), Count: 1}},
+			Choices: []*votev1.Choice{{Candidate: c.GetItem(), Count: 1}}, Traceparent: here,
 		}
 	}
 	var replica peer.Peer // filled in by gRPC once the call has a connection

@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/littlevote/littlevote/libs/groupcommit"
 	"github.com/littlevote/littlevote/libs/pgledger"
+	"github.com/littlevote/littlevote/libs/tracing"
 )
 
 const (
@@ -42,6 +44,7 @@ type ballots struct {
 // lookup is somebody who waits for a ballot's row as it is now.
 type lookup struct {
 	name string
+	span trace.Span // of the call that asks
 	done chan lookedUp
 }
 
@@ -103,7 +106,7 @@ func (d *ballots) renew(ctx context.Context, name string) (*shelf, error) {
 	if rests {
 		return nil, errRests
 	}
-	l := &lookup{name: name, done: make(chan lookedUp, 1)}
+	l := &lookup{name: name, span: trace.SpanFromContext(ctx), done: make(chan lookedUp, 1)}
 	if err := d.lookups.Put(l); err != nil {
 		return nil, err
 	}
@@ -117,6 +120,8 @@ func (d *ballots) renew(ctx context.Context, name string) (*shelf, error) {
 
 // lookAll answers look-ups, each name once.
 func (d *ballots) lookAll(ctx context.Context, batch []*lookup) {
+	ctx, span := tracing.Batch(ctx, "look up ballots", "ballots", batch, func(l *lookup) trace.Span { return l.span })
+	defer span.End()
 	known := map[string]lookedUp{}
 	for _, l := range batch {
 		found, asked := known[l.name]

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"sync"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/littlevote/littlevote/libs/epoch"
 	"github.com/littlevote/littlevote/libs/groupcommit"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
+	"github.com/littlevote/littlevote/libs/tracing"
 )
 
 // rights finds out who has a vote that counts, once for all who ask about the same voter at the same moment.
@@ -21,6 +24,7 @@ type rights struct {
 // right is somebody who waits to know whether a voter has voted.
 type right struct {
 	shelf *shelf
+	span  trace.Span // of the call that asks
 	voter string
 	done  chan hasVoted
 }
@@ -45,7 +49,7 @@ func newRights(reader *Reader, queue int) *rights {
 // voted says whether a voter has a vote in a ballot that counts. It joins only a look-up that has not begun, so it sees every
 // vote that was acknowledged before.
 func (r *rights) voted(ctx context.Context, b *shelf, voter string) (bool, error) {
-	asked := &right{shelf: b, voter: voter, done: make(chan hasVoted, 1)}
+	asked := &right{shelf: b, span: trace.SpanFromContext(ctx), voter: voter, done: make(chan hasVoted, 1)}
 	if err := r.asked.Put(asked); err != nil {
 		return false, err
 	}
@@ -58,6 +62,8 @@ func (r *rights) voted(ctx context.Context, b *shelf, voter string) (bool, error
 }
 
 func (r *rights) look(ctx context.Context, batch []*right) {
+	ctx, span := tracing.Batch(ctx, "look up voters", "voters", batch, func(r *right) trace.Span { return r.span })
+	defer span.End()
 	type key struct {
 		shelf *shelf
 		voter string

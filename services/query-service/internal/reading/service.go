@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -218,6 +219,7 @@ func (s *Service) find(ctx context.Context, name string) (*shelf, statusv1.Code,
 
 // start queues a read for the next fetch of its ballot.
 func (s *Service) start(ctx context.Context, r *read) error {
+	r.span = trace.SpanFromContext(ctx)
 	switch err := r.shelf.fetches.Put(r); {
 	case errors.Is(err, groupcommit.ErrFull):
 		s.metrics.refuse(ctx, reasonFull)

@@ -10,9 +10,13 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/littlevote/littlevote/libs/groupcommit"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
+	"github.com/littlevote/littlevote/libs/tracing"
 	queryv1 "github.com/littlevote/littlevote/proto/gen/littlevote/query/v1"
 )
 
@@ -35,6 +39,7 @@ type condition struct {
 // read is one TallyRead on its way.
 type read struct {
 	shelf      *shelf
+	span       trace.Span      // of the call that it came with
 	names      []string        // empty: all
 	token      *pgledger.Token // nil: none
 	viewer     *queryv1.Viewer
@@ -105,7 +110,10 @@ func (r *rules) mayReadAll() bool { return r.Candidates != nil || r.MaxCandidate
 // fetch answers many reads by one fetch of all names they ask for.
 func (s *shelf) fetch(ctx context.Context, reader *Reader, reads []*read) {
 	row := s.rules.Load()
+	ctx, span := tracing.Batch(ctx, "fetch counts", "reads", reads, func(r *read) trace.Span { return r.span })
+	defer span.End()
 	c, err := reader.read(ctx, s.name, row.union(reads))
+	showFetch(span, c, err)
 	s.tell(ctx, c, err)
 	index := map[string]int{}
 	for i, count := range c.list {
@@ -121,6 +129,18 @@ func (s *shelf) fetch(ctx context.Context, reader *Reader, reads []*read) {
 		own.list = row.pick(c.list, index, r.names)
 		r.result <- result{counts: own, ranking: ranked}
 	}
+}
+
+// showFetch says in a trace where counts come from.
+func showFetch(span trace.Span, c counts, err error) {
+	if !span.IsRecording() {
+		return
+	}
+	if err != nil {
+		tracing.Fail(span)
+		return
+	}
+	span.SetAttributes(attribute.String("littlevote.source", sourceName(c.source)), attribute.Bool("littlevote.stale", c.stale))
 }
 
 // tell logs where counts come from, when that changes.
