@@ -23,7 +23,11 @@ func (s *Service) arguments() []string {
 			"--auth-issuers=" + issuerName, "--auth-jwks-file=" + s.system.tokens.file,
 		},
 	}
-	return append([]string{"--admin-listen=" + s.Admin}, own[s.Kind]...)
+	all := append([]string{"--admin-listen=" + s.Admin}, own[s.Kind]...)
+	if s.system.certificates != nil {
+		all = append(all, s.system.certificates.flags(s.Kind)...)
+	}
+	return all
 }
 
 // environment says where the stores are, to the services that have them.

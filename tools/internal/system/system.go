@@ -3,7 +3,6 @@ package system
 import (
 	"cmp"
 	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -49,6 +48,7 @@ type Config struct {
 	Way      func(kind Kind, index int) Stores
 	Replicas int                 // of every service; 0 means one
 	Flags    map[Kind][]string   // beside those that every system has
+	TLS      bool                // the services have certificates, and ask each other for them
 	Env      map[string][]string // by service, such as "vote-service-0"
 }
 
@@ -64,6 +64,8 @@ type System struct {
 	signKey  string // file with the key of the results
 	lockKey  string
 	tokens   *issuer
+	// certificates are nil where everything is plaintext.
+	certificates *certificates
 }
 
 // Service is one replica of a service. It keeps its addresses over a restart.
@@ -92,6 +94,9 @@ func Start(t scope.Scope, cfg Config) *System {
 	t.Cleanup(func() { s.leaveNothing(t) })
 	s.keyFile, s.signKey = writeKey(t, cfg.Dir), writeSignKey(t, cfg.Dir)
 	s.tokens = newIssuer(t, cfg.Dir)
+	if cfg.TLS {
+		s.certificates = newCertificates(t, cfg.Dir)
+	}
 	for _, kind := range Kinds() {
 		for i := range max(1, cfg.Replicas) {
 			s.services[kind] = append(s.services[kind], &Service{
@@ -119,9 +124,7 @@ func Start(t scope.Scope, cfg Config) *System {
 func writeKey(t scope.Scope, dir string) string {
 	t.Helper()
 	file := filepath.Join(dir, "ticket.keys")
-	secret := make([]byte, 32)
-	_, _ = rand.Read(secret) // never fails
-	if err := os.WriteFile(file, []byte(hex.EncodeToString(secret)+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(NewTicketKey()+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file
@@ -227,7 +230,7 @@ func (s *Service) AwaitReady(t scope.Scope) {
 			t.Fatalf("%s has ended", s.Name)
 		default:
 		}
-		resp, err := http.Get("http://" + s.Address + "/readyz")
+		resp, err := http.Get("http://" + s.Admin + "/readyz")
 		if err != nil {
 			return err
 		}

@@ -10,7 +10,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	ballotv1 "github.com/littlevote/littlevote/proto/gen/littlevote/ballot/v1"
@@ -59,7 +58,7 @@ func Invite(t scope.Scope, s *system.System, seed uint64) *People {
 		tokens: map[[2]string]string{}, standing: map[[2]string]checker.Attempt{},
 	}
 	for i, service := range s.Services(system.Vote) {
-		conn, err := grpc.NewClient(service.Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		conn, err := grpc.NewClient(service.Address, grpc.WithTransportCredentials(s.Credentials()))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -36,6 +36,7 @@ type Row struct {
 	// Synchronous makes Postgres wait for its replica.
 	Synchronous bool
 	Replicas    int  // of each service; 0 means two
+	TLS         bool // the services ask each other for certificates
 	FromBefore  bool // the services start from the programs of the version before this one
 	SmallDisk   bool // Redis has a disk of its own, which can be filled
 	Proxied     bool // the services reach Redis, Kafka and Postgres by way of proxies
@@ -95,7 +96,7 @@ func (r Row) server(name string) string {
 func All() []Row {
 	var all []Row
 	for _, some := range [][]Row{
-		voteServiceRows(), persisterRows(), redisRows(), kafkaRows(), postgresRows(), wholeRows(), epochRows(), topologyRows(), moveRows(), upgradeRows(), failpointRows(),
+		voteServiceRows(), persisterRows(), redisRows(), kafkaRows(), postgresRows(), wholeRows(), epochRows(), topologyRows(), moveRows(), upgradeRows(), secretRows(), collectorRows(), failpointRows(),
 		likeRows(), voidRows(),
 	} {
 		all = append(all, some...)

@@ -65,6 +65,7 @@ type Run struct {
 	admitted  time.Time                    // the readers, with their posts
 	poisoned  int                          // F15: how many records
 	halted    map[int32]int64              // F24: offsets before the records went
+	spansTo   string                       // O1: where the collector is
 	drifted   bool                         // a count was wrong by intent, so it falls
 	ledger    checker.Ledger
 	slow      []string
@@ -162,7 +163,7 @@ func (r *Run) start() {
 		Postgres: servers.Database(r, r.Shared.Address(r, deps.Postgres)),
 	}
 	r.Config = system.Config{
-		Programs: r.programs, Services: r.before.Dir, Dir: logs, Stores: direct, Replicas: r.Row.replicas(), Flags: r.flags(),
+		Programs: r.programs, Services: r.before.Dir, TLS: r.Row.TLS, Dir: logs, Stores: direct, Replicas: r.Row.replicas(), Flags: r.flags(),
 	}
 	if r.Row.Proxied {
 		r.ToRedis = servers.NewProxy(r, "redis", "", r.Redis.Address)

@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/littlevote/littlevote/libs/redisledger"
 	ballotv1 "github.com/littlevote/littlevote/proto/gen/littlevote/ballot/v1"
@@ -96,7 +95,7 @@ func (r *Run) redisAgrees() error {
 }
 
 func (r *Run) approveAt(s *system.Service) error {
-	conn, err := grpc.NewClient(s.Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(s.Address, grpc.WithTransportCredentials(r.System.Credentials()))
 	if err != nil {
 		return err
 	}

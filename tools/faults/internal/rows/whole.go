@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	ballotv1 "github.com/littlevote/littlevote/proto/gen/littlevote/ballot/v1"
 	"github.com/littlevote/littlevote/tools/faults/internal/load"
@@ -103,7 +102,7 @@ func closing(r *Run) {
 
 // organise calls the service of the organisers until it succeeds.
 func (r *Run) organise(call func(context.Context, ballotv1.BallotServiceClient) error) {
-	conn, err := grpc.NewClient(r.System.Service(system.Vote, 1).Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(r.System.Service(system.Vote, 1).Address, grpc.WithTransportCredentials(r.System.Credentials()))
 	if err != nil {
 		r.Fatal(err)
 	}
