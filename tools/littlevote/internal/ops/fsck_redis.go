@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"time"
@@ -29,7 +30,7 @@ func (f *fsck) checkRedis(ctx context.Context, pool *pgxpool.Pool) error {
 		f.skip("Redis: epoch %d is %s in mode %s", epoch.Number, epoch.State, epoch.Mode)
 		return nil
 	}
-	rdb, err := redisledger.Open(f.stores.RedisURL, 4, 2*time.Second)
+	rdb, err := redisledger.Connect(f.stores.RedisConfig(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
