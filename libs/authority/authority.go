@@ -19,8 +19,8 @@ import (
 	"time"
 )
 
-// skew is how much a clock may be behind that looks at a new certificate.
-const skew = 5 * time.Minute
+// Skew is how much a clock may be behind that looks at a new certificate: it begins that much before it is made.
+const Skew = 5 * time.Minute
 
 // Authority is a CA: it signs certificates, and nothing below it may.
 type Authority struct {
@@ -120,7 +120,7 @@ func sign(template *x509.Certificate, life time.Duration, parent *x509.Certifica
 		return nil, fmt.Errorf("authority: %w", err)
 	}
 	now := time.Now()
-	template.SerialNumber, template.NotBefore, template.NotAfter = serial, now.Add(-skew), now.Add(life)
+	template.SerialNumber, template.NotBefore, template.NotAfter = serial, now.Add(-Skew), now.Add(life)
 	if parent == nil {
 		parent = template
 	}
@@ -142,3 +142,6 @@ func keyPEM(key crypto.Signer) ([]byte, error) {
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
+
+// Made says whether a certificate is this authority's.
+func (a *Authority) Made(cert *x509.Certificate) bool { return cert.CheckSignatureFrom(a.cert) == nil }

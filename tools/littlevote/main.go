@@ -17,6 +17,7 @@ import (
 	"github.com/littlevote/littlevote/libs/service"
 	"github.com/littlevote/littlevote/tools/internal/deps"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/ballot"
+	"github.com/littlevote/littlevote/tools/littlevote/internal/certs"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/client"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/dbmove"
 	"github.com/littlevote/littlevote/tools/littlevote/internal/dlq"
@@ -54,7 +55,7 @@ func run(ctx context.Context) int {
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-		up.Command(), client.TicketCommand(), client.VoteCommand(), client.ResultsCommand(), token.Command(), ballot.Command(),
+		up.Command(), client.TicketCommand(), client.VoteCommand(), client.ResultsCommand(), token.Command(), certs.Command(), ballot.Command(),
 		ops.MigrateCommand(), ops.FsckCommand(), doctor.Command(), dlq.Command(), epochs.Command(), offsets.Command(), dbmove.Command(), deps.Command(), probe.Command(), versionCommand(),
 	)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
