@@ -10,19 +10,22 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/balancer/leastrequest"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/resolver"
 )
 
-// roundRobin spreads calls over all replicas that a target names.
-const roundRobin = `{"loadBalancingConfig":[{"round_robin":{}}]}`
+// leastCalls gives each call to the replica, of all that a target names, with the fewest calls on their way, and by chance among
+// equals. A replica that is frozen keeps the calls that it has, so as long as they wait it gets no others; taking turns would
+// give it every second call until its connection is given up.
+const leastCalls = `{"loadBalancingConfig":[{"` + leastrequest.Name + `":{"choiceCount":10}}]}`
 
 // Dial makes a client for the replicas of a service. The target is "host:port" (all addresses that DNS has), several of them with
-// commas between, or any target of gRPC. Connections are made on the first call, so a replica may come later. Calls go round
-// robin, get DefaultDeadline if they have none, take a little less time than the caller has, fail at once while no replica is
-// there, and are not retried: only the caller knows what may be sent twice. A call of a traced caller has a span, and so has what it
-// leads to on the other side.
+// commas between, or any target of gRPC. Connections are made on the first call, so a replica may come later. A call goes to the
+// replica that has the fewest. Calls get DefaultDeadline if they have none, take a little less time than the caller has, fail at
+// once while no replica is there, and are not retried: only the caller knows what may be sent twice. A call of a traced caller has
+// a span, and so has what it leads to on the other side.
 func Dial(target string, secure *TLS, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	target, list, err := staticList(target)
 	if err != nil {
@@ -31,13 +34,14 @@ func Dial(target string, secure *TLS, opts ...grpc.DialOption) (*grpc.ClientConn
 	base := []grpc.DialOption{
 		grpc.WithTransportCredentials(secure.credentials(insecure.NewCredentials())),
 		grpc.WithResolvers(list),
-		grpc.WithDefaultServiceConfig(roundRobin),
+		grpc.WithDefaultServiceConfig(leastCalls),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(),
 		grpc.WithChainUnaryInterceptor(withDeadline, withSpan),
-		// A replica that is frozen or cut off is found out in 15 s; its calls end by their own deadlines.
+		// A replica that is frozen or cut off is found out in 13 s (gRPC asks every 10 s at most); its calls end by their own
+		// deadlines.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{
-			Time: 10 * time.Second, Timeout: 5 * time.Second, PermitWithoutStream: true,
+			Time: 10 * time.Second, Timeout: 3 * time.Second, PermitWithoutStream: true,
 		}),
 		// A replica that restarts is back in use within about two seconds.
 		grpc.WithConnectParams(grpc.ConnectParams{
