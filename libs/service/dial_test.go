@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/littlevote/littlevote/libs/config"
+	"github.com/littlevote/littlevote/libs/testenv"
 	queryv1 "github.com/littlevote/littlevote/proto/gen/littlevote/query/v1"
 )
 
@@ -71,19 +72,23 @@ func TestAFrozenReplicaGetsFewCalls(t *testing.T) {
 	}}, config.TLS{})
 	healthy := start(t, answering("healthy"), config.TLS{})
 	client := dial(t, frozen.Addr()+","+healthy.Addr(), config.TLS{})
-	who(t, client) // So the healthy one is connected.
 	const workers, calls, patience = 4, 2000, time.Second
+	try := func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		_, err := client.GetTallies(ctx, &queryv1.GetTalliesRequest{})
+		return err
+	}
+	testenv.Eventually(t, 20*time.Second, try) // So the healthy one is connected.
 	var left, late atomic.Int64
 	left.Store(calls)
 	var load sync.WaitGroup
 	for range workers {
 		load.Go(func() {
 			for left.Add(-1) >= 0 && late.Load() <= calls/50 {
-				ctx, cancel := context.WithTimeout(t.Context(), patience)
-				if _, err := client.GetTallies(ctx, &queryv1.GetTalliesRequest{}); err != nil {
+				if try() != nil {
 					late.Add(1)
 				}
-				cancel()
 			}
 		})
 	}
