@@ -51,6 +51,9 @@ func openEntrance(cfg Config, host service.Host) (*entrance, error) {
 		return nil, err
 	}
 	e.bound = conns.New(e.cfg.Connections.config(e.proxies))
+	if err := watchConnections(host.Meter, e.bound); err != nil {
+		return nil, err
+	}
 	if files := (config.TLS{CertFile: e.cfg.TLS.CertFile, KeyFile: e.cfg.TLS.KeyFile}); files.CertFile != "" {
 		if e.certs, err = tlsfiles.Open("gateway.tls", files, host.Log); err != nil {
 			return nil, err

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/littlevote/littlevote/gateway/internal/conns"
 	"github.com/littlevote/littlevote/gateway/internal/httpapi"
 	"github.com/littlevote/littlevote/gateway/internal/overload"
 	"github.com/littlevote/littlevote/libs/measure"
@@ -95,5 +96,25 @@ func watchQueues(meter metric.Meter, queues map[string]func() int) error {
 		}
 		return nil
 	}, waiting)
+	return err
+}
+
+// watchConnections shows how many clients are connected, and how many were not let in.
+func watchConnections(meter metric.Meter, bound *conns.Bound) error {
+	open, err := meter.Int64ObservableGauge("littlevote.gateway.connections",
+		metric.WithUnit("{connection}"), metric.WithDescription("Connections of clients that are open."))
+	if err != nil {
+		return err
+	}
+	refused, err := meter.Int64ObservableCounter("littlevote.gateway.connections.refused",
+		metric.WithUnit("{connection}"), metric.WithDescription("Connections that were closed at once: there were too many, in all or of one address."))
+	if err != nil {
+		return err
+	}
+	_, err = meter.RegisterCallback(func(_ context.Context, observer metric.Observer) error {
+		observer.ObserveInt64(open, int64(bound.Open()))
+		observer.ObserveInt64(refused, bound.Refused())
+		return nil
+	}, open, refused)
 	return err
 }
