@@ -106,8 +106,8 @@ func (s *seen) tellsNot(secret string) {
 	s.t.Helper()
 	for _, span := range s.Ended() {
 		for _, a := range span.Attributes() {
-			if strings.Contains(a.Value.Emit(), secret) {
-				s.t.Errorf("%s tells %s=%s", span.Name(), a.Key, a.Value.Emit())
+			if strings.Contains(a.Value.String(), secret) {
+				s.t.Errorf("%s tells %s=%s", span.Name(), a.Key, a.Value.String())
 			}
 		}
 		if strings.Contains(span.Name()+span.Status().Description, secret) {
@@ -125,7 +125,7 @@ func attributes(span sdk.ReadOnlySpan, keys ...string) map[string]string {
 	all := map[string]string{}
 	for _, a := range span.Attributes() {
 		if slices.Contains(keys, string(a.Key)) {
-			all[string(a.Key)] = a.Value.Emit()
+			all[string(a.Key)] = a.Value.String()
 		}
 	}
 	return all

@@ -25,7 +25,7 @@ func TestS73MintingIsSeen(t *testing.T) {
 	ended := recorder.Ended()
 	for _, h := range r.history.all(main) {
 		at := slices.IndexFunc(ended, func(span sdk.ReadOnlySpan) bool {
-			return slices.ContainsFunc(span.Attributes(), func(a attribute.KeyValue) bool { return a.Value.Emit() == h.Version })
+			return slices.ContainsFunc(span.Attributes(), func(a attribute.KeyValue) bool { return a.Value.String() == h.Version })
 		})
 		if at < 0 {
 			t.Errorf("nothing is seen of ticket %s", h.Version)
@@ -38,7 +38,7 @@ func TestS73MintingIsSeen(t *testing.T) {
 		}
 		for _, span := range ended {
 			for _, a := range span.Attributes() {
-				if strings.Contains(a.Value.Emit(), h.Value) {
+				if strings.Contains(a.Value.String(), h.Value) {
 					t.Errorf("%s tells a ticket", span.Name())
 				}
 			}
