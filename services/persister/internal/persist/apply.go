@@ -132,7 +132,7 @@ func (s *session) attempt(ctx context.Context, items []*item) error {
 	begin := time.Now()
 	limited, cancel := s.grace(ctx)
 	defer cancel()
-	limited, span := s.startTransaction(limited, items)
+	limited, span := startTransaction(limited, items)
 	if faultpoint.Mutant("offset-first") {
 		if _, err := pgledger.Apply(limited, s.pool, pgledger.Batch{Offsets: batch.Offsets}); err != nil {
 			return err

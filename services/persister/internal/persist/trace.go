@@ -6,7 +6,6 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
-	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/littlevote/littlevote/libs/events"
 	"github.com/littlevote/littlevote/libs/pgledger"
@@ -55,34 +54,20 @@ func (i *item) endTrace(verdict string, failed bool) {
 	i.span.End()
 }
 
-// startTransaction begins the span of one try to pass items, if one of them is traced, and links it with those (the first ones, if
-// they are many).
-func (s *session) startTransaction(ctx context.Context, items []*item) (context.Context, trace.Span) {
-	var links []trace.Link
+// startTransaction begins the span of one try to pass items, if one of them is traced.
+func startTransaction(ctx context.Context, items []*item) (context.Context, trace.Span) {
+	ctx, span := tracing.Batch(ctx, "persist transaction", "records", items, func(i *item) trace.Span { return i.span })
 	votes, partitions := 0, map[int32]bool{}
 	for _, i := range items {
 		i.tries++
-		if i.span != nil && len(links) < tracing.MaxLinks {
-			links = append(links, trace.Link{SpanContext: i.span.SpanContext()})
+		if span.IsRecording() {
+			votes += len(i.batch.GetVotes())
+			partitions[i.record.Partition] = true
 		}
 	}
-	if len(links) == 0 {
-		return ctx, noop.Span{}
+	if span.IsRecording() {
+		span.SetAttributes(attribute.Int("littlevote.votes", votes), attribute.Int("littlevote.partitions", len(partitions)))
 	}
-	ctx, span := tracing.Root(ctx, s.cfg.Tracer, "persist transaction", links...)
-	link := trace.Link{SpanContext: span.SpanContext()}
-	for _, i := range items {
-		votes += len(i.batch.GetVotes())
-		partitions[i.record.Partition] = true
-		if i.span != nil {
-			i.span.AddLink(link)
-		}
-	}
-	span.SetAttributes(
-		attribute.Int("littlevote.records", len(items)),
-		attribute.Int("littlevote.votes", votes),
-		attribute.Int("littlevote.partitions", len(partitions)),
-	)
 	return ctx, span
 }
 

@@ -86,44 +86,42 @@ func faulty(code statusv1.Code) bool {
 	}
 }
 
-// traceBatch begins the span of a batch if a vote in it is traced, links it with those votes (the first ones, if they are many), and
-// gives the batch the context for all that is done for it.
+// traceBatch begins the span of a batch if a vote in it is traced, and gives the batch the context for all that is done for it.
 func (e *Engine) traceBatch(n *batch) {
-	n.ctx = e.ctx
-	var votes []*traced
-	for _, j := range n.jobs {
-		if j.trace != nil {
-			votes = append(votes, j.trace)
-		}
-	}
-	if len(votes) == 0 {
+	ctx, span := tracing.Batch(e.ctx, "vote batch", "votes", n.jobs, (*job).ownSpan)
+	n.ctx = ctx
+	if !span.IsRecording() {
 		return
 	}
-	links := make([]trace.Link, min(len(votes), tracing.MaxLinks))
-	for i := range links {
-		links[i].SpanContext = votes[i].span.SpanContext()
-	}
-	n.ctx, n.span = tracing.Root(e.ctx, e.Tracer, "vote batch", links...)
-	link, now, oldest := trace.Link{SpanContext: n.span.SpanContext()}, time.Now(), time.Duration(0)
-	for _, v := range votes {
-		wait := now.Sub(v.queued)
+	n.span = span
+	now, oldest := time.Now(), time.Duration(0)
+	for _, j := range n.jobs {
+		if j.trace == nil {
+			continue
+		}
+		wait := now.Sub(j.trace.queued)
 		oldest = max(oldest, wait)
-		v.batches++
-		v.span.AddLink(link)
-		v.span.SetAttributes(
+		j.trace.batches++
+		j.trace.span.SetAttributes(
 			attribute.String("littlevote.ledger", n.ledgerName()),
 			attribute.Float64("littlevote.queue_wait_ms", milliseconds(wait)),
 		)
 	}
-	n.span.SetAttributes(
+	span.SetAttributes(
 		attribute.String("littlevote.batch.id", n.id.String()),
 		attribute.String("littlevote.ballot", n.ballot.name),
 		attribute.String("littlevote.ledger", n.ledgerName()),
-		attribute.Int("littlevote.votes", len(n.jobs)),
-		attribute.Int("littlevote.votes.sampled", len(votes)),
 		attribute.Int64("littlevote.lane", int64(n.lane)),
 		attribute.Float64("littlevote.queue_wait_ms", milliseconds(oldest)),
 	)
+}
+
+// ownSpan is the span of a vote, nil for nearly all.
+func (j *job) ownSpan() trace.Span {
+	if j.trace == nil {
+		return nil
+	}
+	return j.trace.span
 }
 
 // ledgerName is the ledger that decides the batch.
