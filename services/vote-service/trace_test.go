@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -13,14 +14,17 @@ import (
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/codes"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/littlevote/littlevote/libs/config"
 	"github.com/littlevote/littlevote/libs/embedded"
 	"github.com/littlevote/littlevote/libs/events"
 	"github.com/littlevote/littlevote/libs/redisledger"
+	"github.com/littlevote/littlevote/libs/service"
 	"github.com/littlevote/littlevote/libs/testenv"
 	"github.com/littlevote/littlevote/libs/tracing"
 	eventv1 "github.com/littlevote/littlevote/proto/gen/littlevote/event/v1"
@@ -318,5 +322,41 @@ func TestS73ARecoveryIsSeen(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"redis claim", "produce", "settle"}, s.below(recovery)); diff != "" {
 		t.Errorf("below the recovery (-want +got):\n%s", diff)
+	}
+}
+
+// A collector that takes connections and then says nothing delays neither votes nor the stop.
+func TestVotesGoOnWhenTheCollectorHangs(t *testing.T) {
+	w := newWorld(t)
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	tracer, end, err := service.NewTracer("vote-service", config.Trace{Endpoint: "http://" + silent.Addr().String(), Ratio: 1},
+		metricnoop.Meter{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.tracer = tracer
+	i := w.start()
+	w.mint("main", redisledger.NoCap, time.Hour)
+	votes := make([]*votev1.Vote, 500)
+	for n := range votes {
+		votes[n] = vote(nil, "A")
+	}
+	for range 5 { // more spans than may wait
+		for _, v := range votes {
+			w.request(v)
+		}
+		for _, v := range i.cast(t, votes...) {
+			wantCounted(t, v)
+		}
+	}
+	begin := time.Now()
+	i.stop()
+	_ = end(t.Context())
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("the stop took %v", took)
 	}
 }
