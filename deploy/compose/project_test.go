@@ -40,6 +40,14 @@ func each(t *testing.T, test func(t *testing.T, w way, p *types.Project)) {
 	}
 }
 
+// certs stands for `littlevote certs`.
+const certs = `#!/bin/sh
+case $1 in
+  init) mkdir -p certs/ca && echo key >certs/ca/ca.key ;;
+  issue) mkdir -p "certs/$2" && for file in tls.crt tls.key ca.crt; do echo "$*" >"certs/$2/$file"; done ;;
+esac
+`
+
 // withSecrets is a copy of what Compose reads, in which the secrets have been made.
 func withSecrets(t *testing.T) string {
 	t.Helper()
@@ -55,6 +63,13 @@ func withSecrets(t *testing.T) string {
 	}
 	if out, err := exec.CommandContext(t.Context(), filepath.Join(dir, "secrets.sh")).CombinedOutput(); err != nil {
 		t.Fatalf("secrets.sh: %v\n%s", err, out)
+	}
+	program := filepath.Join(deploy, "certs")
+	if err := os.WriteFile(program, []byte(certs), 0o755); err != nil { //nolint:gosec // a program
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), filepath.Join(dir, "certs.sh"), program).CombinedOutput(); err != nil {
+		t.Fatalf("certs.sh: %v\n%s", err, out)
 	}
 	return dir
 }

@@ -39,12 +39,22 @@ func scripts(t *testing.T, docker string) (start, stop func(args ...string) (str
 }
 
 func TestS30StartAndStop(t *testing.T) {
-	start, stop, calls := scripts(t, `case "$*" in "compose port"*) echo 127.0.0.1:8080;; esac`)
+	start, stop, calls := scripts(t, `case "$*" in
+  "compose port"*) echo 127.0.0.1:8080 ;;
+  run*)
+    while [ "$1" != /certs ]; do shift; done
+    shift
+    mkdir -p "certs/${2:-ca}"
+    for file in tls.crt tls.key ca.crt ca.key; do echo x >"certs/${2:-ca}/$file"; done ;;
+esac`)
 	if out, err := start(); err != nil || !strings.Contains(out, "http://127.0.0.1:8080/") {
 		t.Fatalf("%v: %s", err, out)
 	}
 	if !strings.Contains(calls(), "compose up --detach --build --wait") {
 		t.Errorf("docker was called so:\n%s", calls())
+	}
+	if !strings.Contains(calls(), "littlevote certs --dir /certs renew") {
+		t.Errorf("certificates are not renewed:\n%s", calls())
 	}
 	// The log of one broker and that of three have nothing in common.
 	if out, err := start("--profile", "kafka-cluster"); err == nil || !strings.Contains(out, "--clean") {

@@ -31,6 +31,11 @@ func environment(t *testing.T, p *types.Project, name string) []string {
 	for _, secret := range s.Secrets {
 		mounted["/run/secrets/"+secret.Source] = p.Secrets[secret.Source].File
 	}
+	for _, v := range s.Volumes {
+		for _, file := range []string{"tls.crt", "tls.key", "ca.crt"} {
+			mounted[v.Target+"/"+file] = filepath.Join(v.Source, file)
+		}
+	}
 	var environ []string
 	for variable, value := range s.Environment {
 		if value == nil {
@@ -99,6 +104,11 @@ func TestProgramsTakeTheirSettings(t *testing.T) {
 				mustBeBrokers(t, kafka.Brokers, w)
 			}
 			mustBePostgres(t, p, votes.Postgres)
+			for kind, own := range map[string]config.TLS{
+				"gateway": g.TLS, "ticket-service": tickets.TLS, "vote-service": votes.TLS, "query-service": query.TLS, "persister": persisters.TLS, "blog-service": blog.TLS,
+			} {
+				mustBeCertificate(t, kind, n, own)
+			}
 		}
 		var migration struct {
 			Postgres config.Postgres `key:"postgres"`
@@ -145,6 +155,20 @@ func mustReachBoth(t *testing.T, p *types.Project, target, listen string) {
 		host, port, err := net.SplitHostPort(address)
 		if _, there := ours(p)[host]; err != nil || !there || port != want {
 			t.Errorf("%s: %v, want port %s", address, err, want)
+		}
+	}
+}
+
+// mustBeCertificate checks that a program has the files of its own kind, for the name that it is called by.
+func mustBeCertificate(t *testing.T, kind, n string, own config.TLS) {
+	t.Helper()
+	for _, file := range []string{own.CertFile, own.KeyFile, own.CAFile} {
+		text, err := os.ReadFile(file)
+		if err != nil || !strings.HasPrefix(string(text), "issue "+kind+" ") || !strings.Contains(string(text), kind+n) {
+			t.Errorf("%s%s: %s is %q: %v", kind, n, file, text, err)
+		}
+		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o444 {
+			t.Errorf("%s can't be read by another user: %v", file, err)
 		}
 	}
 }

@@ -6,7 +6,7 @@ usage() {
   cat <<'TEXT'
 Usage: deploy/scripts/start.sh [--profile kafka-cluster] [ARGUMENT OF docker compose up]...
 
-The first start makes the secrets, in deploy/compose/secrets. Settings, such as ports, are in deploy/compose/.env, or in variables of
+The first start makes the secrets and certificates, in deploy/compose/secrets; each start renews what ends soon. Settings, such as ports, are in deploy/compose/.env, or in variables of
 the same names. --profile kafka-cluster runs three Kafka brokers instead of one; it can't be changed once there are votes.
 TEXT
 }
@@ -38,6 +38,13 @@ if [ -n "$cluster" ]; then
 elif [ ! -e secrets/profile ]; then
   echo kafka-single >secrets/profile
 fi
+
+# The programs' certificates, by the image itself, which has to be there first.
+docker compose build --quiet migrate || fail "the image could not be built"
+tag=${IMAGE_TAG:-$(sed -n 's/^IMAGE_TAG=//p' .env)}
+./certs.sh docker run --rm --network none --read-only --cap-drop ALL --security-opt no-new-privileges --user "$(id -u):$(id -g)" \
+  --volume "$PWD/secrets/certs:/certs" "littlevote:$tag" littlevote certs --dir /certs || fail "the certificates could not be made"
+
 set -- up --detach --build --wait --wait-timeout 600 --remove-orphans "$@"
 if grep -q kafka-cluster secrets/profile; then
   set -- --env-file .env --env-file kafka-cluster.env "$@"
