@@ -59,6 +59,7 @@ type Service struct {
 	traces     *spans.Door
 	entrance   *entrance
 	keys       *ticket.Keys
+	secure     *service.TLS
 }
 
 // New sets a gateway up and listens. The other services may come later.
@@ -94,11 +95,10 @@ func (s *Service) connect(host service.Host) (http.Handler, error) {
 	}
 	s.keys = keys
 	host.Health.Degraded(keys.Problem)
-	secure, err := service.OpenTLS(s.cfg.TLS, s.cfg.Dev.Dev, host)
-	if err != nil {
+	if s.secure, err = service.OpenTLS(s.cfg.TLS, s.cfg.Dev.Dev, host); err != nil {
 		return nil, err
 	}
-	if s.backends, err = dial(s.cfg, secure); err != nil {
+	if s.backends, err = dial(s.cfg, s.secure); err != nil {
 		return nil, err
 	}
 	if s.identity, err = s.cfg.Auth.open(s.backends.sessions(), s.cfg.Gateway.CORS.trusted()); err != nil {
@@ -231,7 +231,7 @@ func (s *Service) Path() string { return s.cfg.Gateway.Path }
 func (s *Service) Run(ctx context.Context) error {
 	s.log.InfoContext(ctx, "listening", "address", s.Addr(), "path", s.Path())
 	defer s.entrance.run(context.WithoutCancel(ctx))()
-	defer s.watchKeys(context.WithoutCancel(ctx))()
+	defer s.watchFiles(context.WithoutCancel(ctx))()
 	served := s.serve(ctx)
 	var err error
 	select {
@@ -255,11 +255,12 @@ func (s *Service) Run(ctx context.Context) error {
 	return err
 }
 
-// watchKeys reads the ticket keys again when they change, until what it returns is called.
-func (s *Service) watchKeys(ctx context.Context) (stop func()) {
+// watchFiles reads the ticket keys and the certificates again when they change, until what it returns is called.
+func (s *Service) watchFiles(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { _ = s.keys.Run(ctx, s.log) }) // nil
+	watch.Go(func() { _ = s.secure.Run(ctx) })      // nil
 	return func() {
 		cancel()
 		watch.Wait()

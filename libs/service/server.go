@@ -91,7 +91,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer watch.Wait()
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
-	watch.Go(func() { s.tls.run(watching) })
+	watch.Go(func() { _ = s.tls.Run(watching) }) // nil
 	served := make(chan error, 1)
 	go func() { served <- s.serve() }()
 	select {

@@ -28,8 +28,8 @@ type TLS struct {
 	refused metric.Int64Counter
 }
 
-// OpenTLS reads the files that the settings name; none are plaintext. From then on they are read again when they change: for a
-// server within a second, for a client when it makes a connection. Health and the meter say how the certificate is.
+// OpenTLS reads the files that the settings name; none are plaintext. From then on they are read again when they change: while
+// Run runs within a second, else when a connection is made. Health and the meter say how the certificate is.
 func OpenTLS(files config.TLS, dev bool, host Host) (*TLS, error) {
 	t := &TLS{serves: files.CertFile != "", checks: files.CAFile != "", dev: dev, log: host.Log}
 	if files == (config.TLS{}) {
@@ -81,11 +81,13 @@ func (t *TLS) server() (*tls.Config, error) {
 	}
 }
 
-// run looks at the files until ctx ends.
-func (t *TLS) run(ctx context.Context) {
+// Run looks at the files once a second until ctx ends; a Server does so by itself. It returns nil.
+func (t *TLS) Run(ctx context.Context) error {
 	if t.secure() {
-		_ = t.files.Run(ctx) // nil
+		return t.files.Run(ctx)
 	}
+	<-ctx.Done()
+	return nil
 }
 
 // credentials are for calls.
