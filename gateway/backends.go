@@ -32,11 +32,12 @@ type backend struct {
 }
 
 // dial starts connecting.
-func dial(cfg Config, secure *service.TLS) (*backends, error) {
+func dial(cfg Config, secure *service.TLS, host service.Host) (*backends, error) {
 	b := &backends{}
 	var errs []error
+	measured := service.MeasureCalls(host.Meter, host.Log)
 	open := func(name, target string) *backend {
-		conn, err := service.Dial(target, secure, grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)))
+		conn, err := service.Dial(target, secure, measured, grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)))
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s service: %w", name, err))
 			return nil

@@ -98,7 +98,7 @@ func (s *Service) connect(host service.Host) (http.Handler, error) {
 	if s.secure, err = service.OpenTLS(s.cfg.TLS, s.cfg.Dev.Dev, host); err != nil {
 		return nil, err
 	}
-	if s.backends, err = dial(s.cfg, s.secure); err != nil {
+	if s.backends, err = dial(s.cfg, s.secure, host); err != nil {
 		return nil, err
 	}
 	if s.identity, err = s.cfg.Auth.open(s.backends.sessions(), s.cfg.Gateway.CORS.trusted()); err != nil {
