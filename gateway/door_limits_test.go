@@ -147,7 +147,7 @@ func TestWebSocketsAreLimited(t *testing.T) {
 	s, b := newServices(t), newBlog()
 	gateway := s.behindProxy(t, b, Limits{AddressRate: 1, AddressBurst: 4})
 	dial := func(from string) (*socket, int) {
-		conn, answer, err := websocket.Dial(t.Context(), gateway.url, &websocket.DialOptions{
+		conn, answer, err := websocket.Dial(t.Context(), gateway.url, &websocket.DialOptions{ //nolint:bodyclose // the library does
 			Subprotocols: []string{"graphql-transport-ws"}, HTTPHeader: http.Header{"X-Forwarded-For": {from}},
 		})
 		if err != nil {
