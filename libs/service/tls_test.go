@@ -149,7 +149,7 @@ func TestRotationUnderLoad(t *testing.T) {
 	testenv.Eventually(t, 20*time.Second, func() error {
 		_, err := left.GetTallies(t.Context(), &queryv1.GetTalliesRequest{})
 		if status.Code(err) != codes.Unavailable {
-			return fmt.Errorf("a client of the old CA: %v, want Unavailable", err)
+			return fmt.Errorf("a client of the old CA has %s, want Unavailable", status.Code(err))
 		}
 		return nil
 	})
