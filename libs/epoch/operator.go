@@ -139,3 +139,24 @@ func setHeld(ctx context.Context, pool *pgxpool.Pool, held bool) error {
 	}
 	return nil
 }
+
+// ErrMeanwhile says that somebody else has changed the epoch.
+var ErrMeanwhile = errors.New("epoch: it was changed meanwhile: look again")
+
+// Restored ends the epoch that a restored database has, and counts on to one that the log knows and the database does not. Nobody
+// decides votes in it: the next one opens when the ledger holds the whole log.
+func Restored(ctx context.Context, pool *pgxpool.Pool, from, to int64) error {
+	err := locked(ctx, pool, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `
+			UPDATE ledger_epoch SET epoch = $2, mode = 'redis', state = 'ending', held = false, reason = 'restored from a backup', changed_at = now()
+			WHERE epoch = $1 AND $2 >= $1 AND state IN ('open', 'ending')`, from, to)
+		if err == nil && tag.RowsAffected() == 0 {
+			err = ErrMeanwhile
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("epoch: restored: %w", err)
+	}
+	return nil
+}

@@ -72,6 +72,64 @@ func TestS83BackupAndRestore(t *testing.T) {
 	s.Verify(t, s.Gateways[1], history)
 }
 
+// TestS83BackupBeforeAChangeOfEpoch restores a backup from which the log goes on into epochs that it does not know: persisters halt
+// there, and `littlevote restored` lets them go on, epoch by epoch, before anybody decides votes.
+func TestS83BackupBeforeAChangeOfEpoch(t *testing.T) {
+	const voters, progress = 4, 50
+	redis := fixture.OwnRedis(t)
+	s := fixture.Start(t, system.Config{Stores: system.Stores{Redis: redis}, Flags: map[system.Kind][]string{
+		system.Ticket: {"--ticket-cap=none", "--ticket-interval=10m"},
+	}})
+	history := &checker.History{}
+	c := gather(t, s.Gateways, history, voters, alternating(true))
+	c.awaitMore(t, progress)
+	backup := backUp(t, s.Pool)
+	for range 2 {
+		c.awaitMore(t, progress)
+		command(t, 0, "epoch", "end", "--postgres-url", s.Postgres)
+		c.awaitMore(t, progress)
+	}
+	c.stop()
+	resolve(t, s.Gateways[0], history)
+	s.Stop()
+	if err := fixture.Flush(redis); err != nil {
+		t.Fatal(err)
+	}
+	target := testenv.Postgres(t)
+	command(t, 0, "migrate", "--postgres-url", target)
+	s.MovePostgres(t, target)
+	restore(t, s.Pool, backup)
+	persister := s.Service(system.Persister, 0)
+	persister.Start()
+	steps := 0
+	for ; steps < 10; steps++ {
+		said := command(t, 0, "restored", "--postgres-url", target, "--kafka-brokers", strings.Join(s.Stores.Kafka, ","), "--kafka-topic-prefix", s.TopicPrefix)
+		t.Log(said)
+		if strings.Contains(said, "applied to its end") {
+			break
+		}
+		persister.Stop(t)
+		persister.Start()
+	}
+	if steps != 2 {
+		t.Errorf("it took %d steps for two changes of epoch", steps)
+	}
+	for _, one := range s.All() {
+		if one != persister {
+			one.Start()
+		}
+	}
+	for _, one := range s.All() {
+		one.AwaitReady(t)
+	}
+	system.AwaitAnswers(t, s.Gateways[0])
+	s.Verify(t, s.Gateways[0], history)
+	c = gather(t, s.Gateways, history, voters, alternating(true))
+	c.awaitMore(t, progress)
+	c.stop()
+	s.Verify(t, s.Gateways[0], history)
+}
+
 // dump is the content of a table, and the list of its columns.
 type dump struct {
 	table, columns string

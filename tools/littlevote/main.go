@@ -56,7 +56,7 @@ func run(ctx context.Context) int {
 	}
 	root.AddCommand(
 		up.Command(), client.TicketCommand(), client.VoteCommand(), client.ResultsCommand(), token.Command(), certs.Command(), ballot.Command(),
-		ops.MigrateCommand(), ops.FsckCommand(), doctor.Command(), dlq.Command(), epochs.Command(), offsets.Command(), dbmove.Command(), deps.Command(), probe.Command(), versionCommand(),
+		ops.MigrateCommand(), ops.FsckCommand(), ops.RestoredCommand(), doctor.Command(), dlq.Command(), epochs.Command(), offsets.Command(), dbmove.Command(), deps.Command(), probe.Command(), versionCommand(),
 	)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	err := root.ExecuteContext(ctx)
