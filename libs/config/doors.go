@@ -46,6 +46,18 @@ func (r Redis) validDoor() error {
 	return err
 }
 
+// Files are for TLS with the collector.
+func (t Trace) Files() TLS { return TLS{CertFile: t.CertFile, KeyFile: t.KeyFile, CAFile: t.CAFile} }
+
+// validDoor refuses settings that would not be used.
+func (t Trace) validDoor() error {
+	err := pairOfFiles(t.CertFile, t.KeyFile)
+	if t.Files() != (TLS{}) && t.Endpoint != "" && !strings.HasPrefix(t.Endpoint, "https://") {
+		err = errors.Join(err, Errorf("endpoint", "expected https://, since there are files for TLS"))
+	}
+	return err
+}
+
 // Files are for TLS with the brokers.
 func (k Kafka) Files() TLS { return TLS{CertFile: k.CertFile, KeyFile: k.KeyFile, CAFile: k.CAFile} }
 

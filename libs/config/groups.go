@@ -32,6 +32,9 @@ func (a Admin) Validate() error { return Address("listen", a.Listen) }
 type Trace struct {
 	Endpoint string  `key:"endpoint" help:"collector that takes traces by OTLP over gRPC: http://host:4317, or https:// for TLS; empty: no traces"`
 	Ratio    float64 `key:"ratio" help:"how many of the requests that nobody else has decided on are traced, 0 to 1; whatever follows from a traced request is traced too"`
+	CAFile   string  `key:"ca-file" help:"PEM file with the CA that the collector's certificate must come from; empty: one of the system's; read again when it changes, for connections made from then on"`
+	CertFile string  `key:"cert-file" help:"PEM file with a certificate chain to show to the collector; empty: none; read again when it changes"`
+	KeyFile  string  `key:"key-file" help:"PEM file with the private key of trace.cert-file"`
 }
 
 // DefaultTrace is one request in a hundred, once there is a collector.
@@ -39,7 +42,7 @@ func DefaultTrace() Trace { return Trace{Ratio: 0.01} }
 
 // Validate checks the limits.
 func (t Trace) Validate() error {
-	err := hasScheme("endpoint", t.Endpoint, "http", "https")
+	err := errors.Join(hasScheme("endpoint", t.Endpoint, "http", "https"), t.validDoor())
 	if !(t.Ratio >= 0 && t.Ratio <= 1) { // not a number is neither
 		err = errors.Join(err, Errorf("ratio", "expected a number from 0 to 1"))
 	}

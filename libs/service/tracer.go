@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -14,8 +15,10 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
+	"google.golang.org/grpc/credentials"
 
 	"github.com/littlevote/littlevote/libs/config"
+	"github.com/littlevote/littlevote/libs/tlsfiles"
 	"github.com/littlevote/littlevote/libs/tracing"
 )
 
@@ -36,8 +39,13 @@ func NewTracer(process string, settings config.Trace, meter metric.Meter, log *s
 	if settings.Endpoint == "" {
 		return noop.Tracer{}, func(context.Context) error { return nil }, nil
 	}
+	secure, err := collectorTLS(settings, log)
+	if err != nil {
+		return nil, nil, err
+	}
 	client, err := otlptracegrpc.New(context.Background(),
 		otlptracegrpc.WithEndpointURL(settings.Endpoint),
+		secure,
 		otlptracegrpc.WithTimeout(sendSpansTimeout),
 		otlptracegrpc.WithCompressor("gzip"),
 		otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{
@@ -47,6 +55,20 @@ func NewTracer(process string, settings config.Trace, meter metric.Meter, log *s
 		return nil, nil, fmt.Errorf("traces: %w", err)
 	}
 	return newTracer(client, process, settings.Ratio, meter, log)
+}
+
+// collectorTLS is how a collector is spoken to: in plaintext, or by TLS with files that are read again when they change.
+func collectorTLS(settings config.Trace, log *slog.Logger) (otlptracegrpc.Option, error) {
+	if !strings.HasPrefix(settings.Endpoint, "https://") {
+		return otlptracegrpc.WithInsecure(), nil
+	}
+	files, err := tlsfiles.Open("trace", settings.Files(), log)
+	if err != nil {
+		return nil, err
+	}
+	return otlptracegrpc.WithTLSCredentials(renewed{
+		TransportCredentials: credentials.NewTLS(files.Client(context.Background())), files: files,
+	}), nil
 }
 
 func newTracer(
