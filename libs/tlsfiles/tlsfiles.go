@@ -68,7 +68,7 @@ func Open(group string, files config.TLS, log *slog.Logger) (*Files, error) {
 	if err := readable(group, files); err != nil {
 		return nil, err
 	}
-	value, err := reload.Open(group, parse, paths...)
+	value, err := reload.Open(group+".*-file", parse, paths...)
 	if err != nil {
 		return nil, err
 	}
