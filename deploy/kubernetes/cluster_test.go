@@ -71,8 +71,8 @@ func load(t *testing.T, overlay string) *cluster {
 var once sync.Map // of func() (*cluster, error), by overlay
 
 func built(overlay string) (*cluster, error) {
-	make, _ := once.LoadOrStore(overlay, sync.OnceValues(func() (*cluster, error) { return build(overlay) }))
-	return make.(func() (*cluster, error))()
+	result, _ := once.LoadOrStore(overlay, sync.OnceValues(func() (*cluster, error) { return build(overlay) }))
+	return result.(func() (*cluster, error))()
 }
 
 func build(overlay string) (*cluster, error) {
