@@ -2,9 +2,11 @@ package gateway
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -19,7 +21,8 @@ import (
 // requestMetrics measures requests by what they asked for and what came of it: closed sets all.
 type requestMetrics struct {
 	duration metric.Float64Histogram
-	known    sync.Map // httpapi.Asked to metric.MeasurementOption, so that no request makes its labels anew
+	known    atomic.Pointer[map[httpapi.Asked]metric.MeasurementOption] // replaced by a larger one when something is new; so no request makes its labels anew
+	growing  sync.Mutex
 }
 
 func newRequestMetrics(meter metric.Meter) (*requestMetrics, error) {
@@ -28,16 +31,28 @@ func newRequestMetrics(meter metric.Meter) (*requestMetrics, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &requestMetrics{duration: duration}, nil
+	m := &requestMetrics{duration: duration}
+	m.known.Store(&map[httpapi.Asked]metric.MeasurementOption{})
+	return m, nil
 }
 
 // Request is part of httpapi.Observer.
 func (m *requestMetrics) Request(ctx context.Context, what httpapi.Asked, took time.Duration) {
-	labels, ok := m.known.Load(what)
-	if !ok {
-		labels, _ = m.known.LoadOrStore(what, labelsOf(what))
+	labels, known := (*m.known.Load())[what]
+	if !known {
+		labels = m.learn(what)
 	}
-	m.duration.Record(ctx, took.Seconds(), labels.(metric.MeasurementOption)) //nolint:forcetypeassert // Nothing else is stored there.
+	m.duration.Record(ctx, took.Seconds(), labels)
+}
+
+// learn makes the labels of what was not asked before.
+func (m *requestMetrics) learn(what httpapi.Asked) metric.MeasurementOption {
+	m.growing.Lock()
+	defer m.growing.Unlock()
+	known := maps.Clone(*m.known.Load())
+	known[what] = labelsOf(what)
+	m.known.Store(&known)
+	return known[what]
 }
 
 func labelsOf(what httpapi.Asked) metric.MeasurementOption {

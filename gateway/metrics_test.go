@@ -4,9 +4,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/metric/noop"
 
+	"github.com/littlevote/littlevote/gateway/internal/httpapi"
 	"github.com/littlevote/littlevote/libs/service"
 )
 
@@ -59,4 +62,17 @@ func gathered(t *testing.T, registry *prometheus.Registry) (map[string]uint64, i
 		}
 	}
 	return requests, queues
+}
+
+// Every vote is measured: that must cost no memory beyond what recording takes by itself.
+func TestRequestsAreMeasuredWithoutGarbage(t *testing.T) {
+	m, err := newRequestMetrics(noop.Meter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	what := httpapi.Asked{Kind: "mutation", Field: "ticketAndVote", Status: http.StatusOK}
+	m.Request(t.Context(), what, time.Millisecond)
+	if n := testing.AllocsPerRun(100, func() { m.Request(t.Context(), what, time.Millisecond) }); n > 1 {
+		t.Errorf("%v allocations for each request", n)
+	}
 }
