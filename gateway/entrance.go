@@ -75,7 +75,8 @@ const mostToRedis = 4
 
 func (e *entrance) openLimits(at config.Redis, host service.Host) (err error) {
 	if at.URL != "" {
-		if e.rdb, err = redisledger.Open(at.URL, min(at.PoolSize, mostToRedis), at.Timeout); err != nil {
+		at.PoolSize = min(at.PoolSize, mostToRedis)
+		if e.rdb, err = redisledger.Connect(at, host.Log); err != nil {
 			return err
 		}
 	}
