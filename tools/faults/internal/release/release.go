@@ -1,4 +1,4 @@
-// Package release builds the programs of another version of the project, to run them beside those of this one.
+// Package release builds the services of another version of the project, to run them beside those of this one.
 package release
 
 import (
@@ -25,7 +25,7 @@ type Programs struct {
 	Name string // for people
 }
 
-// Build makes the programs of a git reference, in a folder under dir that serves all later calls. Without a reference it is the
+// Build makes the services of a git reference, in a folder under dir that serves all later calls. Without a reference it is the
 // one that the file .ci/released names. A history that does not go back so far, as that of a shallow clone, is no
 // failure then: the programs are this source's, under the name of another version.
 func Build(ctx context.Context, root, dir, ref string, args ...string) (Programs, error) {
@@ -57,7 +57,7 @@ func renamed(ctx context.Context, root, dir string, args []string) (Programs, er
 		return Programs{}, err
 	}
 	name := "-ldflags=-s -w -X github.com/littlevote/littlevote/libs/service.version=" + sameButForItsName
-	return Programs{Dir: dir, Name: sameButForItsName}, process.BuildFrom(ctx, root, dir, append(args, name)...)
+	return Programs{Dir: dir, Name: sameButForItsName}, process.BuildServices(ctx, root, dir, append(args, name)...)
 }
 
 // fromHistory leaves the binaries alone behind, and a folder of that name only if all of them are there.
@@ -75,7 +75,7 @@ func fromHistory(ctx context.Context, root, commit, dir string, args []string) e
 		err = unpack(ctx, root, commit, source)
 	}
 	if err == nil {
-		err = process.BuildFrom(ctx, source, made, args...)
+		err = process.BuildServices(ctx, source, made, args...)
 	}
 	if err == nil {
 		err = os.Rename(made, dir)
