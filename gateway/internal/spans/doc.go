@@ -1,5 +1,5 @@
-// Package spans shows in traces what the gateway does: a span for each request, and one for each call that carries the work of
-// many requests, linked with theirs in both directions.
+// Package spans shows in traces what the gateway does: a span for each request, and what became of votes, likes and reads. The calls
+// that carry those of many requests have spans by tracing.Batch.
 //
 // Invariants:
 //   - A request that is not sampled costs nothing beyond the decision, and none of it where there are no traces at all.

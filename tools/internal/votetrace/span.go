@@ -48,7 +48,7 @@ func (all Spans) Roots(trace string) Spans {
 	there := map[string]bool{}
 	for _, s := range all {
 		if s.Trace == trace {
-			there[s.ID.Span] = true
+			there[s.Span] = true
 		}
 	}
 	return all.those(func(s *Span) bool { return s.Trace == trace && !there[s.Parent] })

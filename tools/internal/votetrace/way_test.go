@@ -28,7 +28,7 @@ func whole(ledger Ledger) []*Span {
 			span.Trace = fmt.Sprint("1.", i)
 			span.Links, from.Links = append(span.Links, from.ID), append(from.Links, span.ID)
 		default:
-			span.Trace, span.Parent = from.Trace, from.ID.Span
+			span.Trace, span.Parent = from.Trace, from.Span
 		}
 		by[s.name], by[s.service+": "+s.name] = span, span
 		spans = append(spans, span)
