@@ -112,19 +112,19 @@ func (s *System) Credentials() credentials.TransportCredentials {
 // RenewCertificates gives every kind a new one, and waits until all processes have read theirs.
 func (s *System) RenewCertificates(t scope.Scope) {
 	t.Helper()
-	s.afterReread(t, "tls.*-file", func() { s.certificates.issue(t) })
+	s.afterReread(t, "tls", func() { s.certificates.issue(t) })
 }
 
 // AnotherAuthority makes a CA that is believed beside the one before it, and signs from then on.
 func (s *System) AnotherAuthority(t scope.Scope) {
 	t.Helper()
-	s.afterReread(t, "tls.*-file", func() { s.certificates.another(t) })
+	s.afterReread(t, "tls", func() { s.certificates.another(t) })
 }
 
 // ForgetAuthorities lets nobody believe any CA but the newest.
 func (s *System) ForgetAuthorities(t scope.Scope) {
 	t.Helper()
-	s.afterReread(t, "tls.*-file", func() {
+	s.afterReread(t, "tls", func() {
 		s.certificates.trusted = bytes.Clone(s.certificates.ca.Cert())
 		replace(t, s.certificates.path("ca.pem"), s.certificates.trusted)
 	})
@@ -163,7 +163,7 @@ func (s *System) afterReread(t scope.Scope, setting string, change func(), kinds
 	count := func(one *Service) int {
 		n := 0
 		for l := range strings.Lines(one.Stderr()) {
-			if strings.Contains(l, line) && strings.Contains(l, `"setting":"`+setting+`"`) {
+			if strings.Contains(l, line) && strings.Contains(l, `"setting":"`+setting) {
 				n++
 			}
 		}
