@@ -54,14 +54,27 @@ func secure(pool *x509.CertPool, two bool) *http.Client {
 	}}
 }
 
-func postTo(client *http.Client, url, body string) (*http.Response, string, error) {
+// reply is an answer that was read to its end.
+type reply struct {
+	status   int
+	header   http.Header
+	protocol int    // major version of HTTP
+	chosen   string // by ALPN
+	text     string
+}
+
+func postTo(client *http.Client, url, body string) (reply, error) {
 	response, err := client.Post(url, "application/json", strings.NewReader(body))
 	if err != nil {
-		return nil, "", err
+		return reply{}, err
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
-	return response, string(text), err
+	got := reply{status: response.StatusCode, header: response.Header, protocol: response.ProtoMajor, text: string(text)}
+	if response.TLS != nil {
+		got.chosen = response.TLS.NegotiatedProtocol
+	}
+	return got, err
 }
 
 func TestTLSAtEveryPort(t *testing.T) {
@@ -79,25 +92,26 @@ func TestTLSAtEveryPort(t *testing.T) {
 	urls := []string{"https://" + gateway.Addr() + "/graphql", "https://" + addresses["cast"] + "/graphql", "https://" + addresses["tiny"] + "/graphql"}
 	for _, url := range urls {
 		for _, two := range []bool{false, true} {
-			response, text, err := postTo(secure(pool, two), url, `{"query":"{__typename}"}`)
-			if err != nil || response.StatusCode != http.StatusOK || strings.Contains(text, "errors") {
-				t.Fatalf("%s: %v %s", url, err, text)
+			got, err := postTo(secure(pool, two), url, `{"query":"{__typename}"}`)
+			if err != nil || got.status != http.StatusOK || strings.Contains(got.text, "errors") {
+				t.Fatalf("%s: %v %s", url, err, got.text)
 			}
-			if (response.ProtoMajor == 2) != two || response.TLS.NegotiatedProtocol == "" && two {
-				t.Errorf("%s: %s", url, response.Proto)
+			if (got.protocol == 2) != two || got.chosen == "" && two {
+				t.Errorf("%s: HTTP/%d, %q", url, got.protocol, got.chosen)
 			}
-			if response.Header.Get("Strict-Transport-Security") != "max-age=31536000" {
-				t.Errorf("%s: %v", url, response.Header)
+			if got.header.Get("Strict-Transport-Security") != "max-age=31536000" {
+				t.Errorf("%s: %v", url, got.header)
 			}
 		}
 		old := secure(pool, false)
 		old.Transport.(*http.Transport).TLSClientConfig.MaxVersion = tls.VersionTLS11
 		old.Transport.(*http.Transport).TLSClientConfig.MinVersion = tls.VersionTLS10
-		if _, _, err := postTo(old, url, `{}`); err == nil {
+		if _, err := postTo(old, url, `{}`); err == nil {
 			t.Errorf("%s: TLS 1.1 is spoken", url)
 		}
-		if response, text, err := postTo(http.DefaultClient, "http"+strings.TrimPrefix(url, "https"), `{"query":"{__typename}"}`); err == nil && response.StatusCode != http.StatusBadRequest {
-			t.Errorf("%s without TLS: %d %s", url, response.StatusCode, text)
+		got, err := postTo(http.DefaultClient, "http"+strings.TrimPrefix(url, "https"), `{"query":"{__typename}"}`)
+		if err == nil && got.status != http.StatusBadRequest {
+			t.Errorf("%s without TLS: %d %s", url, got.status, got.text)
 		}
 	}
 	page, err := secure(pool, true).Get("https://" + gateway.Addr() + "/")
@@ -148,8 +162,8 @@ func TestWebSocketsAndStreamsByTLS(t *testing.T) {
 	if _, err := io.ReadFull(response.Body, first); err != nil || response.ProtoMajor != 2 || string(first) != "event: next" {
 		t.Errorf("%s %q %v", response.Proto, first, err)
 	}
-	if _, text, err := postTo(client, url, `{"query":"{__typename}"}`); err != nil || !strings.Contains(text, "Query") {
-		t.Errorf("%s %v", text, err)
+	if got, err := postTo(client, url, `{"query":"{__typename}"}`); err != nil || !strings.Contains(got.text, "Query") {
+		t.Errorf("%s %v", got.text, err)
 	}
 }
 
@@ -165,18 +179,18 @@ func TestANewCertificateWithoutARestart(t *testing.T) {
 	url := "https://" + gateway.Addr() + "/graphql"
 	kept := secure(oldPool, true)
 	kept.Transport.(*http.Transport).DisableKeepAlives = false
-	if _, _, err := postTo(kept, url, typename); err != nil {
+	if _, err := postTo(kept, url, typename); err != nil {
 		t.Fatal(err)
 	}
 	certificate(t, after, cfg.Gateway.TLS)
 	testenv.Eventually(t, 20*time.Second, func() error {
-		_, _, err := postTo(secure(newPool, false), url, typename)
+		_, err := postTo(secure(newPool, false), url, typename)
 		return err
 	})
-	if _, _, err := postTo(secure(oldPool, false), url, typename); err == nil {
+	if _, err := postTo(secure(oldPool, false), url, typename); err == nil {
 		t.Error("the old certificate is still shown")
 	}
-	if _, _, err := postTo(kept, url, typename); err != nil {
+	if _, err := postTo(kept, url, typename); err != nil {
 		t.Errorf("a connection from before is gone: %v", err)
 	}
 	if err := os.WriteFile(cfg.Gateway.TLS.KeyFile, []byte("no key"), 0o600); err != nil {
@@ -188,7 +202,7 @@ func TestANewCertificateWithoutARestart(t *testing.T) {
 		}
 		return nil
 	})
-	if _, _, err := postTo(secure(newPool, false), url, typename); err != nil {
+	if _, err := postTo(secure(newPool, false), url, typename); err != nil {
 		t.Error(err)
 	}
 }

@@ -279,7 +279,7 @@ func TestTracesHoldNoValues(t *testing.T) {
 	for _, span := range g.recorder.Ended() {
 		text := span.Name() + " " + span.Status().Description
 		for _, a := range span.Attributes() {
-			text += fmt.Sprintf(" %s=%q", a.Key, a.Value.Emit())
+			text += fmt.Sprintf(" %s=%q", a.Key, a.Value.String())
 		}
 		for _, event := range span.Events() {
 			text += fmt.Sprint(" ", event.Name, len(event.Attributes))
