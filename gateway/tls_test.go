@@ -133,7 +133,8 @@ func TestWebSocketsAndStreamsByTLS(t *testing.T) {
 	certificate(t, ca, cfg.Gateway.TLS)
 	gateway := start(t, cfg)
 	url := "https://" + gateway.Addr() + "/graphql"
-	conn, _, err := websocket.Dial(t.Context(), url, &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}, HTTPClient: secure(pool, false)})
+	options := &websocket.DialOptions{Subprotocols: []string{"graphql-transport-ws"}, HTTPClient: secure(pool, false)}
+	conn, _, err := websocket.Dial(t.Context(), url, options) //nolint:bodyclose // the library says that there is nothing to close
 	if err != nil {
 		t.Fatal(err)
 	}
