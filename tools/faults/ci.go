@@ -11,7 +11,7 @@ import (
 	"github.com/littlevote/littlevote/tools/faults/internal/rows"
 )
 
-// selection is what runs for every change: the shortest of each kind, each way into and out of a degraded mode, and an
+// selection is what runs for every change: the shortest of each kind, each way into and out of a degraded mode, and a
 // rolling restart, among them.
 func selection() []string {
 	return []string{"F1", "V2", "F2", "F7", "F8", "C1", "C3", "F15", "F22", "F27", "L2", "P2", "F21"}
