@@ -95,24 +95,7 @@ func (t *TLS) credentials(plain credentials.TransportCredentials) credentials.Tr
 	if !t.secure() {
 		return plain
 	}
-	return renewed{TransportCredentials: credentials.NewTLS(t.files.Client(context.Background())), files: t.files}
-}
-
-// renewed makes each connection with what the files say by then.
-type renewed struct {
-	credentials.TransportCredentials
-
-	files *tlsfiles.Files
-}
-
-// ClientHandshake is part of credentials.TransportCredentials.
-func (r renewed) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	return credentials.NewTLS(r.files.Client(ctx)).ClientHandshake(ctx, authority, conn)
-}
-
-// Clone is part of credentials.TransportCredentials.
-func (r renewed) Clone() credentials.TransportCredentials {
-	return renewed{TransportCredentials: r.TransportCredentials.Clone(), files: r.files}
+	return t.files.Credentials()
 }
 
 // madeWith is the key of the files' state that a connection was made with.

@@ -15,7 +15,6 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
-	"google.golang.org/grpc/credentials"
 
 	"github.com/littlevote/littlevote/libs/config"
 	"github.com/littlevote/littlevote/libs/tlsfiles"
@@ -66,9 +65,7 @@ func collectorTLS(settings config.Trace, log *slog.Logger) (otlptracegrpc.Option
 	if err != nil {
 		return nil, err
 	}
-	return otlptracegrpc.WithTLSCredentials(renewed{
-		TransportCredentials: credentials.NewTLS(files.Client(context.Background())), files: files,
-	}), nil
+	return otlptracegrpc.WithTLSCredentials(files.Credentials()), nil
 }
 
 func newTracer(

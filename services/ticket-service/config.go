@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/littlevote/littlevote/libs/config"
@@ -33,8 +35,23 @@ type Ticket struct {
 	Lock              string        `key:"lock" help:"where the producer lock stands: redis; ring (in Redis too, where consistent hashing over the live replicas says whose turn it is); etcd; or none (then every replica mints, to the same effect)"`
 	LockTTL           time.Duration `key:"lock-ttl" help:"how long the producer lock outlives its holder, 100ms to 1m (etcd: whole seconds, at least what it grants); below ticket.interval no failover costs a ticket"`
 	LockKey           string        `key:"lock-key" help:"name of the producer lock, in Redis or etcd, and the beginning of the names beside it; another one where several systems share a store"`
-	LockEtcdEndpoints []string      `key:"lock-etcd-endpoints" help:"URLs of etcd with commas between, for ticket.lock etcd"`
+	LockEtcdEndpoints []string      `key:"lock-etcd-endpoints" help:"URLs of etcd with commas between, for ticket.lock etcd; https:// for TLS"`
+	LockEtcd          EtcdTLS       `key:"lock-etcd"`
 }
+
+// EtcdTLS is the group "ticket.lock-etcd".
+type EtcdTLS struct {
+	CertFile string `key:"cert-file" help:"PEM file with the certificate that etcd asks its clients for; empty: none is shown; read again when it changes"`
+	KeyFile  string `key:"key-file" help:"PEM file with the private key of the certificate"`
+	CAFile   string `key:"ca-file" help:"PEM file with the CA that etcd's certificate must come from; empty: the system's"`
+}
+
+func (e EtcdTLS) files() config.TLS {
+	return config.TLS{CertFile: e.CertFile, KeyFile: e.KeyFile, CAFile: e.CAFile}
+}
+
+// Validate checks that a certificate does not come without its key.
+func (e EtcdTLS) Validate() error { return e.files().Validate() }
 
 // Ballots is the group "ballots": the built-in ballots beside main.
 type Ballots struct {
@@ -136,6 +153,10 @@ func (t Ticket) Validate() error {
 	}
 	if t.Lock == lockEtcd && len(t.LockEtcdEndpoints) == 0 {
 		errs = append(errs, config.Errorf("lock-etcd-endpoints", "expected URLs, since ticket.lock is etcd"))
+	}
+	insecure := func(url string) bool { return !strings.HasPrefix(url, "https://") }
+	if t.LockEtcd != (EtcdTLS{}) && slices.ContainsFunc(t.LockEtcdEndpoints, insecure) {
+		errs = append(errs, config.Errorf("lock-etcd-endpoints", "expected https://, since there are files for TLS"))
 	}
 	return errors.Join(errs...)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/service"
 	"github.com/littlevote/littlevote/libs/ticket"
+	"github.com/littlevote/littlevote/libs/tlsfiles"
 	"github.com/littlevote/littlevote/services/ticket-service/internal/ballots"
 	"github.com/littlevote/littlevote/services/ticket-service/internal/history"
 	"github.com/littlevote/littlevote/services/ticket-service/internal/ledger"
@@ -131,7 +132,11 @@ func (s *Service) openLock(cfg Ticket, log *slog.Logger) error {
 	case lockRing:
 		backend = lock.NewRing(s.rdb, cfg.LockKey, cfg.LockTTL)
 	case lockEtcd:
-		etcd, err := lock.NewEtcd(cfg.LockEtcdEndpoints, cfg.LockKey, cfg.LockTTL)
+		secure, err := tlsfiles.Open("ticket.lock-etcd", cfg.LockEtcd.files(), log)
+		if err != nil {
+			return err
+		}
+		etcd, err := lock.NewEtcd(cfg.LockEtcdEndpoints, secure, cfg.LockKey, cfg.LockTTL)
 		if err != nil {
 			return err
 		}

@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"google.golang.org/grpc"
+
+	"github.com/littlevote/littlevote/libs/tlsfiles"
 )
 
 // Etcd keeps the lock as a key that hangs on a lease. It does so by transactions of its own and not by the client's
@@ -21,13 +26,18 @@ type Etcd struct {
 }
 
 // NewEtcd connects in the background. etcd counts in seconds and grants some at the least (two, by default), so a
-// lock may last longer than ttl.
-func NewEtcd(endpoints []string, key string, ttl time.Duration) (*Etcd, error) {
+// lock may last longer than ttl. Endpoints with https:// are spoken to by TLS with the files.
+func NewEtcd(endpoints []string, secure *tlsfiles.Files, key string, ttl time.Duration) (*Etcd, error) {
+	var options []grpc.DialOption
+	if slices.ContainsFunc(endpoints, func(url string) bool { return strings.HasPrefix(url, "https://") }) {
+		options = append(options, grpc.WithTransportCredentials(secure.Credentials()))
+	}
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints:            endpoints,
 		DialTimeout:          ttl,
 		DialKeepAliveTime:    10 * time.Second,
 		DialKeepAliveTimeout: 3 * time.Second,
+		DialOptions:          options,
 		Logger:               zap.NewNop(),
 	})
 	if err != nil {

@@ -64,7 +64,7 @@ func etcdStore(t *testing.T) store {
 	s := store{life: 2 * time.Second}
 	var client *clientv3.Client
 	for i := range s.replicas {
-		e, err := NewEtcd(testenv.Etcd(t), key, s.life)
+		e, err := NewEtcd(testenv.Etcd(t), nil, key, s.life)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -160,7 +160,7 @@ func TestBackendIsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = rdb.Close() }()
-	etcd, err := NewEtcd([]string{"http://127.0.0.1:1"}, "lock", time.Second)
+	etcd, err := NewEtcd([]string{"http://127.0.0.1:1"}, nil, "lock", time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
