@@ -99,9 +99,9 @@ func holdsLock(s *system.Service) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	found := regexp.MustCompile(`(?m)^ticket_lock_held(?:\{.*\})? ([01])$`).FindSubmatch(text)
+	found := regexp.MustCompile(`(?m)^littlevote_ticket_lock_held(?:\{.*\})? ([01])$`).FindSubmatch(text)
 	if found == nil {
-		return false, fmt.Errorf("%s has no metric ticket_lock_held", s.Name)
+		return false, fmt.Errorf("%s has no metric littlevote_ticket_lock_held", s.Name)
 	}
 	return string(found[1]) == "1", nil
 }
