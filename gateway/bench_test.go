@@ -123,7 +123,8 @@ func (r bare) User() exec.UserResolver                 { return nil }
 
 type unobserved struct{}
 
-func (unobserved) Request(context.Context, httpapi.Asked, time.Duration) {}
+func (unobserved) Request(context.Context, httpapi.Asked, time.Duration)      {}
+func (unobserved) Subscription(context.Context, httpapi.Begun, time.Duration) {}
 
 // BenchmarkFront compares the way in and out of the gateway with bare gqlgen, without any service behind.
 func BenchmarkFront(b *testing.B) {

@@ -55,11 +55,11 @@ func (s *Service) openBlog(host service.Host, door *overload.Door) (*likes.Blog,
 }
 
 // openAPI makes the REST API.
-func (s *Service) openAPI(door *overload.Door, texts *answer.Texts, language answer.Language) (http.Handler, error) {
+func (s *Service) openAPI(door *overload.Door, metrics *requestMetrics, texts *answer.Texts, language answer.Language) (http.Handler, error) {
 	g := s.cfg.Gateway
 	serving := rest.Config{
 		Blog: s.blog, Counts: s.tallies, Callers: s.identity, Door: door, Texts: texts, Language: language,
-		LoginByID: g.RestLogin, MaxBody: g.MaxBody, MaxAtOnce: g.MaxRequests, Timeout: g.RequestTimeout, Log: s.log,
+		LoginByID: g.RestLogin, MaxBody: g.MaxBody, MaxAtOnce: g.MaxRequests, Timeout: g.RequestTimeout, Observer: metrics, Log: s.log,
 	}
 	s.entrance.guardREST(&serving)
 	return rest.New(serving)

@@ -237,7 +237,9 @@ func (s Settings) engineConfig(language answer.Language) engine.Config {
 }
 
 func (s Settings) httpConfig() httpapi.Config {
-	cfg := httpapi.Config{MaxBody: s.MaxBody, MaxAtOnce: s.MaxRequests, Timeout: s.RequestTimeout, Streams: s.Live.streams(s.CORS.Origins)}
+	cfg := httpapi.Config{
+		Route: s.Path, MaxBody: s.MaxBody, MaxAtOnce: s.MaxRequests, Timeout: s.RequestTimeout, Streams: s.Live.streams(s.CORS.Origins),
+	}
 	if s.Playground {
 		cfg.Playground = playground.Path
 	}

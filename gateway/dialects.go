@@ -48,7 +48,7 @@ func (s *Service) speak(
 		bounds.KnownBytes = 0 // their clients know no persisted queries
 		running := engine.New(schema(services), bounds, texts, host.Log)
 		serving := httpapi.Config{
-			MaxBody: s.cfg.Gateway.MaxBody, MaxAtOnce: s.cfg.Gateway.MaxRequests, Timeout: s.cfg.Gateway.RequestTimeout,
+			Route: spoken{ballot: ballot}.path(), MaxBody: s.cfg.Gateway.MaxBody, MaxAtOnce: s.cfg.Gateway.MaxRequests, Timeout: s.cfg.Gateway.RequestTimeout,
 			Callers: s.identity, ShedInside: true,
 		}
 		s.entrance.guardHTTP(&serving)

@@ -2,72 +2,13 @@ package gateway
 
 import (
 	"context"
-	"maps"
-	"net/http"
-	"strconv"
-	"sync"
-	"sync/atomic"
-	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/littlevote/littlevote/gateway/internal/conns"
-	"github.com/littlevote/littlevote/gateway/internal/httpapi"
 	"github.com/littlevote/littlevote/gateway/internal/overload"
-	"github.com/littlevote/littlevote/libs/measure"
 )
-
-// requestMetrics measures requests by what they asked for and what came of it: closed sets all.
-type requestMetrics struct {
-	duration metric.Float64Histogram
-	known    atomic.Pointer[map[httpapi.Asked]metric.MeasurementOption] // replaced by a larger one when something is new; so no request makes its labels anew
-	growing  sync.Mutex
-}
-
-func newRequestMetrics(meter metric.Meter) (*requestMetrics, error) {
-	duration, err := meter.Float64Histogram("http.server.request.duration",
-		metric.WithUnit("s"), metric.WithDescription("Time from a GraphQL request's headers to its answer, by the field of the schema that it asks for."), measure.Seconds())
-	if err != nil {
-		return nil, err
-	}
-	m := &requestMetrics{duration: duration}
-	m.known.Store(&map[httpapi.Asked]metric.MeasurementOption{})
-	return m, nil
-}
-
-// Request is part of httpapi.Observer.
-func (m *requestMetrics) Request(ctx context.Context, what httpapi.Asked, took time.Duration) {
-	labels, known := (*m.known.Load())[what]
-	if !known {
-		labels = m.learn(what)
-	}
-	m.duration.Record(ctx, took.Seconds(), labels)
-}
-
-// learn makes the labels of what was not asked before.
-func (m *requestMetrics) learn(what httpapi.Asked) metric.MeasurementOption {
-	m.growing.Lock()
-	defer m.growing.Unlock()
-	known := maps.Clone(*m.known.Load())
-	known[what] = labelsOf(what)
-	m.known.Store(&known)
-	return known[what]
-}
-
-func labelsOf(what httpapi.Asked) metric.MeasurementOption {
-	labels := []attribute.KeyValue{
-		attribute.String("graphql.operation.type", what.Kind), attribute.String("graphql.field", what.Field),
-		attribute.Int("http.response.status_code", what.Status),
-	}
-	switch {
-	case what.Status >= http.StatusBadRequest:
-		labels = append(labels, attribute.String("error.type", strconv.Itoa(what.Status)))
-	case what.Errors:
-		labels = append(labels, attribute.String("error.type", "graphql"))
-	}
-	return metric.WithAttributeSet(attribute.NewSet(labels...))
-}
 
 // shedding observes one queue: it counts what is refused there, and tells the door.
 type shedding struct {

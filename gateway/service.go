@@ -143,7 +143,7 @@ func (s *Service) connect(host service.Host) (http.Handler, error) {
 	if err := watchStreams(host.Meter, s.live.Count, s.graphql.Open); err != nil {
 		return nil, err
 	}
-	if s.api, err = s.openAPI(door, texts, language); err != nil {
+	if s.api, err = s.openAPI(door, metrics, texts, language); err != nil {
 		return nil, err
 	}
 	if err := s.speak(host, door, metrics, texts, language); err != nil {

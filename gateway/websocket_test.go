@@ -277,7 +277,8 @@ func TestClientsThatVanishLeaveNothingBehind(t *testing.T) {
 
 // F23: a client that stops reading loses its connection when its messages can't be written any more; others go on.
 func TestF23AClientThatDoesNotRead(t *testing.T) {
-	s := newStreaming(t, func(cfg *httpapi.Config, _ *http.Server) { cfg.Streams.WriteTimeout = 200 * time.Millisecond })
+	// Long enough for the one that reads, on a machine that is busy with other tests.
+	s := newStreaming(t, func(cfg *httpapi.Config, _ *http.Server) { cfg.Streams.WriteTimeout = 3 * time.Second })
 	for i := range 500 {
 		s.counts.names = append(s.counts.names, fmt.Sprintf("%0200d", i))
 	}
@@ -303,7 +304,7 @@ func TestF23AClientThatDoesNotRead(t *testing.T) {
 
 func TestAClientThatDoesNotAnswerPings(t *testing.T) {
 	s := newStreaming(t, func(cfg *httpapi.Config, _ *http.Server) {
-		cfg.Streams.PingEvery, cfg.Streams.WriteTimeout = 20*time.Millisecond, 100*time.Millisecond
+		cfg.Streams.PingEvery, cfg.Streams.WriteTimeout = 20*time.Millisecond, 2*time.Second
 	})
 	s.open("") // a client answers pings only while it reads
 	testenv.Eventually(t, 20*time.Second, func() error {

@@ -24,7 +24,7 @@ func TestS25VotesGoOnWithoutKafka(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.cfg.Kafka.Brokers = kafka.Brokers()
-	w.cfg.Vote.ProduceTimeout = 200 * time.Millisecond
+	w.cfg.Vote.ProduceTimeout = time.Second
 	s := w.start()
 	w.mint("main", 100, time.Hour)
 	wantCounted(t, s.cast(t, vote(nil, "A"))[0])

@@ -35,8 +35,11 @@ func (h *Handler) subscribe(
 
 // send writes the events of a subscription until it ends, or its reader or the gateway is gone.
 func (h *Handler) send(ctx context.Context, cancel func(), e *events, operation engine.Operation, r *http.Request) {
+	begin := &beginning{h: h, field: operation.Field(), asked: time.Now()}
+	defer begin.over(ctx)
 	stream, errs := h.engine.Subscribe(ctx, operation, r.Header)
 	if errs != nil {
+		begin.answered(ctx, errs)
 		e.next(&graphql.Response{Errors: errs})
 		e.complete()
 		return
@@ -46,6 +49,7 @@ func (h *Handler) send(ctx context.Context, cancel func(), e *events, operation 
 	defer wait.Wait()
 	defer cancel()
 	for response := stream.Next(); response != nil; response = stream.Next() {
+		begin.answered(ctx, response.Errors)
 		if !e.next(response) {
 			return
 		}
@@ -54,6 +58,7 @@ func (h *Handler) send(ctx context.Context, cancel func(), e *events, operation 
 		return
 	}
 	if errs := stream.Err(); errs != nil {
+		begin.answered(ctx, errs)
 		e.next(&graphql.Response{Errors: errs})
 	}
 	e.complete()

@@ -25,6 +25,7 @@ import (
 
 // Config bounds a Handler.
 type Config struct {
+	Route      string        // where it is served, for the observer
 	MaxBody    int           // bytes of a body, or of a query string
 	MaxAtOnce  int           // requests at the same time; more are 429
 	Timeout    time.Duration // of one request
@@ -54,13 +55,17 @@ type Limiter interface {
 	Take(ctx context.Context, r *http.Request, n int) *answer.Refusal
 }
 
-// Observer is told of every request.
+// Observer is told of every request, and of every subscription within one.
 type Observer interface {
+	// Request is called when a request has ended; that of a stream lasts as long as the stream.
 	Request(ctx context.Context, what Asked, took time.Duration)
+	// Subscription is called when a subscription has its first answer, or has ended without one.
+	Subscription(ctx context.Context, what Begun, took time.Duration)
 }
 
 // Asked is what a request was, in words that are closed sets.
 type Asked struct {
+	Route  string // as Config has it
 	Kind   string // "query", "mutation", "subscription", or "none" where it did not come so far
 	Field  string // what it asked for, as engine.Operation.Field has it; empty where it did not come so far
 	Status int    // of HTTP
@@ -114,7 +119,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			h.log.ErrorContext(r.Context(), "panic", "panic", cause, "stack", string(debug.Stack()))
 			status = h.refuse(w, legacy, memory, panicked())
 		}
-		h.observer.Request(r.Context(), Asked{Kind: kind, Field: memory.field, Status: status, Errors: memory.errors}, time.Since(started))
+		h.observer.Request(r.Context(), Asked{
+			Route: h.cfg.Route, Kind: kind, Field: memory.field, Status: status, Errors: memory.errors,
+		}, time.Since(started))
 	}()
 	if upgrades(r) {
 		kind, status = kindSubscription, h.websocket(w, r, memory)

@@ -123,6 +123,7 @@ func (s *socket) subscribe(m message) *violation {
 	if problem != nil {
 		return invalid("The payload of subscribe is not a request")
 	}
+	begin := &beginning{h: s.h, asked: time.Now()}
 	s.mu.Lock()
 	used, many := s.subs[*m.ID] != nil, len(s.subs) >= s.h.cfg.Streams.PerSocket
 	s.mu.Unlock()
@@ -130,20 +131,20 @@ func (s *socket) subscribe(m message) *violation {
 	case used:
 		return &violation{closeUsedID, "Subscriber for this id already exists"}
 	case many:
-		s.fail(*m.ID, s.refuse(&answer.Refusal{
+		s.refuse(*m.ID, begin, &answer.Refusal{
 			Code: statusv1.Code_CODE_OVERLOADED, Text: answer.Overloaded, Retryable: true, RetryAfter: time.Second,
-		}))
+		})
 		return nil
 	}
 	if limits := s.h.cfg.Limits; limits != nil {
 		if over := limits.Take(s.callers, s.request, 1); over != nil {
-			s.fail(*m.ID, s.refuse(over))
+			s.refuse(*m.ID, begin, over)
 			return nil
 		}
 	}
-	operation, errs := s.prepare(request)
+	operation, errs := s.prepare(request, begin)
 	if errs != nil {
-		s.fail(*m.ID, errs)
+		s.fail(*m.ID, begin, errs)
 		return nil
 	}
 	ctx, cancel := context.WithCancel(s.callers)
@@ -153,12 +154,12 @@ func (s *socket) subscribe(m message) *violation {
 	s.mu.Unlock()
 	s.wait.Go(func() {
 		defer cancel()
-		s.run(ctx, sub, operation)
+		s.run(ctx, sub, operation, begin)
 	})
 	return nil
 }
 
-func (s *socket) prepare(request request) (engine.Operation, gqlerror.List) {
+func (s *socket) prepare(request request, begin *beginning) (engine.Operation, gqlerror.List) {
 	document, failure := s.h.find(&request)
 	if failure != nil {
 		return engine.Operation{}, failure.errs
@@ -167,6 +168,7 @@ func (s *socket) prepare(request request) (engine.Operation, gqlerror.List) {
 	if errs != nil {
 		return engine.Operation{}, errs
 	}
+	begin.field = operation.Field()
 	if !operation.Subscription() {
 		return engine.Operation{}, gqlerror.List{{
 			Message: "queries and mutations are not served on WebSockets: send them by HTTP", Extensions: refusalOf("OPERATION_NOT_SERVED"),
@@ -176,10 +178,12 @@ func (s *socket) prepare(request request) (engine.Operation, gqlerror.List) {
 }
 
 // run sends what a subscription brings.
-func (s *socket) run(ctx context.Context, sub *subscription, operation engine.Operation) {
+func (s *socket) run(ctx context.Context, sub *subscription, operation engine.Operation, begin *beginning) {
+	defer begin.over(ctx)
 	stream, errs := s.h.engine.Subscribe(ctx, operation, s.request.Header)
 	if errs == nil {
 		for response := stream.Next(); response != nil; response = stream.Next() {
+			begin.answered(ctx, response.Errors)
 			s.next(sub, response)
 		}
 		if ctx.Err() != nil {
@@ -194,7 +198,7 @@ func (s *socket) run(ctx context.Context, sub *subscription, operation engine.Op
 	}
 	delete(s.subs, sub.id)
 	if errs != nil {
-		s.fail(sub.id, errs)
+		s.fail(sub.id, begin, errs)
 		return
 	}
 	s.write(s.head("complete", sub.id, false))
@@ -222,13 +226,14 @@ func (s *socket) forget(id string) {
 }
 
 // fail says that a subscription has ended with errors, or never began.
-func (s *socket) fail(id string, errs gqlerror.List) {
+func (s *socket) fail(id string, begin *beginning, errs gqlerror.List) {
+	begin.answered(s.ctx, errs)
 	out := append(appendHead(nil, "error", id, true), marshalErrors(errs)...)
 	s.write(append(out, '}'))
 }
 
-func (s *socket) refuse(why *answer.Refusal) gqlerror.List {
-	return gqlerror.List{s.h.engine.Refusal(why, s.request.Header)}
+func (s *socket) refuse(id string, begin *beginning, why *answer.Refusal) {
+	s.fail(id, begin, gqlerror.List{s.h.engine.Refusal(why, s.request.Header)})
 }
 
 // head is the beginning of a message in the buffer of subscriptions' messages, or all of it.

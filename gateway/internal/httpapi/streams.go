@@ -221,3 +221,38 @@ func marshalErrors(list gqlerror.List) []byte {
 	}
 	return errors
 }
+
+// Begun is how a subscription has begun, in words that are closed sets.
+type Begun struct {
+	Route   string // as Config has it
+	Field   string // as Asked has it
+	Problem string // "graphql" where its first answer has errors or it is refused, "gone" where its client does not wait for one
+}
+
+// beginning waits for the first answer of a subscription.
+type beginning struct {
+	h     *Handler
+	field string
+	asked time.Time
+	told  bool
+}
+
+// answered is called with each answer.
+func (b *beginning) answered(ctx context.Context, errs gqlerror.List) {
+	if len(errs) > 0 {
+		b.tell(ctx, "graphql")
+		return
+	}
+	b.tell(ctx, "")
+}
+
+// over is called at the end.
+func (b *beginning) over(ctx context.Context) { b.tell(ctx, "gone") }
+
+func (b *beginning) tell(ctx context.Context, problem string) {
+	if b.told {
+		return
+	}
+	b.told = true
+	b.h.observer.Subscription(ctx, Begun{Route: b.h.cfg.Route, Field: b.field, Problem: problem}, time.Since(b.asked))
+}

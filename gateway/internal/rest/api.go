@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -42,6 +43,19 @@ type Limiter interface {
 	Take(ctx context.Context, r *http.Request, n int) *answer.Refusal
 }
 
+// Observer is told of every request of an operation.
+type Observer interface {
+	Operation(ctx context.Context, what Asked, took time.Duration)
+}
+
+// Asked is what a request was, in words that are closed sets.
+type Asked struct {
+	Method  string
+	Route   string // the path, as the API describes it
+	Status  int    // of HTTP
+	Refusal string // the reason of the answer; empty where it is not refused
+}
+
 // Config says what an API works with.
 type Config struct {
 	Blog      *likes.Blog // nil: there is none
@@ -56,6 +70,7 @@ type Config struct {
 	MaxBody   int           // bytes
 	MaxAtOnce int           // requests; more are refused
 	Timeout   time.Duration // of one request
+	Observer  Observer
 	Log       *slog.Logger
 }
 
@@ -70,7 +85,8 @@ func New(cfg Config) (http.Handler, error) {
 	a := &API{cfg: cfg}
 	mux := http.NewServeMux()
 	for pattern, run := range a.operations() {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, run) })
+		method, route, _ := strings.Cut(pattern, " ")
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, Asked{Method: method, Route: route}, run) })
 	}
 	if err := mountPage(mux); err != nil {
 		return nil, err
@@ -104,48 +120,54 @@ type page struct {
 	next string
 }
 
-func (a *API) serve(w http.ResponseWriter, r *http.Request, run operation) {
-	language := answer.Negotiate(r.Header.Get("Accept-Language"), a.cfg.Language)
+// serve answers a request, and tells the observer.
+func (a *API) serve(w http.ResponseWriter, r *http.Request, what Asked, run operation) {
+	started := time.Now()
+	out := answering{api: a, w: w, language: answer.Negotiate(r.Header.Get("Accept-Language"), a.cfg.Language)}
 	defer func() {
 		if cause := recover(); cause != nil {
 			a.cfg.Log.ErrorContext(r.Context(), "panic", "panic", cause, "stack", string(debug.Stack()))
-			a.refuse(w, http.StatusInternalServerError, language, &answer.Refusal{Code: statusv1.Code_CODE_INTERNAL, Text: answer.Internal})
+			out.refuse(http.StatusInternalServerError, &answer.Refusal{Code: statusv1.Code_CODE_INTERNAL, Text: answer.Internal})
 		}
+		what.Status, what.Refusal = out.status, out.refusal
+		a.cfg.Observer.Operation(r.Context(), what, time.Since(started))
 	}()
+	a.answer(&out, r, run)
+}
+
+func (a *API) answer(out *answering, r *http.Request, run operation) {
 	defer a.running.Add(-1)
 	if a.running.Add(1) > int64(a.cfg.MaxAtOnce) || !a.cfg.Door.Enter() {
-		a.refuse(w, http.StatusTooManyRequests, language, &answer.Refusal{
-			Code: statusv1.Code_CODE_OVERLOADED, Text: answer.Overloaded, RetryAfter: time.Second,
-		})
+		out.refuse(http.StatusTooManyRequests, &answer.Refusal{Code: statusv1.Code_CODE_OVERLOADED, Text: answer.Overloaded, RetryAfter: time.Second})
 		return
 	}
 	if a.cfg.Guard != nil && r.Method != http.MethodPost && a.cfg.Guard.Forged(r) {
-		a.refuse(w, http.StatusForbidden, language, &answer.Refusal{Code: statusv1.Code_CODE_PERMISSION_DENIED, Text: answer.PermissionDenied})
+		out.refuse(http.StatusForbidden, &answer.Refusal{Code: statusv1.Code_CODE_PERMISSION_DENIED, Text: answer.PermissionDenied})
 		return
 	}
-	ctx, refused := a.admit(w, r)
+	ctx, refused := a.admit(out.w, r)
 	if refused != nil {
-		a.refuse(w, answer.HTTPStatus(refused.Code), language, refused)
+		out.refuse(answer.HTTPStatus(refused.Code), refused)
 		return
 	}
 	c := call{query: r.URL.Query(), header: r.Header}
 	if status := c.read(r, a.cfg.MaxBody); status != http.StatusOK {
-		a.refuse(w, status, language, answer.NotValid(answer.Invalid))
+		out.refuse(status, answer.NotValid(answer.Invalid))
 		return
 	}
 	if a.cfg.Blog == nil {
-		a.refuse(w, http.StatusOK, language, &answer.Refusal{Code: statusv1.Code_CODE_UNAVAILABLE, Text: answer.Unavailable})
+		out.refuse(http.StatusOK, &answer.Refusal{Code: statusv1.Code_CODE_UNAVAILABLE, Text: answer.Unavailable})
 		return
 	}
 	c.caller = a.cfg.Blog.Caller(ctx, r.Header)
-	ctx, cancel := context.WithTimeout(visit.WithAnswer(ctx, w, r), a.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(visit.WithAnswer(ctx, out.w, r), a.cfg.Timeout)
 	defer cancel()
 	data, err := run(ctx, c)
 	if err != nil {
-		a.refuse(w, http.StatusOK, language, answer.RefusalOf(err))
+		out.refuse(http.StatusOK, answer.RefusalOf(err))
 		return
 	}
-	a.write(w, http.StatusOK, success(data))
+	out.write(http.StatusOK, success(data))
 }
 
 // admit finds out who sends a request, and takes it from what they may send. Who can't be told has sent it as well.
@@ -191,32 +213,44 @@ func (c *call) read(r *http.Request, most int) int {
 	return http.StatusOK
 }
 
-func (a *API) refuse(w http.ResponseWriter, status int, language answer.Language, refused *answer.Refusal) {
+// answering is the answer to one request.
+type answering struct {
+	api      *API
+	w        http.ResponseWriter
+	language answer.Language
+	status   int    // that was written
+	refusal  string // of Asked
+}
+
+func (o *answering) refuse(status int, refused *answer.Refusal) {
+	cfg := o.api.cfg
 	if refused.Code == statusv1.Code_CODE_INTERNAL {
-		a.cfg.Log.Error("internal error", "error", refused)
+		cfg.Log.Error("internal error", "error", refused)
 	}
 	if refused.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int((refused.RetryAfter+time.Second-1)/time.Second)))
+		o.w.Header().Set("Retry-After", strconv.Itoa(int((refused.RetryAfter+time.Second-1)/time.Second)))
 	}
-	out := reply{Code: number(refused.Code), Message: a.cfg.Texts.Say(refused.Text, language), Reason: a.cfg.Texts.Name(refused.Code)}
+	o.refusal = cfg.Texts.Name(refused.Code)
+	out := reply{Code: number(refused.Code), Message: cfg.Texts.Say(refused.Text, o.language), Reason: o.refusal}
 	var own *noChange
 	if errors.As(refused, &own) { // a like or an unlike that was refused
 		out.Data = false
 	}
-	a.write(w, status, out)
+	o.write(status, out)
 }
 
-func (a *API) write(w http.ResponseWriter, status int, out reply) {
+func (o *answering) write(status int, out reply) {
 	text, err := json.Marshal(out)
 	if err != nil { // never: the data are ours
 		status, text = http.StatusInternalServerError, []byte(`{"code":50000,"message":"internal error","data":null,"reason":"INTERNAL"}`)
 	}
-	header := w.Header()
+	o.status = status
+	header := o.w.Header()
 	header.Set("Content-Type", "application/json; charset=utf-8")
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_, _ = w.Write(text)
+	o.w.WriteHeader(status)
+	_, _ = o.w.Write(text)
 }
 
 // number is a code as this family of systems has them: 0, or what HTTP would say with two more digits.
