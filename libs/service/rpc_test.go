@@ -16,10 +16,12 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	reflectionv1alpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
+	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 
 	"github.com/littlevote/littlevote/libs/config"
@@ -180,6 +182,38 @@ func TestMessagesOverTheLimitAreRefused(t *testing.T) {
 }
 
 // TestDrain stops a server with a call in flight, an idle client and an open reflection stream.
+// wire is what a client sees of an answer on its way.
+type wire struct{ plain, sent int }
+
+func (*wire) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context   { return ctx }
+func (*wire) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+func (*wire) HandleConn(context.Context, stats.ConnStats)                       {}
+func (w *wire) HandleRPC(_ context.Context, event stats.RPCStats) {
+	if in, ok := event.(*stats.InPayload); ok {
+		w.plain, w.sent = in.Length, in.CompressedLength
+	}
+}
+
+// Clients take gzip as soon as anything in their process imports it, as the exporter of spans does. The answers to a batch of votes
+// are not to pay for that.
+func TestAnswersToBatchesAreNotCompressed(t *testing.T) {
+	for size, compressed := range map[int]bool{512 << 10: false, 2 << 20: true} {
+		server := start(t, answering(strings.Repeat("main", size/4)), config.TLS{})
+		seen := &wire{}
+		conn, err := Dial(server.Addr(), nil, grpc.WithStatsHandler(seen))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := queryv1.NewQueryServiceClient(conn).GetTallies(t.Context(), &queryv1.GetTalliesRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		if seen.plain < size || (seen.sent < size) != compressed {
+			t.Errorf("%+v, want compressed: %v", *seen, compressed)
+		}
+		conn.Close()
+	}
+}
+
 func TestDrain(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	blocking := fake{read: func(context.Context, *queryv1.GetTalliesRequest) (*queryv1.GetTalliesResponse, error) {
