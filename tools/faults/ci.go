@@ -35,7 +35,7 @@ func ciCommand(o *options) *cobra.Command {
 				some = append(some, row)
 			}
 			return o.inLab(cmd.Context(), func(ctx context.Context, lab *rows.Lab) error {
-				return errors.Join(o.try(ctx, lab, some), o.mutants(ctx, mutants.Table(), lab))
+				return errors.Join(o.try(ctx, []*rows.Lab{lab}, some), o.mutants(ctx, mutants.Table(), lab))
 			})
 		},
 	}

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -50,102 +48,36 @@ func runCommand(o *options) *cobra.Command {
 			if o.seeds == 0 && o.seed == 0 {
 				o.seeds = 1
 			}
-			return o.inLab(cmd.Context(), func(ctx context.Context, lab *rows.Lab) error {
+			return o.inLabs(cmd.Context(), func(ctx context.Context, labs []*rows.Lab) error {
 				if o.mutant != "" {
-					lab.Env = map[string]string{"LITTLEVOTE_MUTANT": o.mutant}
+					for _, lab := range labs {
+						lab.Env = map[string]string{"LITTLEVOTE_MUTANT": o.mutant}
+					}
 				}
-				return o.try(ctx, lab, some)
+				return o.try(ctx, labs, some)
 			})
 		},
 	}
+	o.lanesFlag(cmd)
 	cmd.Flags().StringVar(&o.mutant, "mutant", "", "leave out a rule: a name of libs/faultpoint.Mutants; the results are not kept")
 	cmd.Flags().StringVar(&o.from, "from", "", "the version that U1 updates from and rolls back to: a tag or commit (default what .ci/released names)")
 	return cmd
 }
 
 func allCommand(o *options) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "all", Short: "Run all faults with all seeds that have no result at this commit", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.bind(cmd)
-			return o.inLab(cmd.Context(), func(ctx context.Context, lab *rows.Lab) error { return o.try(ctx, lab, rows.All()) })
+			return o.inLabs(cmd.Context(), func(ctx context.Context, labs []*rows.Lab) error { return o.try(ctx, labs, rows.All()) })
 		},
 	}
+	o.lanesFlag(cmd)
+	return cmd
 }
 
-// try runs rows, the first seed of all before the second of any, so that a series that is stopped has seen every fault.
-func (o *options) try(ctx context.Context, lab *rows.Lab, some []rows.Row) error {
-	if o.duration > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, o.duration)
-		defer cancel()
-	}
-	before, err := o.results().Runs()
-	if err != nil {
-		return err
-	}
-	failed := false
-	most := 0
-	for _, row := range some {
-		most = max(most, len(o.seedsOf(row)))
-	}
-	for round := range most {
-		for _, row := range some {
-			seeds := o.seedsOf(row)
-			if round >= len(seeds) || !o.again && results.Done(before, lab.Commit, row.Name)[seeds[round]] {
-				continue
-			}
-			run, err := lab.Try(ctx, row, seeds[round])
-			if errors.Is(err, context.DeadlineExceeded) && o.duration > 0 {
-				return o.verdict(failed)
-			}
-			if err != nil {
-				return err
-			}
-			failed = failed || run.Verdict == results.Failed || run.Verdict == results.Slow
-			if err := o.tell(run); err != nil {
-				return err
-			}
-		}
-	}
-	return o.verdict(failed)
-}
-
-func (o *options) verdict(failed bool) error {
-	if failed {
-		return errFailed
-	}
-	return nil
-}
-
-// tell writes a run down and prints it, with the command that repeats it.
-func (o *options) tell(run results.Run) error {
-	if o.mutant == "" {
-		if err := o.results().Append(run); err != nil {
-			return err
-		}
-	}
-	if o.json {
-		return json.NewEncoder(o.stdout).Encode(run)
-	}
-	repeat := fmt.Sprintf("go run ./tools/faults run %s --seed %d", run.Fault, run.Seed)
-	if run.Fault == rows.SoakName {
-		repeat = fmt.Sprintf("go run ./tools/faults soak --seed %d", run.Seed)
-	}
-	if _, err := fmt.Fprintf(o.stdout, "%s  %s\n", run, repeat); err != nil {
-		return err
-	}
-	for _, why := range run.Why {
-		why, _, _ = strings.Cut(why, "\n")
-		if _, err := fmt.Fprintf(o.stdout, "      %s\n", why); err != nil {
-			return err
-		}
-	}
-	if run.Evidence != "" || o.verbose || run.Verdict == results.Skipped {
-		_, err := fmt.Fprintf(o.stdout, "      %s; took %v; evidence: %s\n", run.Note, run.Took.Round(time.Second), run.Evidence)
-		return err
-	}
-	return nil
+func (o *options) lanesFlag(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&o.lanes, "lanes", 1, "how many faults are tried at once, 1 to 16, each on servers of its own; one takes about half a core and 1 GiB")
 }
 
 func reportCommand(o *options) *cobra.Command {

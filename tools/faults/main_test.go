@@ -2,9 +2,12 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/littlevote/littlevote/tools/faults/internal/results"
 	"github.com/littlevote/littlevote/tools/faults/internal/rows"
 )
 
@@ -61,5 +64,17 @@ func TestSeeds(t *testing.T) {
 		if seeds := test.o.seedsOf(test.row); seeds[0] != test.first || seeds[len(seeds)-1] != test.last {
 			t.Errorf("%+v: %v", test, seeds)
 		}
+	}
+}
+
+func TestAllLanesHaveSeenEveryFaultBeforeTheSecondSeedOfAny(t *testing.T) {
+	kill, change := rows.Row{Name: "K", Kind: rows.Kill}, rows.Row{Name: "C", Kind: rows.Change}
+	before := []results.Run{{Commit: "now", Fault: "K", Seed: 2}, {Commit: "before", Fault: "C", Seed: 1}}
+	var got []string
+	for _, next := range (&options{seeds: 3}).jobs([]rows.Row{kill, change}, before, "now") {
+		got = append(got, fmt.Sprint(next.row.Name, next.seed))
+	}
+	if want := []string{"K1", "C1", "C2", "K3", "C3"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }

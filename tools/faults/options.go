@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/littlevote/littlevote/tools/faults/internal/release"
@@ -23,7 +24,7 @@ import (
 // options are the flags of all commands.
 type options struct {
 	dir, cache        string
-	seeds             int
+	seeds, lanes      int
 	seed              uint64
 	duration          time.Duration
 	patience          float64
@@ -66,13 +67,18 @@ const withFaults = "-tags=faults"
 
 // inLab builds the programs, gives work a lab, and stops every server afterwards.
 func (o *options) inLab(ctx context.Context, work func(ctx context.Context, lab *rows.Lab) error) error {
+	o.lanes = 1
+	return o.inLabs(ctx, func(ctx context.Context, labs []*rows.Lab) error { return work(ctx, labs[0]) })
+}
+
+// inLabs is inLab with a lab for each lane.
+func (o *options) inLabs(ctx context.Context, work func(ctx context.Context, labs []*rows.Lab) error) error {
+	if o.lanes < 1 || o.lanes > 16 {
+		return fmt.Errorf("--lanes: expected 1 to 16, got %d", o.lanes)
+	}
 	dir, err := filepath.Abs(o.dir)
 	if err != nil {
 		return err
-	}
-	cache := o.cache
-	if cache == "" {
-		cache = filepath.Join(dir, "kafka")
 	}
 	programs := filepath.Join(dir, "programs")
 	for _, d := range []string{programs, filepath.Join(dir, "evidence")} {
@@ -87,23 +93,39 @@ func (o *options) inLab(ctx context.Context, work func(ctx context.Context, lab 
 		if err := process.Build(s.Context(), programs, withFaults); err != nil {
 			s.Fatal(err)
 		}
-		lab := &rows.Lab{
-			Shared:   servers.NewShared(s, filepath.Join(dir, "servers"), cache, o.progress()),
-			Programs: programs, Evidence: filepath.Join(dir, "evidence"), Commit: commit(s.Context()), Patience: o.patience, Keep: o.keep,
-			Before: func(ctx context.Context) (release.Programs, error) {
-				root, err := repository(ctx)
-				if err != nil {
-					return release.Programs{}, err
-				}
-				return release.Build(ctx, root, filepath.Join(dir, "releases"), o.from, withFaults)
-			},
-		}
-		failed = work(s.Context(), lab)
+		failed = work(s.Context(), o.labs(s, dir, programs))
 	})
 	if len(problems) > 0 {
 		failed = errors.Join(failed, errors.New(strings.Join(problems, "\n")))
 	}
 	return failed
+}
+
+// labs are as many as there are lanes, with servers in folders of their own.
+func (o *options) labs(s *scope.Run, dir, programs string) []*rows.Lab {
+	cache := o.cache
+	if cache == "" {
+		cache = filepath.Join(dir, "kafka")
+	}
+	var building sync.Mutex
+	before := func(ctx context.Context) (release.Programs, error) {
+		building.Lock()
+		defer building.Unlock()
+		root, err := repository(ctx)
+		if err != nil {
+			return release.Programs{}, err
+		}
+		return release.Build(ctx, root, filepath.Join(dir, "releases"), o.from, withFaults)
+	}
+	code := commit(s.Context())
+	labs := make([]*rows.Lab, o.lanes)
+	for i := range labs {
+		labs[i] = &rows.Lab{
+			Shared:   servers.NewShared(s, filepath.Join(dir, fmt.Sprint("servers", i+1)), cache, o.progress()),
+			Programs: programs, Evidence: filepath.Join(dir, "evidence"), Commit: code, Patience: o.patience, Keep: o.keep, Before: before,
+		}
+	}
+	return labs
 }
 
 func (o *options) progress() io.Writer {
