@@ -46,6 +46,13 @@ func (c *counting) vote(name string) {
 	c.votes[name]++
 }
 
+// viewer is who has asked, by ballot and voter; nil where nobody has.
+func (c *counting) viewer(of string) *queryv1.Viewer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seen[of]
+}
+
 func (c *counting) GetTallies(_ context.Context, request *queryv1.GetTalliesRequest, _ ...grpc.CallOption) (*queryv1.GetTalliesResponse, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
