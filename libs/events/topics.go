@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -130,6 +131,40 @@ func Describe(ctx context.Context, admin *kadm.Client, name string) (Topic, erro
 		topic.Replicas = min(topic.Replicas, len(p.Replicas))
 	}
 	return topic, nil
+}
+
+// electionTime is how long Bounds waits for partitions that have no leader: the cluster elects one within that, or something is
+// wrong with it.
+const electionTime = 5 * time.Second
+
+// Bounds says where each partition of a topic begins and where it ends.
+func Bounds(ctx context.Context, admin *kadm.Client, name string) (first, end map[int32]int64, err error) {
+	if first, err = offsets(ctx, admin.ListStartOffsets, name); err != nil {
+		return nil, nil, err
+	}
+	end, err = offsets(ctx, admin.ListEndOffsets, name)
+	return first, end, err
+}
+
+func offsets(
+	ctx context.Context, ask func(context.Context, ...string) (kadm.ListedOffsets, error), name string,
+) (map[int32]int64, error) {
+	listed, err := backoff.Retry(ctx, func() (kadm.ListedOffsets, error) {
+		listed, err := ask(ctx, name)
+		if err == nil {
+			err = listed.Error()
+		}
+		if err != nil && !kerr.IsRetriable(err) {
+			err = backoff.Permanent(err)
+		}
+		return listed, err
+	}, backoff.WithMaxElapsedTime(electionTime))
+	if err != nil {
+		return nil, err
+	}
+	found := map[int32]int64{}
+	listed.Each(func(o kadm.ListedOffset) { found[o.Partition] = o.Offset })
+	return found, nil
 }
 
 // inspect is Describe for a topic that must not be compacted.

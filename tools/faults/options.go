@@ -62,6 +62,9 @@ func usualSeeds(kind rows.Kind) int {
 	}
 }
 
+// brief lets Kafka start with half the processor time: brokers are killed here long before they are worth optimising.
+const brief = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+
 // withFaults builds programs that can be told to die, or to leave out a rule.
 const withFaults = "-tags=faults"
 
@@ -85,6 +88,9 @@ func (o *options) inLabs(ctx context.Context, work func(ctx context.Context, lab
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return err
 		}
+	}
+	if err := os.Setenv("JDK_JAVA_OPTIONS", brief); err != nil {
+		return err
 	}
 	var failed error
 	problems := scope.Start(ctx, io.Discard, func(s *scope.Run) {

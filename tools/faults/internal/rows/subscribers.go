@@ -13,6 +13,10 @@ import (
 // frozenGrowth is how much more memory a gateway may have while a subscriber does not read.
 const frozenGrowth = 32 << 20
 
+// buffered is how many updates may stand between a gateway and a subscriber that does not read: the kernel takes them. By runs on a
+// machine that was too busy to make more of them, it was up to 49.
+const buffered = 60
+
 // frozenSubscriber lets one of several subscribers stop reading, and then kills a gateway.
 func frozenSubscriber(r *Run) {
 	r.Watch = load.Watch(r, r.System.Gateways)
@@ -39,7 +43,7 @@ func frozenSubscriber(r *Run) {
 	})
 	got := all[slow].Updates() - slowBefore
 	r.Note("a frozen subscriber %s got %d updates where others had %d", all[slow], got, missed)
-	if missed > 20 && got > missed/2+10 {
+	if got > max(buffered, missed/2+10) {
 		r.Errorf("the slow subscriber got %d updates and not the newest only: others had %d", got, missed)
 	}
 	r.Strike()

@@ -30,7 +30,7 @@ type office struct {
 }
 
 func open(ctx context.Context, s *reach.Stores) (*office, error) {
-	d := &office{reach: s, topics: s.Topics(), first: map[int32]int64{}, end: map[int32]int64{}}
+	d := &office{reach: s, topics: s.Topics()}
 	var err error
 	if d.pool, err = s.Pool(ctx); err != nil {
 		return nil, err
@@ -67,18 +67,8 @@ func (d *office) look(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look at topic %s: %w", d.topics.DeadLetters, err)
 	}
-	for _, bound := range []struct {
-		ask  func(context.Context, ...string) (kadm.ListedOffsets, error)
-		into map[int32]int64
-	}{{admin.ListStartOffsets, d.first}, {admin.ListEndOffsets, d.end}} {
-		listed, err := bound.ask(ctx, d.topics.DeadLetters)
-		if err == nil {
-			err = listed.Error()
-		}
-		if err != nil {
-			return fmt.Errorf("look at topic %s: %w", d.topics.DeadLetters, err)
-		}
-		listed.Each(func(o kadm.ListedOffset) { bound.into[o.Partition] = o.Offset })
+	if d.first, d.end, err = events.Bounds(ctx, admin, d.topics.DeadLetters); err != nil {
+		return fmt.Errorf("look at topic %s: %w", d.topics.DeadLetters, err)
 	}
 	return nil
 }

@@ -86,29 +86,19 @@ func waitingLetters(ctx context.Context, s *reach.Stores, pool *pgxpool.Pool) (i
 	if err != nil {
 		return 0, err
 	}
-	first, err := admin.ListStartOffsets(ctx, name)
-	if err == nil {
-		err = first.Error()
-	}
-	if err != nil {
-		return 0, err
-	}
-	end, err := admin.ListEndOffsets(ctx, name)
-	if err == nil {
-		err = end.Error()
-	}
+	first, end, err := events.Bounds(ctx, admin, name)
 	if err != nil {
 		return 0, err
 	}
 	var waiting int64
-	for partition, last := range end[name] {
-		from, handled := first[name][partition].Offset, int64(0)
+	for partition, last := range end {
+		handled := int64(0)
 		err := pool.QueryRow(ctx, `SELECT count(*) FROM dead_letters WHERE topic_id = $1 AND partition = $2 AND "offset" >= $3`,
-			[16]byte(topic.ID), partition, from).Scan(&handled)
+			[16]byte(topic.ID), partition, first[partition]).Scan(&handled)
 		if err != nil {
 			return 0, err
 		}
-		waiting += last.Offset - from - handled
+		waiting += last - first[partition] - handled
 	}
 	return waiting, nil
 }

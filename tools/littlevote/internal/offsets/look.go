@@ -102,25 +102,15 @@ func lookAtKafka(ctx context.Context, s *reach.Stores) (Overview, error) {
 	if err != nil {
 		return Overview{}, fmt.Errorf("look at topic %s: %w", name, err)
 	}
+	first, end, err := events.Bounds(ctx, admin, name)
+	if err != nil {
+		return Overview{}, fmt.Errorf("look at topic %s: %w", name, err)
+	}
 	o := Overview{Topic: name, ID: topic.ID, Partitions: make([]Partition, topic.Partitions)}
 	for i := range o.Partitions {
-		o.Partitions[i].Partition, o.Partitions[i].Next = int32(i), -1
-	}
-	for _, bound := range []struct {
-		ask func(context.Context, ...string) (kadm.ListedOffsets, error)
-		set func(*Partition, int64)
-	}{
-		{admin.ListStartOffsets, func(p *Partition, n int64) { p.First = n }},
-		{admin.ListEndOffsets, func(p *Partition, n int64) { p.End = n }},
-	} {
-		listed, err := bound.ask(ctx, name)
-		if err == nil {
-			err = listed.Error()
-		}
-		if err != nil {
-			return Overview{}, fmt.Errorf("look at topic %s: %w", name, err)
-		}
-		listed.Each(func(l kadm.ListedOffset) { bound.set(&o.Partitions[l.Partition], l.Offset) })
+		partition := int32(i)
+		o.Partitions[i].Partition, o.Partitions[i].Next = partition, -1
+		o.Partitions[i].First, o.Partitions[i].End = first[partition], end[partition]
 	}
 	return o, nil
 }

@@ -89,19 +89,9 @@ func (l *topicLog) look(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look at topic %s: %w", l.name, err)
 	}
-	l.topic, l.first, l.to = topic.ID, map[int32]int64{}, map[int32]int64{}
-	for _, bound := range []struct {
-		ask  func(context.Context, ...string) (kadm.ListedOffsets, error)
-		into map[int32]int64
-	}{{admin.ListStartOffsets, l.first}, {admin.ListEndOffsets, l.to}} {
-		listed, err := bound.ask(ctx, l.name)
-		if err == nil {
-			err = listed.Error()
-		}
-		if err != nil {
-			return fmt.Errorf("look at topic %s: %w", l.name, err)
-		}
-		listed.Each(func(o kadm.ListedOffset) { bound.into[o.Partition] = o.Offset })
+	l.topic = topic.ID
+	if l.first, l.to, err = events.Bounds(ctx, admin, l.name); err != nil {
+		return fmt.Errorf("look at topic %s: %w", l.name, err)
 	}
 	return nil
 }
