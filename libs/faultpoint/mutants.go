@@ -26,6 +26,7 @@ var Mutants = []Variant{
 	{"limits-before-key", "H14", "time and limits are looked at before the key"},
 	{"settle-twice", "G2", "a settlement adds its counts whether or not the batch is in the outbox"},
 	{"no-busy", "H16", "a retraction depends on a vote that is not settled"},
+	{"own-batch-decides", "H33", "a vote is refused because of another one of its own batch, which may be lost"},
 	{"tally-check", "H17", "the persister refuses a tally below zero"},
 	{"certify-ignores-outbox", "H19", "a ballot is certified while batches stand in its outbox"},
 	{"apply-ignores-certified", "H19", "a batch of a certified ballot takes effect"},

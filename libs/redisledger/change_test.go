@@ -70,6 +70,25 @@ func TestChangeWaitsForItsVote(t *testing.T) {
 	}
 }
 
+// H33: nor is a vote gone that was changed in the same batch.
+func TestAVoteThatIsChangedTwiceInABatch(t *testing.T) {
+	b := newPolls(t, 1, true)
+	first := vote("ann")
+	b.cast(first)
+	batch := newBatch(b, 0, instead(first), instead(first))
+	v := b.admit(batch)
+	want := []redisledger.EntryVerdict{{Code: redisledger.OK}, {Code: redisledger.Busy, Batch: batch.ID}}
+	if diff := cmp.Diff(want, v.Entries); diff != "" {
+		t.Fatal(diff)
+	}
+	if ok, err := b.ledger.Refund(t.Context(), b.fence, batch, &v); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	if got := b.code(newBatch(b, 0, instead(first))); got != redisledger.OK {
+		t.Fatalf("after the first change was lost: %s", got)
+	}
+}
+
 func TestChangeThatIsRefundedNeverWas(t *testing.T) {
 	b := newPolls(t, 1, true)
 	first := vote("ann")

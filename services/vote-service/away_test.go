@@ -87,6 +87,42 @@ func TestKafkaAndPostgresAway(t *testing.T) {
 	}
 }
 
+// H33: votes of one voter in one call are one batch. While that may be lost, no vote of it is a reason to refuse another.
+func TestNoVoterIsToldOfAVoteThatIsLost(t *testing.T) {
+	w := newWorld(t)
+	kafka, err := embedded.Kafka("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.cfg.Kafka.Brokers = kafka.Brokers()
+	w.cfg.Vote.ProduceTimeout = 200 * time.Millisecond
+	w.cfg.Vote.Timeout = time.Second
+	s := w.start()
+	ballot := w.limited(s, 1)
+	w.mint(ballot, 100, time.Hour)
+	s.eventually(t, by("ann", ballot, "x"))
+	if err := kafka.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.pool.Exec(t.Context(), "ALTER TABLE applied_batches RENAME TO gone"); err != nil {
+		t.Fatal(err)
+	}
+	refunded := false
+	for i := range 10 {
+		voter := fmt.Sprint("voter ", i)
+		for _, v := range s.cast(t, by(voter, ballot, "x"), by(voter, ballot, "y")) {
+			if v.GetCode() == statusv1.Code_CODE_VOTER_LIMIT {
+				t.Fatalf("%s has no vote: %v", voter, v)
+			}
+			refunded = refunded || v.GetCode() == statusv1.Code_CODE_UNAVAILABLE
+		}
+	}
+	if !refunded {
+		t.Fatal("no batch was given back")
+	}
+	wantCode(t, s.cast(t, by("ann", ballot, "y"))[0], statusv1.Code_CODE_VOTER_LIMIT, statusv1.Outcome_OUTCOME_NONE)
+}
+
 // A batch that its owner left in the outbox is finished by whoever is there.
 func TestS63ASliceThatWasMissedIsMadeGood(t *testing.T) {
 	w := newWorld(t)

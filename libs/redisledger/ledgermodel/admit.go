@@ -247,15 +247,22 @@ func (a *admission) voter(e *redisledger.Entry) (redisledger.EntryVerdict, voter
 	if _, waits := a.outbox[s.last]; waits {
 		return redisledger.EntryVerdict{Code: redisledger.Busy, Batch: s.last}, s
 	}
-	if e.Retracts != uuid.Nil && !slices.Contains(s.votes, e.Retracts) {
-		return redisledger.EntryVerdict{Code: redisledger.NoVote}, s
-	}
 	limit := a.marker.votesPerVoter
 	if limit == 0 {
 		limit = redisledger.MaxVoterVotes
 	}
-	if e.Retracts == uuid.Nil && int64(len(s.votes)) >= limit {
-		return redisledger.EntryVerdict{Code: redisledger.Limit}, s
+	var against redisledger.Code
+	switch {
+	case e.Retracts != uuid.Nil && !slices.Contains(s.votes, e.Retracts):
+		against = redisledger.NoVote
+	case e.Retracts == uuid.Nil && int64(len(s.votes)) >= limit:
+		against = redisledger.Limit
+	}
+	if against != "" {
+		if s.last == a.batch.ID {
+			return redisledger.EntryVerdict{Code: redisledger.Busy, Batch: s.last}, s
+		}
+		return redisledger.EntryVerdict{Code: against}, s
 	}
 	s.last = a.batch.ID
 	s.votes = without(s.votes, e.Retracts)

@@ -186,7 +186,8 @@ local function state_of(field, candidate, looked_up)
 end
 
 -- says what the voter's votes have against one more, or against retracting one; and the voter's state. A voter whose
--- last batch may still be lost has to wait for it: nothing may depend on it yet. first is where the voter stands in ARGV.
+-- last batch may still be lost has to wait for it: nothing may depend on it yet. That may be this batch: what speaks against
+-- a vote only because of another one in it is no refusal either. first is where the voter stands in ARGV.
 local function says(first, retraction)
   local candidate, retracts, looked_up = ARGV[first + 1], ARGV[first + 3], ARGV[first + 5]
   if rules.per_candidate and candidate == '' then
@@ -205,13 +206,15 @@ local function says(first, retraction)
   if waits then
     return 'busy:' .. hex(s.last)
   end
+  local decided = not s.changed
+  -- mutant own-batch-decides: decided = true
   if retracts ~= '' and not place(s.ids, retracts) then
-    return 'novote'
+    return decided and 'novote' or 'busy:' .. hex(batch)
   end
   local full = retracts == '' and #s.ids / 16 >= (voter_votes or 1000)
   -- mutant no-voter-limit: full = false
   if full then
-    return 'limit'
+    return decided and 'limit' or 'busy:' .. hex(batch)
   end
   return 'ok', s
 end

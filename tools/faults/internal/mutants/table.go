@@ -52,6 +52,7 @@ func Table() []Catch {
 		by("limits-before-key", redisledger, "TestKeyIsLookedAtBeforeTimeAndLimits", "TestRetractionWithAKey"),
 		by("settle-twice", redisledger, "TestSettleCountsOnce"),
 		by("no-busy", redisledger, "TestVoterWaitsForTheirLastBatch"),
+		by("own-batch-decides", redisledger, "TestVoterLimit", "TestAVoteThatIsChangedTwiceInABatch"),
 		by("tally-check", pgledger, "TestApplyTakesARetractionFirst"),
 		by("certify-ignores-outbox", ballots, "TestH19CertifyWaitsForTheOutbox"),
 		by("apply-ignores-certified", pgledger, "TestApplyToACertifiedBallot"),
