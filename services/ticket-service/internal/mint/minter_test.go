@@ -192,7 +192,10 @@ func TestFencedHolderTakesTheLockAnew(t *testing.T) {
 	s := newSite(t, open(main, 300*time.Millisecond))
 	r := s.start(2*time.Second, nil)
 	first := r.waitHold()
-	state := s.until(main, "a ticket and its successor", complete)
+	// The first tickets need no lock; a holder that had minted none yet would go on from the fence of the other.
+	state := s.until(main, "a ticket of this hold", func(now redisledger.TicketState) bool {
+		return fenceOf(now.Successor) == first.Fence()
+	})
 	// A later holder mints at the rotation, a little before us.
 	late := redisledger.Mint{Version: "3.0.50", Value: "foreign", Cap: 5, Interval: 300 * time.Millisecond, Fence: 50}
 	testenv.Eventually(t, 10*time.Second, func() error {
