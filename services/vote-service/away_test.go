@@ -44,24 +44,33 @@ func TestS25VotesGoOnWithoutKafka(t *testing.T) {
 	}
 }
 
+// logAndLedger gives the world a log of its own, and returns what takes that away, and the ledger too.
+func (w *world) logAndLedger() (takeAway func()) {
+	w.t.Helper()
+	kafka, err := embedded.Kafka("")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.cfg.Kafka.Brokers = kafka.Brokers()
+	w.cfg.Vote.ProduceTimeout, w.cfg.Vote.Timeout = 200*time.Millisecond, time.Second
+	return func() {
+		w.t.Helper()
+		if err := kafka.Close(); err != nil {
+			w.t.Fatal(err)
+		}
+		if _, err := w.pool.Exec(w.t.Context(), "ALTER TABLE applied_batches RENAME TO gone"); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
 // With the log and the ledger away there is never a success; what certainly became nothing is given back.
 func TestKafkaAndPostgresAway(t *testing.T) {
 	w := newWorld(t)
-	kafka, err := embedded.Kafka("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.cfg.Kafka.Brokers = kafka.Brokers()
-	w.cfg.Vote.ProduceTimeout = 200 * time.Millisecond
-	w.cfg.Vote.Timeout = time.Second
+	takeAway := w.logAndLedger()
 	s := w.start()
 	w.mint("main", 100, time.Hour)
-	if err := kafka.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.pool.Exec(t.Context(), "ALTER TABLE applied_batches RENAME TO gone"); err != nil {
-		t.Fatal(err)
-	}
+	takeAway()
 	codes := map[statusv1.Code]int{}
 	for range 10 {
 		v := s.cast(t, vote(nil, "A"))[0]
@@ -90,23 +99,12 @@ func TestKafkaAndPostgresAway(t *testing.T) {
 // H33: votes of one voter in one call are one batch. While that may be lost, no vote of it is a reason to refuse another.
 func TestNoVoterIsToldOfAVoteThatIsLost(t *testing.T) {
 	w := newWorld(t)
-	kafka, err := embedded.Kafka("")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.cfg.Kafka.Brokers = kafka.Brokers()
-	w.cfg.Vote.ProduceTimeout = 200 * time.Millisecond
-	w.cfg.Vote.Timeout = time.Second
+	takeAway := w.logAndLedger()
 	s := w.start()
 	ballot := w.limited(s, 1)
 	w.mint(ballot, 100, time.Hour)
 	s.eventually(t, by("ann", ballot, "x"))
-	if err := kafka.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.pool.Exec(t.Context(), "ALTER TABLE applied_batches RENAME TO gone"); err != nil {
-		t.Fatal(err)
-	}
+	takeAway()
 	refunded := false
 	for i := range 10 {
 		voter := fmt.Sprint("voter ", i)
