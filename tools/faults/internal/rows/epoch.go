@@ -157,8 +157,14 @@ func dieChanging(r *Run, point string) {
 	r.Strike()
 	flush(r)
 	all := r.System.Services(system.Vote)
-	for range all {
-		dead := r.awaitOneDead(all)
+	for deaths := range all {
+		dead := r.awaitOneDead(all, before)
+		if dead == nil && deaths > 0 {
+			break // who took over went on behind the failpoint
+		}
+		if dead == nil {
+			r.Fatal("the epoch has changed, and nobody has come by the failpoint")
+		}
 		r.Hold(r.Between(0, time.Second))
 		r.Restart(dead)
 		if r.Random.IntN(2) == 0 {
@@ -175,9 +181,11 @@ func dieChanging(r *Run, point string) {
 	}
 }
 
-func (r *Run) awaitOneDead(all []*system.Service) *system.Service {
+// awaitOneDead returns nil if nobody has died and the epoch has changed.
+func (r *Run) awaitOneDead(all []*system.Service, before pgledger.Epoch) *system.Service {
 	var dead *system.Service
 	scope.Eventually(r, failpointPatience, func() error {
+		now := r.epoch() // before the look at the processes: one that died in the change is seen
 		for _, s := range all {
 			select {
 			case <-s.Done():
@@ -185,6 +193,9 @@ func (r *Run) awaitOneDead(all []*system.Service) *system.Service {
 				return nil
 			default:
 			}
+		}
+		if now.Number > before.Number && now.State == "open" {
+			return nil
 		}
 		return fmt.Errorf("nobody has come by the failpoint")
 	})

@@ -47,8 +47,8 @@ func moveLedger(r *Run) {
 	r.Shared.Kill(r, deps.Kafka)
 	r.AwaitMore(warm)
 	r.Shared.Ensure(r, deps.Kafka)
-	scope.Eventually(r, convergence, func() error {
-		if said := step("follow", "--once"); !strings.Contains(said, "behind, 0 batches carried, 0 still") {
+	scope.Eventually(r, 2*convergence, func() error { // what never was in the log is carried after 10 s only, and Kafka may be long in coming back
+		if said := step("follow", "--once"); !strings.Contains(said, " 0 still to come") {
 			return errors.New(said)
 		}
 		return nil
