@@ -48,7 +48,7 @@ func moveLedger(r *Run) {
 	r.AwaitMore(warm)
 	r.Shared.Ensure(r, deps.Kafka)
 	scope.Eventually(r, 2*convergence, func() error { // what never was in the log is carried after 10 s only, and Kafka may be long in coming back
-		if said := step("follow", "--once"); !strings.Contains(said, " 0 still to come") {
+		if said := step("follow", "--once"); !strings.Contains(said, "behind, 0 batches carried, 0 still") {
 			return errors.New(said)
 		}
 		return nil
