@@ -299,11 +299,12 @@ func TestS65VersionsNeverGoBackwards(t *testing.T) {
 
 // S67: however often one thing is read, stores hardly notice.
 func TestS67AHotSpotIsReadFromMemory(t *testing.T) {
+	const readers, least = 20, 10
 	db, id := newDatabase(t)
-	c := newCache(t, testenv.Redis(t), db, func(_ *Config[string], h *HotConfig) { h.Least = 10 })
+	c := newCache(t, testenv.Redis(t), db, func(_ *Config[string], h *HotConfig) { h.Least = least })
 	db.write(id, "alice", "viral", true)
 	var wg sync.WaitGroup
-	for range 20 {
+	for range readers {
 		wg.Go(func() {
 			for range 500 {
 				if r := one(t, c, id, Reader{}); r.Value != "viral" {
@@ -313,10 +314,15 @@ func TestS67AHotSpotIsReadFromMemory(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := db.fetches.Load(); n > 2 {
+	// Before it is hot, and once more each, readers may find Redis empty, and ask when the fetch that fills it has ended.
+	if n := db.fetches.Load(); n > readers+least {
 		t.Errorf("%d fetches from the database", n)
 	}
-	if _, ok := c.local.get(id); !ok {
-		t.Error("it is not in memory")
+	db.set(func() { db.away = true })
+	if err := c.shared.rdb.Del(t.Context(), redisPrefix+id.key("post")).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if r := one(t, c, id, Reader{}); r.Value != "viral" || r.Stale {
+		t.Errorf("%+v, not from memory", r)
 	}
 }
