@@ -102,7 +102,7 @@ type Votes struct {
 type Reads struct {
 	InFlight int           `key:"in-flight" help:"calls at once, 1 to 1000; while they run the next batch gathers"`
 	Batch    int           `key:"batch" help:"reads in one call, 1 to 1000"`
-	Queue    int           `key:"queue" help:"reads that wait to be sent, 1 to 1000000; more are refused as OVERLOADED"`
+	Queue    int           `key:"queue" help:"reads that wait to be sent, 1 to 1000000; more are refused as OVERLOADED, and those of one list together"`
 	MaxWait  time.Duration `key:"max-wait" help:"how long a read may have to wait before it is refused as OVERLOADED at once, by the speed of the queue, 10ms to 30s; as many as fill the calls at once may always wait"`
 	Timeout  time.Duration `key:"timeout" help:"longest wait for a call, with its repetitions, and for a consistency token, 50ms to 30s"`
 }

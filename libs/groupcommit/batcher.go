@@ -37,8 +37,8 @@ func New[T any](cfg Config, run func(ctx context.Context, batch []T)) *Batcher[T
 	return b
 }
 
-// Put queues an item for the next batch; ErrFull or ErrClosed mean that nothing happened.
-func (b *Batcher[T]) Put(item T) error { return b.queue.Put(item) }
+// Put queues items for the next batch, all together; ErrFull or ErrClosed mean that nothing happened.
+func (b *Batcher[T]) Put(items ...T) error { return b.queue.Put(items...) }
 
 // Len returns how many items wait.
 func (b *Batcher[T]) Len() int { return b.queue.Len() }

@@ -29,6 +29,28 @@ func TestQueueHandsOverInOrderAndWithinBounds(t *testing.T) {
 	}
 }
 
+// What is put together is never parted by a worker that was waiting, and goes in whole or not at all.
+func TestWhatIsPutTogetherStaysTogether(t *testing.T) {
+	batches := make(chan []int, 1)
+	b := New(Config{Workers: 4, MaxBatch: 100, MaxQueue: 100}, func(_ context.Context, batch []int) { batches <- batch })
+	list := make([]int, 100)
+	for range 200 {
+		if err := b.Put(list...); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-batches; len(got) != 100 {
+			t.Fatalf("parted after %d", len(got))
+		}
+	}
+	if err := b.Put(make([]int, 101)...); !errors.Is(err, ErrFull) {
+		t.Fatalf("more than there is room for: %v", err)
+	}
+	if n := b.Len(); n != 0 {
+		t.Errorf("%d of them were queued", n)
+	}
+	b.Close(t.Context())
+}
+
 func TestClosedQueueDrainsAndRefuses(t *testing.T) {
 	q := NewQueue[int](5, 5, 0, nil)
 	_ = q.Put(1)

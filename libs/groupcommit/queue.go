@@ -44,17 +44,17 @@ func NewQueue[T any](maxItems, maxBatch, maxWeight int, weight func(T) int) *Que
 	}
 }
 
-// Put queues an item, or returns ErrFull or ErrClosed at once.
-func (q *Queue[T]) Put(item T) error {
+// Put queues items together, so that one batch has as many of them as it holds, or returns ErrFull or ErrClosed at once.
+func (q *Queue[T]) Put(items ...T) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		return ErrClosed
 	}
-	if len(q.items) >= q.max {
+	if len(q.items)+len(items) > q.max {
 		return ErrFull
 	}
-	q.items = append(q.items, item)
+	q.items = append(q.items, items...)
 	q.signal()
 	return nil
 }

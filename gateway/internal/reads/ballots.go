@@ -10,7 +10,6 @@ import (
 	"github.com/littlevote/littlevote/gateway/internal/answer"
 	"github.com/littlevote/littlevote/gateway/internal/overload"
 	"github.com/littlevote/littlevote/gateway/internal/tenant"
-	"github.com/littlevote/littlevote/libs/tracing"
 	ballotv1 "github.com/littlevote/littlevote/proto/gen/littlevote/ballot/v1"
 )
 
@@ -35,21 +34,7 @@ func (b *Ballots) Get(ctx context.Context, ballot string) (*model.Ballot, error)
 
 // Many calls found once for each full name with its ballot or an answer.Refusal.
 func (b *Ballots) Many(ctx context.Context, ballots []string, found func(i int, ballot *model.Ballot, err error)) {
-	ctx, span := tracing.Start(ctx, b.reads.name)
-	defer span.End()
-	asked := make([]*read[string, *model.Ballot], len(ballots))
-	for i, name := range ballots {
-		var err error
-		if asked[i], err = b.reads.ask(ctx, name); err != nil {
-			found(i, nil, err)
-		}
-	}
-	for i, r := range asked {
-		if r != nil {
-			ballot, err := r.wait()
-			found(i, ballot, err)
-		}
-	}
+	b.reads.many(ctx, ballots, found)
 }
 
 // Waiting is how many reads wait to be sent.

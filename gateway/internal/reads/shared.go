@@ -120,35 +120,53 @@ func group[K comparable, V any](batch []*read[K, V]) ([]K, [][]*read[K, V]) {
 // get waits for the answer, at most as long as ctx.
 func (s *shared[K, V]) get(ctx context.Context, key K) (V, error) {
 	ctx, span := tracing.Start(ctx, s.name)
-	value, err := s.askAndWait(ctx, key)
+	value, err := s.ask(ctx, key)[0].wait()
 	spans.End(span, err)
 	return value, err
 }
 
-func (s *shared[K, V]) askAndWait(ctx context.Context, key K) (V, error) {
-	r, err := s.ask(ctx, key)
-	if err != nil {
-		var none V
-		return none, err
+// many calls found once for each question with its answer.
+func (s *shared[K, V]) many(ctx context.Context, keys []K, found func(i int, value V, err error)) {
+	ctx, span := tracing.Start(ctx, s.name)
+	defer span.End()
+	for i, r := range s.ask(ctx, keys...) {
+		value, err := r.wait()
+		found(i, value, err)
 	}
-	return r.wait()
 }
 
-// ask queues a question.
-func (s *shared[K, V]) ask(ctx context.Context, key K) (*read[K, V], error) {
-	if retry, ok := s.gate.Admit(s.batch.Len()); !ok {
-		refused := overloaded(nil)
-		refused.RetryAfter = retry
-		return nil, refused
+// ask queues questions together. Those that find no place have their refusal as an answer.
+func (s *shared[K, V]) ask(ctx context.Context, keys ...K) []*read[K, V] {
+	span, waiting := trace.SpanFromContext(ctx), s.batch.Len()
+	asked, queued := make([]*read[K, V], len(keys)), make([]*read[K, V], 0, len(keys))
+	for i, key := range keys {
+		asked[i] = &read[K, V]{key: key, span: span, ctx: ctx, done: make(chan result[V], 1)}
+		if retry, ok := s.gate.Admit(waiting + len(queued)); ok {
+			queued = append(queued, asked[i])
+		} else {
+			refused := overloaded(nil)
+			refused.RetryAfter = retry
+			asked[i].done <- result[V]{err: refused}
+		}
 	}
-	r := &read[K, V]{key: key, span: trace.SpanFromContext(ctx), ctx: ctx, done: make(chan result[V], 1)}
-	if err := s.batch.Put(r); errors.Is(err, groupcommit.ErrFull) {
-		s.gate.Full()
-		return nil, overloaded(err)
-	} else if err != nil {
-		return nil, unavailable(err)
+	if err := s.batch.Put(queued...); err != nil {
+		s.turnAway(queued, err)
 	}
-	return r, nil
+	return asked
+}
+
+func (s *shared[K, V]) turnAway(reads []*read[K, V], err error) {
+	refused := unavailable(err)
+	full := errors.Is(err, groupcommit.ErrFull)
+	if full {
+		refused = overloaded(err)
+	}
+	for _, r := range reads {
+		if full {
+			s.gate.Full()
+		}
+		r.done <- result[V]{err: refused}
+	}
 }
 
 func (r *read[K, V]) wait() (V, error) {

@@ -9,7 +9,6 @@ import (
 	"github.com/littlevote/littlevote/gateway/internal/identity"
 	"github.com/littlevote/littlevote/gateway/internal/overload"
 	"github.com/littlevote/littlevote/gateway/internal/tenant"
-	"github.com/littlevote/littlevote/libs/tracing"
 	queryv1 "github.com/littlevote/littlevote/proto/gen/littlevote/query/v1"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 )
@@ -109,29 +108,19 @@ func (t *Tallies) find(ctx context.Context, key tallyKey, atLeast string) ([]*mo
 // Candidate names one count; Ballot is the full name.
 type Candidate struct{ Ballot, Name string }
 
-// Many calls found once for each candidate with its count or an answer.Refusal. They go in as few calls as
-// One's of as many callers at the same moment.
+// Many calls found once for each candidate with its count or an answer.Refusal. They go in one call, as far as it holds them.
 func (t *Tallies) Many(ctx context.Context, candidates []Candidate, found func(i int, vote *model.UserVote, err error)) {
-	ctx, span := tracing.Start(ctx, t.reads.name)
-	defer span.End()
-	asked := make([]*read[tallyKey, []*model.UserVote], len(candidates))
-	viewer := viewerOf(ctx)
+	keys, viewer := make([]tallyKey, len(candidates)), viewerOf(ctx)
 	for i, candidate := range candidates {
-		var err error
-		if asked[i], err = t.reads.ask(ctx, tallyKey{ballot: candidate.Ballot, candidate: candidate.Name, viewer: viewer}); err != nil {
-			found(i, nil, err)
-		}
+		keys[i] = tallyKey{ballot: candidate.Ballot, candidate: candidate.Name, viewer: viewer}
 	}
-	for i, r := range asked {
-		if r == nil {
-			continue
-		}
-		if votes, err := r.wait(); err != nil {
+	t.reads.many(ctx, keys, func(i int, votes []*model.UserVote, err error) {
+		if err != nil {
 			found(i, nil, err)
-		} else {
-			found(i, votes[0], nil)
+			return
 		}
-	}
+		found(i, votes[0], nil)
+	})
 }
 
 // Waiting is how many reads wait to be sent.
