@@ -101,21 +101,21 @@ func (c *frozenClaim) Release(ctx context.Context) error {
 func TestS17FailoverWithinOneLife(t *testing.T) {
 	each(t, func(t *testing.T, s store) {
 		dying := &frozen{Backend: s.replicas[0]}
-		a, _ := run(t, dying, s.life)
+		a, _ := run(t, dying, life)
 		first := waitHold(t, a)
-		b, _ := run(t, s.replicas[1], s.life)
+		b, _ := run(t, s.replicas[1], life)
 		dying.cut.Store(true)
 		cut := time.Now()
 		waitLost(t, first)
 		lost := time.Since(cut)
 		second := waitHold(t, b)
 		took := time.Since(cut)
-		t.Logf("lock of %v: the cut holder stopped after %v, the other took over after %v", s.life, lost, took)
-		if lost > s.life+s.life/4 {
+		t.Logf("lock of %v: the cut holder stopped after %v, the other took over after %v", life, lost, took)
+		if lost > life+life/4 {
 			t.Errorf("the cut holder went on for %v", lost)
 		}
 		// etcd looks for leases that ran out twice a second.
-		if limit := s.life + s.life/10 + 600*time.Millisecond; took > limit {
+		if limit := life + life/10 + 600*time.Millisecond; took > limit {
 			t.Errorf("failover took %v, more than %v", took, limit)
 		}
 		if second.Fence() <= first.Fence() {
@@ -126,9 +126,9 @@ func TestS17FailoverWithinOneLife(t *testing.T) {
 
 func TestS17CleanStopHandsOverAtOnce(t *testing.T) {
 	each(t, func(t *testing.T, s store) {
-		a, stop := run(t, s.replicas[0], s.life)
+		a, stop := run(t, s.replicas[0], life)
 		first := waitHold(t, a)
-		b, _ := run(t, s.replicas[1], s.life)
+		b, _ := run(t, s.replicas[1], life)
 		stop()
 		if first.Valid() || a.Hold() != nil {
 			t.Error("holds on after the stop")
@@ -136,8 +136,8 @@ func TestS17CleanStopHandsOverAtOnce(t *testing.T) {
 		stopped := time.Now()
 		waitHold(t, b)
 		took := time.Since(stopped)
-		t.Logf("lock of %v: handed over after %v", s.life, took)
-		if took > s.life/2 {
+		t.Logf("lock of %v: handed over after %v", life, took)
+		if took > life/2 {
 			t.Errorf("hand-over took %v", took)
 		}
 	})
@@ -145,9 +145,9 @@ func TestS17CleanStopHandsOverAtOnce(t *testing.T) {
 
 func TestS17HolderRenewsByItself(t *testing.T) {
 	each(t, func(t *testing.T, s store) {
-		a, _ := run(t, s.replicas[0], s.life)
+		a, _ := run(t, s.replicas[0], life)
 		hold := waitHold(t, a)
-		for end := time.Now().Add(s.life + s.life/2); time.Now().Before(end); pause(t.Context(), s.life/20) {
+		for end := time.Now().Add(life + life/2); time.Now().Before(end); pause(t.Context(), life/20) {
 			if a.Hold() != hold {
 				t.Fatal("the hold has ended")
 			}
@@ -158,7 +158,7 @@ func TestS17HolderRenewsByItself(t *testing.T) {
 
 func TestStolenLockEndsTheHold(t *testing.T) {
 	each(t, func(t *testing.T, s store) {
-		a, _ := run(t, s.replicas[0], s.life)
+		a, _ := run(t, s.replicas[0], life)
 		first := waitHold(t, a)
 		s.steal(t)
 		waitLost(t, first)
@@ -170,7 +170,7 @@ func TestStolenLockEndsTheHold(t *testing.T) {
 
 func TestResignTakesANewFence(t *testing.T) {
 	each(t, func(t *testing.T, s store) {
-		a, _ := run(t, s.replicas[0], s.life)
+		a, _ := run(t, s.replicas[0], life)
 		first := waitHold(t, a)
 		first.Resign()
 		waitLost(t, first)

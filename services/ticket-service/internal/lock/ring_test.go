@@ -112,7 +112,6 @@ func TestS55OnlyTheRunnersComingAndGoingMatters(t *testing.T) {
 // A node that is alive by name only, as it was killed while it waited, does not keep the others waiting for longer than a lock lasts.
 func TestS57TheWaitForADeadNodeIsBounded(t *testing.T) {
 	t.Parallel()
-	const life = 500 * time.Millisecond
 	waits := rings(t, client(t), 1, life)[0]
 	dead := NewRing(waits.lock.rdb, waits.lock.keys[0], life)
 	for {
@@ -141,7 +140,6 @@ func TestS57TheWaitForADeadNodeIsBounded(t *testing.T) {
 // The clocks of the nodes are never asked: on a Redis whose clock is 20 years behind all of it works.
 func TestS55EqualClocksAreNotNeeded(t *testing.T) {
 	t.Parallel()
-	const life = time.Second
 	server := miniredis.RunT(t)
 	now := time.Date(2006, 1, 2, 15, 4, 5, 0, time.UTC)
 	server.SetTime(now)

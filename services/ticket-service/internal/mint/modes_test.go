@@ -81,12 +81,12 @@ func (s *site) wholeHistory(number int64) {
 // In Postgres the windows adjoin like in Redis, however many replicas propose.
 func TestF25NoGapInPostgres(t *testing.T) {
 	t.Parallel()
-	const interval = 300 * time.Millisecond
+	const interval = time.Second
 	s := newSite(t, open(main, interval))
 	s.withPostgres()
 	s.openPostgres(7)
 	s.start(time.Second, away{})
-	s.start(time.Second, nil)
+	s.start(10*time.Second, nil)
 	s.until(main, "a ticket and its successor", complete)
 	if gap := s.watchGap(main, 8); gap > interval/2 {
 		t.Errorf("%v without a ticket", gap)

@@ -171,7 +171,7 @@ func (s *site) mintFirst(interval time.Duration) {
 func (s *site) until(ballot, what string, so func(redisledger.TicketState) bool) redisledger.TicketState {
 	s.t.Helper()
 	var state redisledger.TicketState
-	testenv.Eventually(s.t, 10*time.Second, func() error {
+	testenv.Eventually(s.t, 30*time.Second, func() error {
 		if state = s.state(ballot); !so(state) {
 			return fmt.Errorf("not yet: %s: %+v", what, state)
 		}
