@@ -259,6 +259,17 @@ func (r *replica) waitHold() *lock.Hold {
 	return hold
 }
 
+// untilRecorded waits until so many tickets of a ballot are in the history, and so known to the replica.
+func (r *replica) untilRecorded(ballot string, n int) {
+	r.t.Helper()
+	testenv.Eventually(r.t, 30*time.Second, func() error {
+		if got := len(r.history.all(ballot)); got < n {
+			return fmt.Errorf("%d tickets of %s, want %d", got, ballot, n)
+		}
+		return nil
+	})
+}
+
 // frozen is a ledger that can stop answering, for all ballots or for one.
 type frozen struct {
 	Ledger
