@@ -157,8 +157,8 @@ func (c *Changer) whyEnd(ctx context.Context, row pgledger.Epoch) (string, error
 	if row.Held {
 		return "held by an operator", nil
 	}
-	if c.Me.RedisAway() {
-		return c.confirmAway(ctx)
+	if fault := c.Me.RedisFault(); fault != nil {
+		return c.confirmAway(ctx, fault)
 	}
 	if !c.Me.RedisWell() {
 		return "", nil
@@ -167,7 +167,7 @@ func (c *Changer) whyEnd(ctx context.Context, row pgledger.Epoch) (string, error
 }
 
 // confirmAway asks the other processes that use the ledger, if any is alive: one alone may just be cut off itself.
-func (c *Changer) confirmAway(ctx context.Context) (string, error) {
+func (c *Changer) confirmAway(ctx context.Context, fault error) (string, error) {
 	alive, missing, err := c.Store.Witnesses(ctx, c.Me.cfg.ID, witnessAge(c.Me.cfg.Heartbeat))
 	if err != nil {
 		return "", fmt.Errorf("epoch: witnesses: %w", err)
@@ -175,7 +175,7 @@ func (c *Changer) confirmAway(ctx context.Context) (string, error) {
 	if alive > 0 && missing == 0 {
 		return "", errors.New("epoch: Redis does not answer this process, but others")
 	}
-	return "Redis is away", nil
+	return fault.Error(), nil
 }
 
 // witnessAge is how fresh a heartbeat must be to make its process a witness.
@@ -242,10 +242,10 @@ func (c *Changer) change(ctx context.Context, row pgledger.Epoch) (err error) {
 	if err := traced(ctx, "drain", c.drain); err != nil {
 		return err
 	}
-	if row.Held || c.Me.RedisAway() {
-		reason := "Redis is away"
-		if row.Held {
-			reason = "held by an operator"
+	if fault := c.Me.RedisFault(); row.Held || fault != nil {
+		reason := "held by an operator"
+		if !row.Held {
+			reason = fault.Error()
 		}
 		return traced(ctx, "open in postgres", func(ctx context.Context) error { return c.openPostgres(ctx, row, reason, started) })
 	}

@@ -18,7 +18,7 @@ func (p *Participant) Observe(meter metric.Meter) error {
 	mode, err2 := meter.Int64ObservableGauge("littlevote.ledger.mode",
 		metric.WithDescription("1 for the store that votes are decided in: redis, or pg while Redis is away or held; none while votes are refused. 0 for the others."))
 	away, err3 := meter.Int64ObservableGauge("littlevote.ledger.redis.away",
-		metric.WithDescription("1 while Redis does not answer this process, else 0."))
+		metric.WithDescription("1 while Redis does not answer this process, or is a replica, or evicts keys; else 0."))
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -30,8 +31,17 @@ func TestRedisAwayGoesToPostgresAndBack(t *testing.T) {
 	if second.Mode != epoch.Postgres || p.Live(first) {
 		t.Fatalf("%+v, the old one live: %v", second, p.Live(first))
 	}
-	if p.Degraded() == "" || p.Ready(t.Context()) != nil {
-		t.Fatal("an epoch in Postgres is ready, and degraded")
+	var reason string
+	if err := w.pool.QueryRow(t.Context(), "SELECT reason FROM ledger_epoch").Scan(&reason); err != nil {
+		t.Fatal(err)
+	}
+	for _, why := range []string{p.Degraded(), reason} {
+		if !strings.Contains(why, errShut.Error()) {
+			t.Errorf("%q does not say what is wrong with Redis", why)
+		}
+	}
+	if p.Ready(t.Context()) != nil {
+		t.Fatal("an epoch in Postgres is not ready")
 	}
 	var admissions int64
 	if err := w.pool.QueryRow(t.Context(), "SELECT admissions FROM pg_ballots WHERE epoch = $1 AND ballot = 'main'",

@@ -75,8 +75,16 @@ func (p *Participant) Suspect() {
 	}
 }
 
-// RedisAway says that Redis has not answered this process for a while.
-func (p *Participant) RedisAway() bool { return p.probe.away.Load() }
+// RedisAway says that Redis has not answered this process for a while, or can't be a ledger as it is.
+func (p *Participant) RedisAway() bool { return p.RedisFault() != nil }
+
+// RedisFault says why Redis is away; nil while it is not.
+func (p *Participant) RedisFault() error {
+	if fault := p.probe.fault.Load(); fault != nil {
+		return fmt.Errorf("epoch: Redis is away: %w", *fault)
+	}
+	return nil
+}
 
 // RedisWell says that Redis answered when it was last asked.
 func (p *Participant) RedisWell() bool { return p.probe.well.Load() }
@@ -95,9 +103,12 @@ func (p *Participant) Degraded() string {
 	case !ok:
 		return "no ledger is open: votes are refused, counts may be stale"
 	case l.Mode == Postgres:
-		return "votes are decided in Postgres, since Redis is away or held"
+		if fault := p.RedisFault(); fault != nil {
+			return fmt.Sprintf("votes are decided in Postgres; %v", fault)
+		}
+		return "votes are decided in Postgres, since Redis was away or is held"
 	case p.RedisAway():
-		return "Redis does not answer this process"
+		return p.RedisFault().Error()
 	default:
 		return ""
 	}

@@ -23,9 +23,9 @@ const (
 // prober watches whether Redis answers.
 type prober struct {
 	redis   Pinger
-	flipped func() // called when the verdict changes
-	away    atomic.Bool
-	well    atomic.Bool // the last ping was answered
+	flipped func()                // called when the verdict changes
+	fault   atomic.Pointer[error] // why it is away; nil: it is not
+	well    atomic.Bool           // the last ping was answered
 }
 
 // run probes until ctx ends. A process that was itself stalled, or is starved of processor time, draws no conclusion from
@@ -43,13 +43,13 @@ func (p *prober) run(ctx context.Context) {
 		switch {
 		case err == nil:
 			silentSince = time.Time{}
-			p.set(false)
+			p.set(nil)
 		case stalled && isTimeout(err):
 			silentSince = time.Time{}
 		case silentSince.IsZero():
 			silentSince = sent
 		case time.Since(silentSince) >= awayAfter:
-			p.set(true)
+			p.set(&err)
 		}
 		slept := time.Now()
 		if pause(ctx, probeEvery) != nil {
@@ -64,8 +64,8 @@ func isTimeout(err error) bool {
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
-func (p *prober) set(away bool) {
-	if p.away.Swap(away) != away {
+func (p *prober) set(fault *error) {
+	if before := p.fault.Swap(fault); (before == nil) != (fault == nil) {
 		p.flipped()
 	}
 }

@@ -31,8 +31,8 @@ func TestProber(t *testing.T) {
 				done := make(chan struct{})
 				go func() { defer close(done); p.run(ctx) }()
 				time.Sleep(5 * time.Second)
-				if got := p.away.Load(); got != c.away {
-					t.Errorf("away: %v, want %v", got, c.away)
+				if fault := p.fault.Load(); (fault != nil) != c.away {
+					t.Errorf("away: %v, want %v", fault, c.away)
 				}
 				cancel()
 				<-done

@@ -43,6 +43,9 @@ var limits string
 //go:embed lua/cooling.lua
 var cooling string
 
+//go:embed lua/whole.lua
+var whole string
+
 //go:embed lua/lists.lua
 var lists string
 
@@ -118,23 +121,23 @@ var (
 	countsScript   = newScript(countsSource)
 	finishScript   = newScript(finishSource)
 	rulesScript    = newScript(rulesSource)
-	cutScript      = newScript(cutSource)
+	cutScript      = newScript(whole, cutSource)
 	keyScript      = newScript(keySource)
 	knownScript    = newScript(knownSource)
-	settleScript   = newScript(lists, settleSource)
+	settleScript   = newScript(whole, lists, settleSource)
 	claimScript    = newScript(claimSource)
 	rememberScript = newScript(rememberSource)
 	refundScript   = newScript(limits, refundSource)
 	sealScript     = newScript(sealSource)
-	dueScript      = newScript(dueSource)
-	readScript     = newScript(lists, readSource)
+	dueScript      = newScript(whole, dueSource)
+	readScript     = newScript(whole, lists, readSource)
 	voterScript    = newScript(limits, voterSource)
 	coldScript     = newScript(limits, cooling, coldSource)
 	evictScript    = newScript(limits, cooling, evictSource)
 	hotScript      = newScript(limits, hotSource)
 	recountScript  = newScript(recountSource)
-	ticketScript   = newScript(ticketSource)
-	mintScript     = newScript(mintSource)
+	ticketScript   = newScript(whole, ticketSource)
+	mintScript     = newScript(whole, mintSource)
 )
 
 // newScript puts what is common in front; each script has only as much of it as it needs, since every call makes all its

@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/littlevote/littlevote/libs/faultpoint"
 )
 
 // Ballot is what the scripts need to know of a ballot, and what its ledger begins an epoch with.
@@ -171,23 +173,35 @@ func (l *Ledger) Replication(ctx context.Context) (Replication, error) {
 	return all, err
 }
 
-// role asks one node.
+// role asks one node. One that evicts keys is none: it would forget votes.
 func role(ctx context.Context, node redis.UniversalClient) (Replication, error) {
-	info, err := node.Info(ctx, "replication").Result()
-	var refused redis.Error
-	if errors.As(err, &refused) {
-		return Replication{Master: true}, nil
-	}
+	replication, err := info(ctx, node, "replication")
 	if err != nil {
 		return Replication{}, err
 	}
-	r := Replication{Master: !strings.Contains(info, "role:slave")}
-	for line := range strings.Lines(info) {
-		if key, value, _ := strings.Cut(strings.TrimSpace(line), ":"); key == "connected_slaves" {
-			r.Replicas = value != "0"
-		}
+	memory, err := info(ctx, node, "memory")
+	if err != nil {
+		return Replication{}, err
 	}
-	return r, nil
+	if policy := memory["maxmemory_policy"]; policy != "" && policy != "noeviction" && !faultpoint.Mutant("evicting-redis") {
+		return Replication{}, fmt.Errorf("redisledger: this Redis evicts keys when memory is short: maxmemory-policy is %s, expected noeviction", policy)
+	}
+	return Replication{Master: replication["role"] != "slave", Replicas: replication["connected_slaves"] != "0" && replication["connected_slaves"] != ""}, nil
+}
+
+// info asks a node about itself; it knows nothing where the node refuses to tell.
+func info(ctx context.Context, node redis.UniversalClient, section string) (map[string]string, error) {
+	text, err := node.Info(ctx, section).Result()
+	var refused redis.Error
+	if err != nil && !errors.As(err, &refused) {
+		return nil, err
+	}
+	fields := map[string]string{}
+	for line := range strings.Lines(text) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		fields[key] = value
+	}
+	return fields, nil
 }
 
 // Unlink deletes every key of a name that no epoch uses any more.

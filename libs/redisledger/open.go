@@ -164,7 +164,7 @@ func NewPinger(cfg config.Redis, log *slog.Logger) (*Pinger, error) {
 	return &Pinger{ledger: New(rdb)}, nil
 }
 
-// Ping returns nil if the Redis answers and takes writes: every master of a cluster, or the one master. It does not try
+// Ping returns nil if the Redis answers, takes writes, and evicts nothing: every master of a cluster, or the one master. It does not try
 // twice, and takes at most half a second.
 func (p *Pinger) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)

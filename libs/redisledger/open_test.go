@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -224,6 +225,40 @@ func TestPingWantsAMaster(t *testing.T) {
 	}
 	if err := newPinger(t, "redis://"+n.Addr().String()).Ping(t.Context()); !errors.Is(err, errReplica) {
 		t.Fatal(err)
+	}
+}
+
+// One that evicts forgets tickets, keys and counts: it is no ledger, and none is loaded into it.
+func TestARedisThatEvictsIsNone(t *testing.T) {
+	for policy, want := range map[string]bool{"noeviction": true, "": true, "allkeys-lru": false, "allkeys-random": false, "volatile-ttl": false} {
+		n := newNode(t, func(*server.Peer) {})
+		answer := func(p *server.Peer, command string, args []string) {
+			switch {
+			case command == "PING":
+				p.WriteBulk("PONG")
+			case args[0] == "memory" && policy != "":
+				p.WriteBulk("# Memory\r\nmaxmemory:0\r\nmaxmemory_policy:" + policy + "\r\n")
+			case args[0] == "memory":
+				p.WriteError("ERR there is no such section")
+			default:
+				p.WriteBulk("# Replication\r\nrole:master\r\nconnected_slaves:1\r\n")
+			}
+		}
+		for _, name := range []string{"PING", "INFO"} {
+			if err := n.Register(name, answer); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p := newPinger(t, "redis://"+n.Addr().String())
+		role, loading := p.ledger.Replication(t.Context())
+		if loading == nil && role != (Replication{Master: true, Replicas: true}) {
+			t.Errorf("%q: %+v", policy, role)
+		}
+		for _, err := range []error{p.Ping(t.Context()), loading} {
+			if (err == nil) != want || err != nil && !strings.Contains(err.Error(), "maxmemory-policy is "+policy+", expected noeviction") {
+				t.Errorf("%q: %v", policy, err)
+			}
+		}
 	}
 }
 

@@ -99,7 +99,7 @@ func (l *Ledger) Due(ctx context.Context, f Fence, ballot string, lease time.Dur
 	k := f.Keys(ballot)
 	r := l.one(ctx, call{
 		dueScript,
-		[]string{k.marker(), k.outboxTimes()},
+		[]string{k.marker(), k.outboxTimes(), k.outbox()},
 		[]any{f.Epoch, lease.Milliseconds(), limit},
 	})
 	if r.err != nil {

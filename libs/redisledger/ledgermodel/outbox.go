@@ -76,7 +76,12 @@ func (l *Ledger) Settle(_ context.Context, s *redisledger.Settlement) redisledge
 		return redisledger.SettleReply{Err: err}
 	}
 	r := redisledger.SettleReply{How: redisledger.Settled}
-	if _, waits := b.outbox[s.ID]; waits {
+	_, waits := b.outbox[s.ID]
+	if !waits && b.how(s.ID, l.ms()) == redisledger.Unknown && l.now().Sub(s.AdmittedAt) < redisledger.DoneTTL {
+		b.marker.sealed = true // somebody has deleted what was known of it
+		return redisledger.SettleReply{Err: redisledger.ErrWrongEpoch}
+	}
+	if waits {
 		r.ByThis = true
 		b.end(s.ID, redisledger.Settled, l.ms())
 		delete(b.claims, s.ID)

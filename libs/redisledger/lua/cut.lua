@@ -5,7 +5,7 @@
 -- {'CUT', now, last admission number, name, count, … in one list, batch id, verdict, … in one list}.
 
 local m = fenced('admissions')
-if not m then
+if not m or lost(torn(KEYS[3], KEYS[4])) then
   return { 'WRONG_EPOCH' }
 end
 if redis.call('HLEN', KEYS[3]) > tonumber(ARGV[2]) then

@@ -1,8 +1,8 @@
 -- Lists batches that stand in the outbox for longer than their lease.
--- KEYS: 1 marker, 2 outbox times; ARGV: 1 epoch, 2 lease in ms, 3 most ids
+-- KEYS: 1 marker, 2 outbox times, 3 outbox; ARGV: 1 epoch, 2 lease in ms, 3 most ids
 -- Replies {'WRONG_EPOCH'} or {'DUE', age of the oldest in ms (-1: none waits), id, …}.
 
-if not fenced() then
+if not fenced() or lost(torn(KEYS[3], KEYS[2])) then
   return { 'WRONG_EPOCH' }
 end
 local now = now_ms()

@@ -10,6 +10,9 @@ if not fenced() then
 end
 local now = now_ms()
 local m = redis.call('HMGET', KEYS[2], 'last', 'fence', 'next_version')
+if lost(not m[1] and redis.call('EXISTS', KEYS[3]) == 1) then
+  return { 'WRONG_EPOCH' }
+end
 if m[2] and tonumber(ARGV[7]) < tonumber(m[2]) then
   return { 'FENCED' }
 end

@@ -2,7 +2,7 @@
 -- KEYS: 1 marker, 2 tally, 3 updated; ARGV: 1 epoch, names …
 -- Replies {'WRONG_EPOCH'}, or {'COUNTS', now, counts, times}; without names counts is name, count, name, count ….
 
-if not fenced() then
+if not fenced() or lost(parted(KEYS[2], KEYS[3])) then
   return { 'WRONG_EPOCH' }
 end
 if #ARGV > 1 then

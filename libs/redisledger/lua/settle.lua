@@ -3,7 +3,7 @@
 -- ARGV: 1 epoch, 2 batch id, 3 TTL of done in ms, 4 when the batch was admitted in ms, 5 number of
 --   candidates, their names, their counts
 -- Replies {'WRONG_EPOCH'}, {'SETTLED', total, …} when this call settled it, or {'DONE', how, total, …}; how is 'S'
--- (settled), 'R' (refunded) or '' (unknown here). The totals stand in the order of the names.
+-- (settled), 'R' (refunded) or '' (unknown, and too old to be known). The totals stand in the order of the names.
 
 if not fenced() then
   return { 'WRONG_EPOCH' }
@@ -15,8 +15,13 @@ for i = 1, n do
 end
 local waits = redis.call('HEXISTS', KEYS[2], ARGV[2]) == 1
 -- mutant settle-twice: waits = true
+local how = not waits and redis.call('HGET', KEYS[5], ARGV[2])
+local unknown = not waits and not how and now_ms() - tonumber(ARGV[4]) < tonumber(ARGV[3])
+if lost(unknown or parted(KEYS[6], KEYS[7])) then
+  return { 'WRONG_EPOCH' }
+end
 if not waits then
-  return { 'DONE', redis.call('HGET', KEYS[5], ARGV[2]) or '', unpack(hmget(KEYS[6], names, 1)) }
+  return { 'DONE', how or '', unpack(hmget(KEYS[6], names, 1)) }
 end
 -- PERSIST changes nothing, but it is a write that Redis never refuses for memory, and after it none is refused.
 redis.call('PERSIST', KEYS[2])

@@ -10,6 +10,9 @@ local now = now_ms()
 local t = current(KEYS[2], now)
 local last = redis.call('HGET', KEYS[2], 'last') or '0'
 if not t then
+  if lost(redis.call('EXISTS', KEYS[3]) == 1) then
+    return { 'WRONG_EPOCH' }
+  end
   return { 'TICKET', now, last, '' }
 end
 promote(KEYS[2], KEYS[3], t)

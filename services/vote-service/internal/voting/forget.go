@@ -73,6 +73,7 @@ func (e *Engine) applied(ctx context.Context, b *ballot, cold []redisledger.Cold
 	if len(cold) == 0 {
 		return nil, nil
 	}
+	looked := time.Now()
 	keys, err := e.Store.Lookup(ctx, b.name, nil)
 	if err != nil {
 		return nil, err
@@ -87,7 +88,7 @@ func (e *Engine) applied(ctx context.Context, b *ballot, cold []redisledger.Cold
 	}
 	var old time.Time
 	if keys.Lag < maxLookUpLag {
-		old = time.Now().Add(-keys.Lag - appliedKept)
+		old = looked.Add(-keys.Lag - appliedKept)
 	}
 	kept := cold[:0]
 	for _, c := range cold {

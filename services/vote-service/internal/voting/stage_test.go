@@ -38,9 +38,11 @@ type stage struct {
 
 	produce func(*eventv1.VoteBatch) (sent bool, err error)
 	apply   func(*eventv1.VoteBatch) (pgledger.Verdict, error)
-	lookup  func() // called while Postgres is asked for a key
-	lost    bool   // replies of settle do not arrive
-	deaf    bool   // replies of admit do not arrive; nor does Redis say what became of it
+	lookup  func() // called while Postgres is asked for a key, after it has looked
+	lag     func() time.Duration
+	voteOf  func() *pgledger.Vote
+	lost    bool // replies of settle do not arrive
+	deaf    bool // replies of admit do not arrive; nor does Redis say what became of it
 	logged  []*eventv1.VoteBatch
 	applied map[uuid.UUID]bool
 
@@ -71,7 +73,8 @@ func newStage(t *testing.T) *stage {
 	s.redis = ledgermodel.New(func() time.Time { return time.Now().Add(s.clock) })
 	s.produce = func(*eventv1.VoteBatch) (bool, error) { return true, nil }
 	s.apply = func(*eventv1.VoteBatch) (pgledger.Verdict, error) { return pgledger.Applied, nil }
-	s.lookup = func() {}
+	s.lookup, s.voteOf = func() {}, func() *pgledger.Vote { return nil }
+	s.lag = func() time.Duration { return 0 }
 	s.change(1)
 	keys, err := ticket.Open("", true)
 	if err != nil {
@@ -254,8 +257,9 @@ func (m modelStore) BatchApplied(_ context.Context, ids []uuid.UUID) (map[uuid.U
 }
 
 func (m modelStore) Lookup(context.Context, string, []uuid.UUID) (pgledger.Keys, error) {
+	keys := pgledger.Keys{Lag: m.lag()}
 	m.lookup()
-	return pgledger.Keys{}, nil
+	return keys, nil
 }
 
 func (m modelStore) BallotNamed(_ context.Context, name string) (pgledger.Ballot, error) {
@@ -296,7 +300,7 @@ func (m modelStore) LastVote(_ context.Context, _, voter, candidate string) (*pg
 }
 
 func (m modelStore) VoteOf(context.Context, string, uuid.UUID) (*pgledger.Vote, error) {
-	return nil, nil //nolint:nilnil // not found
+	return m.voteOf(), nil
 }
 
 func (m modelStore) Dropped(context.Context, string, uuid.UUID) (bool, error) { return false, nil }

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/littlevote/littlevote/libs/epoch"
+	"github.com/littlevote/littlevote/libs/faultpoint"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/service"
@@ -97,17 +98,22 @@ func (e *Engine) findVote(ctx context.Context, b *ballot, id uuid.UUID) (*pgledg
 func awaitVote[T any](ctx context.Context, e *Engine, b *ballot, find func(context.Context) (*T, error)) (*T, error) {
 	asked := time.Now()
 	for {
-		// How far the ledger is comes first: what was in the log then is found after.
+		// What tells how far the ledger is comes first: what was in the log then is found after. The lag is taken from the time before
+		// Postgres was asked: this process, and the persister, may stand still before the answer is read.
+		looked := time.Now()
+		ledger, ok := e.Epochs.Current()
 		keys, err := e.Store.Lookup(ctx, b.name, nil)
 		if err != nil {
 			return nil, err
 		}
-		upTo := time.Now().Add(-keys.Lag)
+		if faultpoint.Mutant("stall-ignored") {
+			looked = time.Now()
+		}
 		v, err := find(ctx)
 		if err != nil || v != nil {
 			return v, err
 		}
-		if ledger, ok := e.Epochs.Current(); ok && ledger.Mode == epoch.Postgres || upTo.After(asked) {
+		if ok && ledger.Mode == epoch.Postgres || looked.Add(-keys.Lag).After(asked) {
 			return nil, nil //nolint:nilnil // not found is an answer
 		}
 		if !pause(ctx, 20*time.Millisecond) {

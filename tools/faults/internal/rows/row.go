@@ -97,7 +97,7 @@ func All() []Row {
 	var all []Row
 	for _, some := range [][]Row{
 		voteServiceRows(), persisterRows(), redisRows(), kafkaRows(), postgresRows(), wholeRows(), epochRows(), topologyRows(), moveRows(), upgradeRows(), secretRows(), collectorRows(), failpointRows(),
-		likeRows(), voidRows(),
+		likeRows(), voidRows(), handRows(),
 	} {
 		all = append(all, some...)
 	}
