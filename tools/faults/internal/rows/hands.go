@@ -10,8 +10,10 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/tools/faults/internal/servers"
 	"github.com/littlevote/littlevote/tools/internal/deps"
+	"github.com/littlevote/littlevote/tools/internal/scope"
 	"github.com/littlevote/littlevote/tools/internal/system"
 )
 
@@ -122,16 +124,18 @@ func evict(r *Run) {
 func deleteKeys(r *Run) {
 	kinds := []string{"ticket", "tally", "updated", "outbox", "outboxTimes"}
 	for range 3 {
-		before, kind, gone := r.epoch(), kinds[r.Random.IntN(len(kinds))], int64(0)
-		err := r.Redis.With(r.Context(), func(ctx context.Context, rdb *redis.Client) (err error) {
-			for err == nil && gone == 0 { // an outbox that is empty has no key
-				gone, err = rdb.Del(ctx, "{main}:"+before.NS+":"+kind).Result()
-			}
-			return err
+		kind := kinds[r.Random.IntN(len(kinds))]
+		var before pgledger.Epoch
+		scope.Eventually(r, epochPatience, func() error { // an outbox that is empty has no key, an epoch that is over none at all
+			before = r.epoch()
+			return r.Redis.With(r.Context(), func(ctx context.Context, rdb *redis.Client) error {
+				gone, err := rdb.Del(ctx, "{main}:"+before.NS+":"+kind).Result()
+				if err == nil && gone == 0 {
+					err = fmt.Errorf("epoch %d has no %s", before.Number, kind)
+				}
+				return err
+			})
 		})
-		if err != nil {
-			r.Fatal(err)
-		}
 		r.Note("%s", kind)
 		if kind != "outboxTimes" && kind != "outbox" { // nobody need miss a batch that is settled in the same moment
 			r.awaitEpochAfter(before)
