@@ -105,7 +105,14 @@ func handRows() []Row {
 		},
 		{
 			Name: "M9", Kind: Stop, Title: "every service stutters for 8 s: it is frozen for 0.3 s, and goes on for 0.1 s",
-			Sees: "slower answers", Silence: degraded, Happen: stutter,
+			Sees: "slower answers", Silence: degraded, Happen: func(r *Run) { stutter(r, func() {}, func() {}) },
+		},
+		{
+			Name: "M11", Kind: Stop, Title: "every service, Redis and Kafka stutter for 8 s: all are frozen for 0.3 s, and go on for 0.1 s",
+			Sees: "slower answers, and votes that go on in Postgres",
+			Happen: func(r *Run) {
+				stutter(r, func() { r.Redis.Freeze(r); r.Shared.Freeze(r, deps.Kafka) }, func() { r.Redis.Thaw(r); r.Shared.Thaw(r, deps.Kafka) })
+			},
 		},
 	}
 }
@@ -168,7 +175,8 @@ func (r *Run) resetGroup(ctx context.Context) error {
 	return err
 }
 
-func stutter(r *Run) {
+// stutter freezes every service again and again, and what else there is.
+func stutter(r *Run, freeze, thaw func()) {
 	var all []*system.Service
 	for _, kind := range []system.Kind{system.Ticket, system.Vote, system.Query, system.Persister} {
 		all = append(all, r.System.Services(kind)...)
@@ -177,7 +185,9 @@ func stutter(r *Run) {
 		for _, s := range all {
 			r.signal(s, syscall.SIGSTOP)
 		}
+		freeze()
 		r.Hold(300 * time.Millisecond)
+		thaw()
 		for _, s := range all {
 			r.signal(s, syscall.SIGCONT)
 		}
