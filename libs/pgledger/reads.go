@@ -36,12 +36,18 @@ func Tallies(ctx context.Context, db DB, ballot string, names []string) ([]Tally
 // at least; an acknowledged batch is applied or in the log long before.
 const tokenKept = "1 day"
 
-// TalliesAt is Tallies with the row of ledger_epoch as of the same moment. ok says that the vote with the token, nil for any,
-// is in the counts: its batch is applied, or its epoch is over, which ends with everything acknowledged applied. It may
+// Reading is what Postgres said of a ballot's counts at a moment.
+type Reading struct {
+	Tallies []Tally
+	Epoch   Epoch     // that was on
+	At      time.Time // by the server's clock; the counts are not older
+	Seen    bool      // the vote that was asked about is in the counts
+}
+
+// TalliesAt is Tallies with the row of ledger_epoch as of the same moment. A vote with a token is seen if its batch is applied, or
+// its epoch is over, which ends with everything acknowledged applied; nil stands for any. It may
 // be asked of a replica. ErrNoEpoch if none was ever opened.
-func TalliesAt(ctx context.Context, db DB, ballot string, names []string, atLeast *Token) (
-	tallies []Tally, epoch Epoch, ok bool, err error,
-) {
+func TalliesAt(ctx context.Context, db DB, ballot string, names []string, atLeast *Token) (Reading, error) {
 	var (
 		after int64
 		batch [16]byte
@@ -52,31 +58,33 @@ func TalliesAt(ctx context.Context, db DB, ballot string, names []string, atLeas
 		made = time.UnixMilli(int64(binary.BigEndian.Uint64(batch[:8]) >> 16))
 	}
 	rows, err := db.Query(ctx, `
-		SELECT `+epochColumns+`, e.epoch > $3 OR EXISTS (SELECT FROM applied_batches WHERE batch_id = $4)
+		SELECT `+epochColumns+`, statement_timestamp(), e.epoch > $3 OR EXISTS (SELECT FROM applied_batches WHERE batch_id = $4)
 				OR coalesce($5 < (SELECT min(caught_up_at) FROM offsets) - interval '`+tokenKept+`', false),
 			u.username, u.votes, u.version, u.updated_at
 		FROM ledger_epoch e
 		LEFT JOIN user_votes u ON u.ballot = $1 AND ($2::text[] IS NULL OR u.username = ANY ($2))
 		ORDER BY u.username COLLATE "C"`, ballot, names, after, batch, made)
 	if err != nil {
-		return nil, Epoch{}, false, fmt.Errorf("read tallies: %w", err)
+		return Reading{}, fmt.Errorf("read tallies: %w", err)
 	}
 	var (
 		username       *string
 		votes, version *int64
 		updated        *time.Time
+		r              Reading
 	)
-	tag, err := pgx.ForEachRow(rows, append(epoch.targets(), &ok, &username, &votes, &version, &updated), func() error {
+	tag, err := pgx.ForEachRow(rows, append(r.Epoch.targets(), &r.At, &r.Seen, &username, &votes, &version, &updated), func() error {
 		if username != nil {
-			tallies = append(tallies, Tally{*username, *votes, *version, *updated})
+			r.Tallies = append(r.Tallies, Tally{*username, *votes, *version, *updated})
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, Epoch{}, false, fmt.Errorf("read tallies: %w", err)
+		return Reading{}, fmt.Errorf("read tallies: %w", err)
 	}
 	if tag.RowsAffected() == 0 {
-		return nil, Epoch{}, false, ErrNoEpoch
+		return Reading{}, ErrNoEpoch
 	}
-	return tallies, epoch, ok || atLeast == nil, nil
+	r.Seen = r.Seen || atLeast == nil
+	return r, nil
 }

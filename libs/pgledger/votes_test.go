@@ -54,11 +54,11 @@ func TestTalliesAt(t *testing.T) {
 	id := uuid.UUID(batch.GetBatchId())
 	satisfied := func(token *pgledger.Token) bool {
 		t.Helper()
-		_, _, ok, err := pgledger.TalliesAt(t.Context(), pool, "main", nil, token)
+		r, err := pgledger.TalliesAt(t.Context(), pool, "main", nil, token)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return ok
+		return r.Seen
 	}
 	token := &pgledger.Token{Epoch: 1, Admission: 1, Batch: id}
 	if !satisfied(nil) || satisfied(token) {
@@ -68,10 +68,21 @@ func TestTalliesAt(t *testing.T) {
 	if !satisfied(token) || satisfied(&pgledger.Token{Epoch: 1, Admission: 1, Batch: uuid.Must(uuid.NewV7())}) {
 		t.Error("after the batch: its token is satisfied, another is not")
 	}
-	got, epoch, _, err := pgledger.TalliesAt(t.Context(), pool, "main", []string{"B", "C"}, nil)
+	var before, after time.Time
+	ask := func(at *time.Time) {
+		if err := pool.QueryRow(t.Context(), "SELECT clock_timestamp()").Scan(at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask(&before)
+	got, err := pgledger.TalliesAt(t.Context(), pool, "main", []string{"B", "C"}, nil)
+	ask(&after)
 	want := []pgledger.Tally{{"B", 1, 2, time.UnixMilli(batch.GetAdmittedAtMs())}}
-	if diff := cmp.Diff(want, got); err != nil || diff != "" || epoch.Number != 1 || epoch.Mode != "redis" {
-		t.Errorf("tallies (-want +got), %+v, %v:\n%s", epoch, err, diff)
+	if diff := cmp.Diff(want, got.Tallies); err != nil || diff != "" || got.Epoch.Number != 1 || got.Epoch.Mode != "redis" {
+		t.Errorf("tallies (-want +got), %+v, %v:\n%s", got.Epoch, err, diff)
+	}
+	if got.At.Before(before) || got.At.After(after) {
+		t.Errorf("read at %v, between %v and %v", got.At, before, after)
 	}
 	setEpoch(t, pool, 2, "open")
 	if !satisfied(&pgledger.Token{Epoch: 1, Admission: 9, Batch: uuid.Must(uuid.NewV7())}) {
@@ -100,7 +111,7 @@ func TestTalliesAt(t *testing.T) {
 		t.Error("caught up: a token of long ago is satisfied, one of an hour ago is not")
 	}
 	run(t, pool, "DELETE FROM ledger_epoch")
-	if _, _, _, err := pgledger.TalliesAt(t.Context(), pool, "main", nil, nil); !errors.Is(err, pgledger.ErrNoEpoch) {
+	if _, err := pgledger.TalliesAt(t.Context(), pool, "main", nil, nil); !errors.Is(err, pgledger.ErrNoEpoch) {
 		t.Errorf("error is %v, want ErrNoEpoch", err)
 	}
 }

@@ -62,8 +62,8 @@ type counts struct {
 	list   []redisledger.Count // in the order of the names asked for; by name, if all were asked for
 	source queryv1.Source
 	stale  bool
-	asOf   time.Time
-	epoch  int64 // that was on, as the store had it
+	asOf   time.Time // by the store's clock
+	epoch  int64     // that was on, as the store had it
 }
 
 var (
@@ -209,31 +209,14 @@ func (r *Reader) fromPostgres(
 	if len(names) > 0 {
 		asked = names
 	}
-	rows, row, seen, err := pgledger.TalliesAt(ctx, pool, ballot, asked, token)
+	read, err := pgledger.TalliesAt(ctx, pool, ballot, asked, token)
 	if err != nil {
 		return counts{}, err
 	}
-	if !seen {
+	if !read.Seen {
 		return counts{}, errOlder
 	}
-	c := counts{asOf: time.Now(), epoch: row.Number, stale: !decides(row)}
-	c.list = listed(rows, names)
-	return c, nil
-}
-
-// clock is the time on a Postgres server.
-func (r *Reader) clock(ctx context.Context, of queryv1.Source) (time.Time, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
-	defer cancel()
-	pool := r.Primary
-	if of == queryv1.Source_SOURCE_POSTGRES_REPLICA {
-		pool = r.Replica
-	}
-	var now time.Time
-	if err := pool.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now); err != nil {
-		return time.Time{}, fmt.Errorf("read the clock: %w", err)
-	}
-	return now, nil
+	return counts{list: listed(read.Tallies, names), asOf: read.At, epoch: read.Epoch.Number, stale: !decides(read.Epoch)}, nil
 }
 
 // decides says that votes were decided in Postgres under this row, so that every acknowledged one is in the counts.

@@ -56,11 +56,7 @@ func (s *Service) visible(ctx context.Context, b *shelf, viewer *queryv1.Viewer,
 	case row.Visibility == pgledger.VisibleNever:
 		return viewer.GetOrganiser() && row.State == stateCertified, nil
 	}
-	asOf, err := s.clock(ctx, row, c)
-	if err != nil {
-		return false, err
-	}
-	closed, err := s.closed(ctx, b, asOf)
+	closed, err := s.closed(ctx, b, c.asOf)
 	if closed || err != nil || row.Visibility == pgledger.VisibleAfterClose || viewer.GetVoter() == "" {
 		return closed, err
 	}
@@ -85,13 +81,4 @@ func (s *Service) closed(ctx context.Context, b *shelf, asOf time.Time) (bool, e
 			return false, err
 		}
 	}
-}
-
-// clock returns when counts were read, by the clock of the store they are from. Postgres is asked for the time where it
-// matters, after the counts.
-func (s *Service) clock(ctx context.Context, row *rules, c *counts) (time.Time, error) {
-	if c.source == queryv1.Source_SOURCE_REDIS || !row.asksClock() {
-		return c.asOf, nil
-	}
-	return s.reader.clock(ctx, c.source)
 }

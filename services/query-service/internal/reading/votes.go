@@ -178,11 +178,11 @@ func (r *Reader) listFrom(
 	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
 	if token != nil {
-		_, _, seen, err := pgledger.TalliesAt(ctx, pool, ballot, []string{}, token)
+		read, err := pgledger.TalliesAt(ctx, pool, ballot, []string{}, token)
 		if err != nil {
 			return nil, err
 		}
-		if !seen {
+		if !read.Seen {
 			return nil, errOlder
 		}
 	}
