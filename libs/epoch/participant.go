@@ -99,16 +99,17 @@ func (p *Participant) Ready(context.Context) error {
 
 // Degraded says in words what this process cannot do as usual now; empty if all is well.
 func (p *Participant) Degraded() string {
+	fault := p.RedisFault() // once: it may end at any moment
 	switch l, ok := p.Current(); {
 	case !ok:
 		return "no ledger is open: votes are refused, counts may be stale"
 	case l.Mode == Postgres:
-		if fault := p.RedisFault(); fault != nil {
+		if fault != nil {
 			return fmt.Sprintf("votes are decided in Postgres; %v", fault)
 		}
 		return "votes are decided in Postgres, since Redis was away or is held"
-	case p.RedisAway():
-		return p.RedisFault().Error()
+	case fault != nil:
+		return fault.Error()
 	default:
 		return ""
 	}
