@@ -33,6 +33,9 @@ func behind(t *testing.T, first, postgres string) string {
 		t.Fatal(err)
 	}
 	u.Host = first + "," + u.Host
+	settings := u.Query()
+	settings.Del("connect_timeout") // as the services have it
+	u.RawQuery = settings.Encode()
 	return u.String()
 }
 

@@ -156,8 +156,9 @@ func (c *check) run(ctx context.Context) string {
 	}
 	done := make(chan error, 1)
 	go func() {
-		defer func() { <-c.busy }()
-		done <- c.f(ctx)
+		err := c.f(ctx)
+		<-c.busy // before anybody hears of the end, and asks again
+		done <- err
 	}()
 	var err error
 	select {

@@ -44,6 +44,16 @@ func TestReport(t *testing.T) {
 	diffReport(t, h, want)
 }
 
+// A check that has answered is not running any more, however soon it is asked again.
+func TestACheckMayFollowAnotherAtOnce(t *testing.T) {
+	c := &check{name: "redis", f: func(context.Context) error { return nil }, busy: make(chan struct{}, 1)}
+	for range 20_000 {
+		if got := c.run(t.Context()); got != resultOK {
+			t.Fatal(got)
+		}
+	}
+}
+
 func diffReport(t *testing.T, h *Health, want Report) {
 	t.Helper()
 	if diff := cmp.Diff(want, h.Report(t.Context())); diff != "" {

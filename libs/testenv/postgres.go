@@ -11,8 +11,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// dropTimeout bounds what a test's end waits for its database to go.
-const dropTimeout = 30 * time.Second
+const (
+	// dropTimeout bounds what a test's end waits for its database to go.
+	dropTimeout = 30 * time.Second
+	// connectTimeout is in seconds: other tests share the machine, and the services' own would be too short then.
+	connectTimeout = "20"
+)
 
 // Postgres is the URL of a fresh, empty database, which is dropped when the test ends.
 func Postgres(t testing.TB) string {
@@ -51,6 +55,9 @@ func withDatabase(admin, database string) (string, error) {
 		return "", err
 	}
 	u.Path = "/" + database
+	settings := u.Query()
+	settings.Set("connect_timeout", connectTimeout)
+	u.RawQuery = settings.Encode()
 	return u.String(), nil
 }
 
