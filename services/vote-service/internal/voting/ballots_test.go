@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"testing"
 
+	"github.com/littlevote/littlevote/libs/events"
 	votev1 "github.com/littlevote/littlevote/proto/gen/littlevote/vote/v1"
 )
 
@@ -17,5 +18,21 @@ func TestWhoKnowsNoBallotsYetDoesNotSayThatThereIsNone(t *testing.T) {
 	ballots.read = true
 	if _, r := validate(request, ballots, nil); r == nil || r.code != refusedNoBallot.code {
 		t.Errorf("afterwards: %+v", r)
+	}
+}
+
+// Until it is known which records the persisters read, votes of the newer kinds are refused: whoever is ready must know.
+func TestReadyMeansThatVotesOfEveryKindAreTaken(t *testing.T) {
+	e := &Engine{ballots: newBallots(nil, nil, nil)}
+	if e.Ready(t.Context()) == nil {
+		t.Error("ready without the ballots")
+	}
+	e.ballots.read = true
+	if e.Ready(t.Context()) == nil {
+		t.Error("ready without the format")
+	}
+	e.format.Store(events.Format)
+	if err := e.Ready(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

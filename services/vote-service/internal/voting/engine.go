@@ -108,12 +108,16 @@ func (e *Engine) Run(ctx context.Context) error {
 	return nil
 }
 
-// Ready is a health check: nil once the ballots are known.
+// Ready is a health check: nil once the ballots are known, and what records may hold.
 func (e *Engine) Ready(context.Context) error {
-	if e.ballots.missing() != &refusedNoBallot {
+	switch {
+	case e.ballots.missing() != &refusedNoBallot:
 		return errors.New("the ballots are not read yet")
+	case e.format.Load() == 0:
+		return errors.New("what the persisters read is not known yet")
+	default:
+		return nil
 	}
-	return nil
 }
 
 // Close takes no more votes, finishes what it has taken, and gives up the rest as unknown when ctx ends.
