@@ -30,6 +30,7 @@ var Mutants = []Variant{
 	{"evicting-redis", "H34", "a Redis that evicts keys is a ledger"},
 	{"parts-may-go", "H35", "a key that is gone is taken for one that never was"},
 	{"stall-ignored", "H36", "a lag is counted from when its answer is read"},
+	{"behind-shown", "H37", "counts are read from Postgres however far it is behind"},
 	{"tally-check", "H17", "the persister refuses a tally below zero"},
 	{"certify-ignores-outbox", "H19", "a ballot is certified while batches stand in its outbox"},
 	{"apply-ignores-certified", "H19", "a batch of a certified ballot takes effect"},

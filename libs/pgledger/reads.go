@@ -38,10 +38,11 @@ const tokenKept = "1 day"
 
 // Reading is what Postgres said of a ballot's counts at a moment.
 type Reading struct {
-	Tallies []Tally
-	Epoch   Epoch     // that was on
-	At      time.Time // by the server's clock; the counts are not older
-	Seen    bool      // the vote that was asked about is in the counts
+	Tallies  []Tally
+	Epoch    Epoch     // that was on
+	At       time.Time // by the server's clock
+	CaughtUp time.Time // by the same clock: what was appended to the log before is in the counts; zero where nobody has said so yet
+	Seen     bool      // the vote that was asked about is in the counts
 }
 
 // TalliesAt is Tallies with the row of ledger_epoch as of the same moment. A vote with a token is seen if its batch is applied, or
@@ -58,10 +59,12 @@ func TalliesAt(ctx context.Context, db DB, ballot string, names []string, atLeas
 		made = time.UnixMilli(int64(binary.BigEndian.Uint64(batch[:8]) >> 16))
 	}
 	rows, err := db.Query(ctx, `
-		SELECT `+epochColumns+`, statement_timestamp(), e.epoch > $3 OR EXISTS (SELECT FROM applied_batches WHERE batch_id = $4)
-				OR coalesce($5 < (SELECT min(caught_up_at) FROM offsets) - interval '`+tokenKept+`', false),
+		SELECT `+epochColumns+`, statement_timestamp(), o.caught_up_at,
+			e.epoch > $3 OR EXISTS (SELECT FROM applied_batches WHERE batch_id = $4)
+				OR coalesce($5 < o.caught_up_at - interval '`+tokenKept+`', false),
 			u.username, u.votes, u.version, u.updated_at
 		FROM ledger_epoch e
+		CROSS JOIN (SELECT min(caught_up_at) AS caught_up_at FROM offsets) o
 		LEFT JOIN user_votes u ON u.ballot = $1 AND ($2::text[] IS NULL OR u.username = ANY ($2))
 		ORDER BY u.username COLLATE "C"`, ballot, names, after, batch, made)
 	if err != nil {
@@ -71,9 +74,10 @@ func TalliesAt(ctx context.Context, db DB, ballot string, names []string, atLeas
 		username       *string
 		votes, version *int64
 		updated        *time.Time
+		caughtUp       *time.Time
 		r              Reading
 	)
-	tag, err := pgx.ForEachRow(rows, append(r.Epoch.targets(), &r.At, &r.Seen, &username, &votes, &version, &updated), func() error {
+	tag, err := pgx.ForEachRow(rows, append(r.Epoch.targets(), &r.At, &caughtUp, &r.Seen, &username, &votes, &version, &updated), func() error {
 		if username != nil {
 			r.Tallies = append(r.Tallies, Tally{*username, *votes, *version, *updated})
 		}
@@ -84,6 +88,9 @@ func TalliesAt(ctx context.Context, db DB, ballot string, names []string, atLeas
 	}
 	if tag.RowsAffected() == 0 {
 		return Reading{}, ErrNoEpoch
+	}
+	if caughtUp != nil {
+		r.CaughtUp = *caughtUp
 	}
 	r.Seen = r.Seen || atLeast == nil
 	return r, nil

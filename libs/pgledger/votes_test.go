@@ -60,6 +60,17 @@ func TestTalliesAt(t *testing.T) {
 		}
 		return r.Seen
 	}
+	caughtUp := func() time.Time {
+		t.Helper()
+		r, err := pgledger.TalliesAt(t.Context(), pool, "main", nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.CaughtUp
+	}
+	if !caughtUp().IsZero() {
+		t.Error("nobody has said yet that anything is applied")
+	}
 	token := &pgledger.Token{Epoch: 1, Admission: 1, Batch: id}
 	if !satisfied(nil) || satisfied(token) {
 		t.Error("before the batch: a read without a token is fine, one with it is not")
@@ -98,14 +109,18 @@ func TestTalliesAt(t *testing.T) {
 	if satisfied(old) {
 		t.Error("an old token, and nothing is caught up")
 	}
-	if err := pgledger.CaughtUp(t.Context(), pool, topic, map[int32]int64{0: 0}, time.Now()); err != nil {
+	now := time.Now().Truncate(time.Microsecond)
+	if err := pgledger.CaughtUp(t.Context(), pool, topic, map[int32]int64{0: 0}, now); err != nil {
 		t.Fatal(err)
 	}
-	if satisfied(old) {
+	if satisfied(old) || !caughtUp().Equal(time.Unix(0, 0)) {
 		t.Error("an old token, and one partition is not caught up")
 	}
-	if err := pgledger.CaughtUp(t.Context(), pool, topic, map[int32]int64{1: 0}, time.Now()); err != nil {
+	if err := pgledger.CaughtUp(t.Context(), pool, topic, map[int32]int64{1: 0}, now.Add(time.Second)); err != nil {
 		t.Fatal(err)
+	}
+	if got := caughtUp(); !got.Equal(now) {
+		t.Errorf("caught up to %v, want that of the partition which is further behind, %v", got, now)
 	}
 	if !satisfied(old) || satisfied(&pgledger.Token{Epoch: 2, Admission: 1, Batch: idAt(time.Now().Add(-time.Hour))}) {
 		t.Error("caught up: a token of long ago is satisfied, one of an hour ago is not")

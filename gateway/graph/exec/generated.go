@@ -1041,8 +1041,8 @@ type Query {
     ballot: ID = "main"
     """
     A consistency token from ` + "`" + `VoteResponse.token` + "`" + `: the answer is not older than that vote. The read waits for a store that
-    has seen it (3 seconds at most; a setting), and then is UNAVAILABLE. A plain read after an acknowledgement shows the vote too, unless it
-    says ` + "`" + `stale` + "`" + `. What is no token of ours is INVALID_ARGUMENT.
+    has seen it (3 seconds at most; a setting), and then is UNAVAILABLE. A plain read after an acknowledgement shows the vote too. What is no
+    token of ours is INVALID_ARGUMENT.
     """
     atLeast: String
   ): UserVote!
@@ -1136,11 +1136,11 @@ type UserVote @key(fields: "ballot username") {
   "When the count last changed, RFC 3339 in UTC; ` + "`" + `1970-01-01T00:00:00Z` + "`" + ` if nobody voted yet."
   updatedAt: String!
   """
-  True where the count may miss acknowledged votes, because it comes from a store that lags. Never silently: where this is
-  false, every vote acknowledged before the read is in it.
+  True where the count may miss votes acknowledged after ` + "`" + `asOf` + "`" + `, because it comes from a store that does not decide votes now. Every vote
+  acknowledged before the read was sent is in it all the same; where no store has them all within 2 seconds, the read is UNAVAILABLE.
   """
   stale: Boolean!
-  "When the count was read, RFC 3339 in UTC, by the clock of the store that it comes from."
+  "A moment, RFC 3339 in UTC, by the clock of the store that the count comes from: every vote acknowledged before it is in the count."
   asOf: String!
 }
 
@@ -1190,9 +1190,9 @@ type TallyUpdate {
   snapshot: Boolean!
   "The counts of a snapshot by name; else those that have changed, which may be none."
   counts: [UserVote!]!
-  "When the counts were read, RFC 3339 in UTC, by the clock of the store that they come from."
+  "A moment, RFC 3339 in UTC, by the clock of the store that the counts come from: every vote acknowledged before it is in them."
   asOf: String!
-  "True where counts may miss acknowledged votes: they come from a store that lags, or can't be read now."
+  "True where counts may miss votes acknowledged after ` + "`" + `asOf` + "`" + `: they come from a store that does not decide votes now, or can't be read now."
   stale: Boolean!
 }
 `, BuiltIn: false},

@@ -70,10 +70,8 @@ type Read struct {
 	Stale   bool // it said that it may be
 	// Acknowledged is how many votes for this candidate had been acknowledged to anybody when the read was sent.
 	Acknowledged int64
-	// Token is the consistency token that the read gave, Own what its vote gave to the candidate, and Least the count that
-	// came with it. Least has votes of others, too, which a count that says that it may be stale need not have.
+	// Token is the consistency token that the read gave, and Least the count that came with it.
 	Token string
-	Own   int64
 	Least int64
 }
 

@@ -82,6 +82,7 @@ func sourceName(from queryv1.Source) string {
 const (
 	reasonFull     = "queue full"
 	reasonStores   = "no store answers"
+	reasonBehind   = "Postgres is behind"
 	reasonToken    = "token not reached"
 	reasonStopping = "stopping"
 	reasonRights   = "rights not known"

@@ -1,5 +1,5 @@
-// Package reading finds the counts of a ballot: in the store that decides its votes, else in one that may lag and is
-// said to.
+// Package reading finds the counts of a ballot: in the store that decides its votes, else in Postgres as soon as that has every vote
+// that was acknowledged before.
 package reading
 
 import (
@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/littlevote/littlevote/libs/epoch"
+	"github.com/littlevote/littlevote/libs/faultpoint"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 	queryv1 "github.com/littlevote/littlevote/proto/gen/littlevote/query/v1"
@@ -41,6 +42,9 @@ const (
 	// exactAtOnce bounds the statements for reads with tokens: they may be repeated until a deadline, on the server that
 	// decides votes meanwhile.
 	exactAtOnce = 8
+	// shortestWait and longestWait bound the pause before the stores are asked again.
+	shortestWait = 20 * time.Millisecond
+	longestWait  = 200 * time.Millisecond
 )
 
 // Reader reads from one store after the other.
@@ -50,6 +54,7 @@ type Reader struct {
 	epochs      Epochs
 	replicaBack atomic.Int64 // Unix nanoseconds; before that the replica is not asked
 	exact       chan struct{}
+	applied     watermark
 }
 
 // NewReader returns a reader.
@@ -57,12 +62,20 @@ func NewReader(stores Stores, epochs Epochs) *Reader {
 	return &Reader{Stores: stores, epochs: epochs, exact: make(chan struct{}, exactAtOnce)}
 }
 
+// question is what a store is asked, and what its answer must hold: every vote that was acknowledged before, and that of the token.
+type question struct {
+	ballot string
+	names  []string        // empty: all
+	token  *pgledger.Token // nil: none
+	begun  time.Time       // by the clock here
+}
+
 // counts is what a store said of a ballot.
 type counts struct {
 	list   []redisledger.Count // in the order of the names asked for; by name, if all were asked for
 	source queryv1.Source
 	stale  bool
-	asOf   time.Time // by the store's clock
+	asOf   time.Time // by the store's clock; what was acknowledged before is in the counts
 	epoch  int64     // that was on, as the store had it
 }
 
@@ -72,50 +85,35 @@ var (
 	errNone    = errors.New("replica: there is none")
 	errResting = errors.New("replica: it failed a moment ago")
 	errOlder   = errors.New("the token's vote is not there yet")
+	errBehind  = errors.New("it may lack votes that are acknowledged")
 )
 
-// read returns the counts of the names, or of every name of the ballot if there are none.
+// read returns counts as soon as a store has what they must hold.
 func (r *Reader) read(ctx context.Context, ballot string, names []string) (counts, error) {
-	c, err := r.first(ctx, ballot, names, nil)
-	if err == nil && c.stale && r.follow(ctx, c.epoch) {
-		if again, err := r.first(ctx, ballot, names, nil); err == nil {
-			return again, nil
+	q := question{ballot: ballot, names: names, begun: time.Now()}
+	for {
+		before := r.look()
+		c, err := r.first(ctx, q)
+		if !errors.Is(err, errBehind) || !r.wait(ctx, q.begun, before) {
+			return c, err
 		}
 	}
-	return c, err
 }
 
-// follow waits a moment for this process to learn of an epoch that a read has met before its heartbeat did; false if it
-// knows that epoch already, or does not learn of it in time.
-func (r *Reader) follow(ctx context.Context, number int64) bool {
-	const steps, step = 10, 20 * time.Millisecond
-	for n := range steps {
-		ledger, open := r.epochs.Current()
-		if !open || ledger.Epoch >= number {
-			return open && n > 0
-		}
-		r.epochs.Suspect()
-		if !pause(ctx, step) {
-			return false
-		}
-	}
-	return false
-}
-
-// first asks one store after the other: the one that decides votes, then those that may lag. With a token a store counts
-// only if it has seen the token's vote.
-func (r *Reader) first(ctx context.Context, ballot string, names []string, token *pgledger.Token) (counts, error) {
+// first asks one store after the other: the one that decides votes, then those that may lag. A store counts only if it has what the
+// answer must hold.
+func (r *Reader) first(ctx context.Context, q question) (counts, error) {
 	ledger, open := r.epochs.Current()
-	c, err := r.fromRedis(ctx, ledger, open, ballot, names)
+	c, err := r.fromRedis(ctx, ledger, open, q)
 	switch {
-	case err == nil && token != nil && c.epoch < token.Epoch:
+	case err == nil && q.token != nil && c.epoch < q.token.Epoch:
 		r.epochs.Suspect() // the epoch has changed, and this process will know in a moment
 		return counts{}, errOlder
 	case err == nil:
 		return c, nil
 	}
 	causes := []error{err}
-	if token != nil {
+	if q.token != nil {
 		select {
 		case r.exact <- struct{}{}:
 			defer func() { <-r.exact }()
@@ -128,7 +126,7 @@ func (r *Reader) first(ctx context.Context, ballot string, names []string, token
 		slices.Reverse(servers)
 	}
 	for _, from := range servers {
-		c, err := from(ctx, ballot, names, token)
+		c, err := from(ctx, q)
 		if err == nil {
 			return c, nil
 		}
@@ -138,17 +136,17 @@ func (r *Reader) first(ctx context.Context, ballot string, names []string, token
 }
 
 // server reads from one Postgres server.
-type server func(ctx context.Context, ballot string, names []string, token *pgledger.Token) (counts, error)
+type server func(ctx context.Context, q question) (counts, error)
 
 // fromRedis reads the live counts, while Redis is the ledger.
-func (r *Reader) fromRedis(ctx context.Context, ledger epoch.Ledger, open bool, ballot string, names []string) (counts, error) {
+func (r *Reader) fromRedis(ctx context.Context, ledger epoch.Ledger, open bool, q question) (counts, error) {
 	switch {
 	case !open || ledger.Mode != epoch.Redis:
 		return counts{}, errNotOpen
 	case r.epochs.RedisAway():
 		return counts{}, errAway
 	}
-	list, asOf, err := r.Redis.Tally(ctx, ledger.Fence(), ballot, names)
+	list, asOf, err := r.Redis.Tally(ctx, ledger.Fence(), q.ballot, q.names)
 	if errors.Is(err, redisledger.ErrWrongEpoch) {
 		r.epochs.Suspect()
 	}
@@ -158,22 +156,22 @@ func (r *Reader) fromRedis(ctx context.Context, ledger epoch.Ledger, open bool, 
 	if !r.epochs.Live(ledger) {
 		return counts{}, errNotOpen
 	}
-	if len(names) == 0 {
+	if len(q.names) == 0 {
 		sortByName(list)
 	}
 	return counts{list: list, source: queryv1.Source_SOURCE_REDIS, asOf: asOf, epoch: ledger.Epoch}, nil
 }
 
-// fromReplica reads counts that may be behind.
-func (r *Reader) fromReplica(ctx context.Context, ballot string, names []string, token *pgledger.Token) (counts, error) {
+// fromReplica reads counts that are never those of a store that decides votes.
+func (r *Reader) fromReplica(ctx context.Context, q question) (counts, error) {
 	switch {
 	case r.Replica == nil:
 		return counts{}, errNone
 	case time.Now().UnixNano() < r.replicaBack.Load():
 		return counts{}, errResting
 	}
-	c, err := r.fromPostgres(ctx, r.Replica, ballot, names, token)
-	c.source, c.stale = queryv1.Source_SOURCE_POSTGRES_REPLICA, true
+	c, err := r.fromPostgres(ctx, r.Replica, q, func(pgledger.Epoch) bool { return false })
+	c.source = queryv1.Source_SOURCE_POSTGRES_REPLICA
 	r.rest(ctx, err)
 	if err != nil {
 		return c, fmt.Errorf("replica: %w", err)
@@ -183,7 +181,7 @@ func (r *Reader) fromReplica(ctx context.Context, ballot string, names []string,
 
 // rest leaves the replica alone for a while, if it did not answer.
 func (r *Reader) rest(ctx context.Context, err error) {
-	answered := err == nil || errors.Is(err, errOlder) || errors.Is(err, pgledger.ErrNoEpoch)
+	answered := err == nil || errors.Is(err, errOlder) || errors.Is(err, errBehind) || errors.Is(err, pgledger.ErrNoEpoch)
 	if !answered && ctx.Err() == nil {
 		r.replicaBack.Store(time.Now().Add(replicaRest).UnixNano())
 	}
@@ -191,8 +189,8 @@ func (r *Reader) rest(ctx context.Context, err error) {
 
 // fromPrimary reads counts that are exact if votes are decided there: the statement reads the epoch's row with them, so
 // it does not matter what this process believes.
-func (r *Reader) fromPrimary(ctx context.Context, ballot string, names []string, token *pgledger.Token) (counts, error) {
-	c, err := r.fromPostgres(ctx, r.Primary, ballot, names, token)
+func (r *Reader) fromPrimary(ctx context.Context, q question) (counts, error) {
+	c, err := r.fromPostgres(ctx, r.Primary, q, decides)
 	c.source = queryv1.Source_SOURCE_POSTGRES_PRIMARY
 	if err != nil {
 		return c, fmt.Errorf("primary: %w", err)
@@ -200,23 +198,39 @@ func (r *Reader) fromPrimary(ctx context.Context, ballot string, names []string,
 	return c, nil
 }
 
-func (r *Reader) fromPostgres(
-	ctx context.Context, pool *pgxpool.Pool, ballot string, names []string, token *pgledger.Token,
-) (counts, error) {
+// fromPostgres reads counts that lack nothing that was acknowledged before the question: where votes are not decided on the server by
+// itself, it must have applied what was in the log by then.
+func (r *Reader) fromPostgres(ctx context.Context, pool *pgxpool.Pool, q question, exact func(pgledger.Epoch) bool) (counts, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
 	var asked []string // nil: all
-	if len(names) > 0 {
-		asked = names
+	if len(q.names) > 0 {
+		asked = q.names
 	}
-	read, err := pgledger.TalliesAt(ctx, pool, ballot, asked, token)
+	age := time.Since(q.begun) // before the statement, so that the question is as old at least by the server's clock
+	read, err := pgledger.TalliesAt(ctx, pool, q.ballot, asked, q.token)
 	if err != nil {
 		return counts{}, err
 	}
-	if !read.Seen {
-		return counts{}, errOlder
+	r.follow(read.Epoch)
+	c := counts{list: listed(read.Tallies, q.names), asOf: read.At, epoch: read.Epoch.Number, stale: !exact(read.Epoch)}
+	if c.stale {
+		c.asOf = read.CaughtUp
 	}
-	return counts{list: listed(read.Tallies, names), asOf: read.At, epoch: read.Epoch.Number, stale: !decides(read.Epoch)}, nil
+	switch {
+	case !read.Seen:
+		return counts{}, errOlder
+	case c.asOf.Before(read.At.Add(-age)) && !faultpoint.Mutant("behind-shown"):
+		return counts{}, errBehind
+	}
+	return c, nil
+}
+
+// follow lets this process learn at once of an epoch that a read has met before its heartbeat did.
+func (r *Reader) follow(row pgledger.Epoch) {
+	if ledger, open := r.epochs.Current(); open && ledger.Epoch < row.Number {
+		r.epochs.Suspect()
+	}
 }
 
 // decides says that votes were decided in Postgres under this row, so that every acknowledged one is in the counts.

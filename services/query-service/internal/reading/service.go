@@ -126,22 +126,34 @@ func (s *Service) answer(ctx context.Context, t *queryv1.Tally, r *read, c *coun
 // await returns the counts of a read that was begun.
 func (s *Service) await(ctx context.Context, r *read) (result, error) {
 	began := time.Now()
+	soon, cancel := inTime(ctx)
+	defer cancel()
 	var res result
 	select {
 	case res = <-r.result:
-	case <-ctx.Done():
-		return result{}, ctx.Err()
+	case <-soon.Done():
+		res.err = soon.Err()
 	}
 	if r.token != nil {
-		res, err := s.notOlder(ctx, r, res)
-		s.metrics.waited(ctx, began, err == nil)
-		return res, err
+		res = s.notOlder(soon, r, res)
+		s.metrics.waited(ctx, began, res.err == nil)
 	}
-	if res.err != nil {
+	switch {
+	case res.err == nil:
+		return res, nil
+	case ctx.Err() != nil:
+		return result{}, ctx.Err()
+	case r.token != nil:
+		s.log.DebugContext(ctx, "no store has seen a token's vote in time", "ballot", r.shelf.name, "error", res.err)
+		s.metrics.refuse(ctx, reasonToken)
+		return result{}, unavailable("no store that answers has seen the vote of this token")
+	case errors.Is(res.err, errBehind):
+		s.metrics.refuse(ctx, reasonBehind)
+		return result{}, unavailable("no store that answers has every acknowledged vote yet")
+	default:
 		s.metrics.refuse(ctx, reasonStores)
 		return result{}, unavailable("no store that holds counts answers")
 	}
-	return res, nil
 }
 
 // begin starts a read, or says in its tally why not.

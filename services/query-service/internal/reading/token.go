@@ -12,11 +12,8 @@ const (
 	// ahead is how far an epoch's number may be before the clock here. The first epoch's number is the time in seconds and
 	// no two changes come within one, so only a token that this system did not make is beyond it.
 	ahead = 24 * time.Hour
-	// shortestWait and longestWait bound the pause before the stores are asked again for a token's vote.
-	shortestWait = 20 * time.Millisecond
-	longestWait  = 200 * time.Millisecond
-	// answerTime is kept of a call's time for the answer that a token was not reached.
-	answerTime = 50 * time.Millisecond
+	// answerPart is the part of a call's time that is kept for the answer that no store has what it asks for.
+	answerPart = 10
 )
 
 // parseToken returns the token, and whether this system can have made it.
@@ -42,29 +39,28 @@ func optionalToken(text string) (*pgledger.Token, bool) {
 func reached(c counts, token *pgledger.Token) bool { return !c.stale && c.epoch >= token.Epoch }
 
 // notOlder returns counts that hold the vote of the read's token: those of the shared fetch if they do, else those of the
-// first store that does, within the time of the call.
-func (s *Service) notOlder(ctx context.Context, r *read, shared result) (result, error) {
+// first store that does, until ctx ends.
+func (s *Service) notOlder(ctx context.Context, r *read, shared result) result {
 	if shared.err == nil && reached(shared.counts, r.token) {
-		return shared, nil
+		return shared
 	}
-	call := ctx
-	if end, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, end.Add(-answerTime))
-		defer cancel()
-	}
+	q := question{ballot: r.shelf.name, names: r.shelf.rules.Load().asked(r.names), token: r.token, begun: time.Now()}
 	for wait := shortestWait; ; wait = min(2*wait, longestWait) {
-		c, err := s.reader.first(ctx, r.shelf.name, r.shelf.rules.Load().asked(r.names), r.token)
+		c, err := s.reader.first(ctx, q)
 		if err == nil {
-			return result{counts: c, ranking: func() *ranking { return newRanking(c.list) }}, nil
+			return result{counts: c, ranking: func() *ranking { return newRanking(c.list) }}
 		}
 		if !pause(ctx, wait) {
-			if call.Err() != nil {
-				return result{}, call.Err()
-			}
-			s.log.DebugContext(ctx, "no store has seen a token's vote in time", "ballot", r.shelf.name, "error", err)
-			s.metrics.refuse(ctx, reasonToken)
-			return result{}, unavailable("no store that answers has seen the vote of this token")
+			return result{err: err}
 		}
 	}
+}
+
+// inTime returns a context that ends while there is time left to answer the call.
+func inTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, end.Add(-time.Until(end)/answerPart))
 }

@@ -117,23 +117,19 @@ func parseVoteCursor(text string) (*pgledger.VoteCursor, bool) {
 func (s *Service) list(
 	ctx context.Context, b *shelf, query pgledger.VotesQuery, token *pgledger.Token,
 ) (votes []pgledger.VoterVote, err error) {
-	call := ctx
-	if end, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, end.Add(-answerTime))
-		defer cancel()
-	}
+	soon, cancel := inTime(ctx)
+	defer cancel()
 	for wait := shortestWait; ; wait = min(2*wait, longestWait) {
-		votes, err = s.reader.list(ctx, b.name, query, token)
+		votes, err = s.reader.list(soon, b.name, query, token)
 		if err == nil {
 			return votes, nil
 		}
-		if token == nil || !pause(ctx, wait) {
+		if token == nil || !pause(soon, wait) {
 			break
 		}
 	}
-	if call.Err() != nil {
-		return nil, call.Err()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
 	}
 	s.log.DebugContext(ctx, "votes can't be listed", "ballot", b.name, "error", err)
 	if token != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/littlevote/littlevote/tools/internal/voter"
 )
 
-// Crowd is voters who vote one vote after the other, until they are stopped.
+// Crowd is voters who vote one vote after the other, and onlookers who read counts whether votes flow or not, until they are stopped.
 type Crowd struct {
 	History *checker.History
 
@@ -21,24 +21,31 @@ type Crowd struct {
 	gateways    []*voter.Client
 	stopped     chan struct{}
 	once        sync.Once
-	voters      sync.WaitGroup
+	all         sync.WaitGroup
 	failedReads atomic.Int64
 	unhelped    atomic.Int64
 	uniques     atomic.Int64
 }
+
+// onlookers is how many read beside the voters.
+const onlookers = 4
 
 // Gather starts a crowd on one ballot. What each voter does follows from the seed; when it does it follows from the system.
 func Gather(t scope.Scope, gateways []*voter.Client, ballot string, voters int, seed uint64) *Crowd {
 	t.Helper()
 	c := &Crowd{History: &checker.History{}, ballot: ballot, gateways: gateways, stopped: make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	for i := range voters {
+	for i := range voters + onlookers {
 		s := &session{
 			number: i, random: rand.New(rand.NewPCG(seed, uint64(i))), gateways: gateways, history: c.History, crowd: c,
 		}
-		c.voters.Go(func() {
+		turn := s.turn
+		if i >= voters {
+			turn = s.onlook
+		}
+		c.all.Go(func() {
 			for !c.over() {
-				s.turn(ctx)
+				turn(ctx)
 			}
 		})
 	}
@@ -61,7 +68,7 @@ func (c *Crowd) over() bool {
 // Stop lets every voter finish the vote that is on its way.
 func (c *Crowd) Stop() {
 	c.once.Do(func() { close(c.stopped) })
-	c.voters.Wait()
+	c.all.Wait()
 }
 
 func (c *Crowd) readFailed() { c.failedReads.Add(1) }

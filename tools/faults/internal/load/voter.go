@@ -60,7 +60,7 @@ func (s *session) unique(ctx context.Context) {
 		return
 	}
 	r := checker.Read{
-		Session: s.number, Ballot: uniqueBallot, Name: "u-" + key, Token: answer.Token, Own: 1, Least: 1, Acknowledged: 1, Sent: time.Now(),
+		Session: s.number, Ballot: uniqueBallot, Name: "u-" + key, Token: answer.Token, Least: 1, Acknowledged: 1, Sent: time.Now(),
 	}
 	count, err := s.voter().GetUserVotesAtLeast(ctx, uniqueBallot, r.Name, r.Token)
 	if err != nil {
@@ -130,27 +130,38 @@ func (s *session) retry(ctx context.Context, key string, names []string, answer 
 	return true
 }
 
-// look reads the count that has just grown.
+// onlook reads a count that may grow.
+func (s *session) onlook(ctx context.Context) {
+	s.read(ctx, checker.Read{Name: letter(s.random.IntN(26))})
+	s.pause(think)
+}
+
+// look reads the count that has just grown, or does not.
 func (s *session) look(ctx context.Context, name string, answer voter.Answer) {
-	r := checker.Read{Session: s.number, Ballot: s.crowd.ballot, Name: name}
 	var least int64
 	for _, total := range answer.Totals {
 		if total.Username == name {
 			least = total.Votes
 		}
 	}
-	v := s.voter()
-	r.Acknowledged, r.Sent = s.history.Acknowledged(s.crowd.ballot, name), time.Now()
-	var count voter.Count
-	var err error
 	switch s.random.IntN(4) {
 	case 0:
-		r.Token, r.Own, r.Least = answer.Token, 1, least
-		count, err = v.GetUserVotesAtLeast(ctx, v.Ballot, name, answer.Token)
+		s.read(ctx, checker.Read{Name: name, Token: answer.Token, Least: least})
 	case 1, 2:
-		count, err = v.GetUserVotes(ctx, v.Ballot, name)
-	default:
-		return
+		s.read(ctx, checker.Read{Name: name})
+	}
+}
+
+// read reads a count, and writes it down.
+func (s *session) read(ctx context.Context, r checker.Read) {
+	v := s.voter()
+	r.Session, r.Ballot, r.Acknowledged, r.Sent = s.number, v.Ballot, s.history.Acknowledged(v.Ballot, r.Name), time.Now()
+	var count voter.Count
+	var err error
+	if r.Token == "" {
+		count, err = v.GetUserVotes(ctx, v.Ballot, r.Name)
+	} else {
+		count, err = v.GetUserVotesAtLeast(ctx, v.Ballot, r.Name, r.Token)
 	}
 	if err != nil {
 		s.crowd.readFailed()

@@ -285,7 +285,6 @@ func (w *Watcher) take(text []byte, first bool) error {
 			Tally *struct {
 				Seq      string
 				Snapshot bool
-				Stale    bool
 				Counts   []struct {
 					Username string
 					Votes    int64
@@ -317,7 +316,7 @@ func (w *Watcher) take(text []byte, first bool) error {
 		w.counts = map[string]int64{}
 	}
 	for _, c := range u.Counts {
-		if c.Votes < before[c.Username] && !u.Stale {
+		if c.Votes < before[c.Username] {
 			w.wrong = append(w.wrong, fmt.Sprintf("%s: %s has %d after %d", w, c.Username, c.Votes, before[c.Username]))
 		}
 		w.counts[c.Username] = c.Votes

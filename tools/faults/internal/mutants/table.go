@@ -56,6 +56,7 @@ func Table() []Catch {
 		by("evicting-redis", redisledger, "TestARedisThatEvictsIsNone"),
 		by("parts-may-go", redisledger, "TestAKeyThatIsGoneEndsTheLedger"),
 		by("stall-ignored", voting, "TestAVoteIsNotDeniedByAProcessThatWasStalled"),
+		by("behind-shown", query, "TestAnEmptiedRedisIsNoCount"),
 		by("tally-check", pgledger, "TestApplyTakesARetractionFirst"),
 		by("certify-ignores-outbox", ballots, "TestH19CertifyWaitsForTheOutbox"),
 		by("apply-ignores-certified", pgledger, "TestApplyToACertifiedBallot"),

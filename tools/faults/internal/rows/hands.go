@@ -114,6 +114,10 @@ func handRows() []Row {
 				stutter(r, func() { r.Redis.Freeze(r); r.Shared.Freeze(r, deps.Kafka) }, func() { r.Redis.Thaw(r); r.Shared.Thaw(r, deps.Kafka) })
 			},
 		},
+		{
+			Name: "M12", Kind: Kill, Title: "kill -9 of every service; they are started again, and Redis loses its counts before the persisters are back",
+			Sees: "refusals until the persisters have caught up; a count is never shown too low", Happen: flushBeforePersisters,
+		},
 	}
 }
 
@@ -148,6 +152,29 @@ func deleteKeys(r *Run) {
 			r.awaitEpochAfter(before)
 		}
 		r.Hold(r.Between(100*time.Millisecond, time.Second))
+	}
+}
+
+// flushBeforePersisters lets Redis forget what Postgres does not have: Kafka keeps the partitions for the dead persisters until their
+// sessions are over, and the others take votes by then.
+func flushBeforePersisters(r *Run) {
+	for _, s := range r.System.All() {
+		s.Kill()
+	}
+	for _, s := range r.System.All() {
+		s.Start()
+	}
+	for _, gateway := range r.System.Gateways {
+		system.AwaitAnswers(r, gateway)
+	}
+	r.AwaitMore(r.Random.IntN(warm))
+	if r.Random.IntN(2) == 0 {
+		r.Redis.Do(r, "FLUSHALL")
+	} else {
+		r.Redis.Do(r, "DEL", "{main}:"+r.epoch().NS+":tally")
+	}
+	for _, s := range r.System.All() {
+		s.AwaitReady(r)
 	}
 }
 

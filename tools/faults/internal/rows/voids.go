@@ -47,6 +47,7 @@ func voiding(r *Run) {
 		return err
 	})
 	r.void = void
+	r.Crowd.Stop() // whose counts fall now, and are right
 	victim := r.System.Service(system.Vote, 0)
 	approving := make(chan struct{})
 	go func() {

@@ -15,6 +15,7 @@ const (
 	deniedThoughCounted
 	offsetMovedBack
 	falseAlarm
+	readMisses
 )
 
 var breaches = map[breach]string{
@@ -23,6 +24,7 @@ var breaches = map[breach]string{
 	deniedThoughCounted: "G3: a vote is refused for good under a key that counts",
 	offsetMovedBack:     "an offset moves back: a persister that does not own the partition any more has moved it",
 	falseAlarm:          "the reconciler finds a drift where there is none",
+	readMisses:          "G8: a read in Postgres misses a vote that was acknowledged before it",
 }
 
 // Next is every step that may follow.
@@ -42,6 +44,9 @@ func (m *Model) Next(s *State, out func(Step, explore.Kind, State)) {
 	}
 	if m.Reconcile {
 		m.reconcileSteps(s, out)
+	}
+	if m.Read {
+		m.readSteps(s, out)
 	}
 }
 

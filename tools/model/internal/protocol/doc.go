@@ -6,7 +6,8 @@
 //	owner.go     a request's way        drive.go     recovery, and retries that wait
 //	log.go       Kafka and persister    epochs.go    participants, and changing the epoch
 //	load.go      loading Redis          judge.go     certify, reconcile
-//	check.go     the promises           rules.go     what can be taken away
+//	read.go      reads from Postgres    check.go     the promises
+//	rules.go     what can be taken away
 //
 // A vote counts in a ledger by its batch, so counts are sets of batches here: a batch that is added to a set for a second
 // time is a broken promise.

@@ -45,6 +45,7 @@ const (
 	barrierByNewNode
 	markerUnconfirmed
 	reconcileNever
+	behindShown
 	numRules
 )
 
@@ -96,6 +97,7 @@ var Rules = [numRules]About{
 	barrierByNewNode:         {"barrier-by-new-node", "H12", "the barrier is passed because another node says that it is not the ledger", "split-brain"},
 	markerUnconfirmed:        {"marker-unconfirmed", "H29", "whoever makes a ballot does not look, between making its marker and finishing it, whether the epoch is still on", "new-ballot"},
 	reconcileNever:           {"reconcile-never", "G11", "nobody compares", "reconcile"},
+	behindShown:              {"behind-shown", "H37", "counts are read from Postgres however far it is behind", "reads"},
 }
 
 // ByName finds a rule.

@@ -56,6 +56,7 @@ type Scenario struct {
 	Hold       bool // an epoch may be ended for Postgres though Redis is well
 	Certify    bool
 	Reconcile  bool
+	Read       bool // counts are read from Postgres
 	NewBallot  bool // the ballot is made in the first epoch, by a vote-service
 	Enough     int  // states that are enough for CI, if it has more
 }
@@ -247,6 +248,15 @@ var Scenarios = []Scenario{
 		Reconcile: true,
 		Faults:    map[Fault]int{Drifted: 1, ProduceFails: 1, PgFails: 1, ProduceLost: 1},
 		AtMost:    2,
+	},
+	{
+		Name:       "reads",
+		What:       "counts are read from Postgres while records wait in two partitions, and Redis is emptied",
+		Requests:   []Request{{Instance: 0, Key: 1}, {Instance: 1}},
+		Partitions: 2,
+		Read:       true,
+		Faults:     map[Fault]int{Flushed: 1, ProduceFails: 1, ProduceLost: 1, CommitLost: 1, PersisterStalls: 1},
+		AtMost:     2,
 	},
 	{
 		Name:      "new-ballot",

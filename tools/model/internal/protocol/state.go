@@ -159,6 +159,13 @@ type cut struct {
 	behind                  [maxPartitions]uint8
 }
 
+// read is what whoever reads counts from Postgres remembers of the moment at which the read came.
+type read struct {
+	running bool
+	acked   set
+	behind  [maxPartitions]uint8
+}
+
 // zombie is a persister that polled a record and then lost the partition.
 type zombie struct {
 	record uint8 // 1 + batch
@@ -175,6 +182,7 @@ type State struct {
 	changers  [maxInstances]changer
 	certifier certifier
 	cut       cut
+	read      read
 
 	// Postgres.
 	applied           set // applied_batches
@@ -258,6 +266,7 @@ func (s *State) pop(p int) {
 	}
 	passed(&s.certifier.behind)
 	passed(&s.cut.behind)
+	passed(&s.read.behind)
 	if s.zombie.record != 0 && int(s.zombie.part) == p {
 		s.zombie.moved++
 	}

@@ -113,6 +113,9 @@ const (
 	actCutTaken
 	actCutEqual
 	actCutDrift
+	actReadBegins
+	actReadAnswered
+	actReadRefused
 	actRowMade
 	actMarkerMade
 	actRowStands
@@ -216,6 +219,9 @@ var texts = [numActs]string{
 	actCutTaken:        "{i} takes a cut of tally and outbox, and reads the end offsets | reconcile",
 	actCutEqual:        "the cut agrees with Postgres | reconcile",
 	actCutDrift:        "the cut differs from Postgres: the epoch ends | reconcile",
+	actReadBegins:      "a read of counts comes to Postgres | reads",
+	actReadAnswered:    "Postgres has applied what was in the log when the read came: it is answered | reads",
+	actReadRefused:     "Postgres is behind: the read is refused | reads",
 	actRowMade:         "{i} writes the ballot's row for epoch {x} | ballot_ns",
 	actMarkerMade:      "{i} makes the ballot's marker under name {x} | ballot_ns",
 	actRowStands:       "{i} sees that epoch {x} still stands | ballot_ns",

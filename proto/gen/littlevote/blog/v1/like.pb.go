@@ -506,7 +506,7 @@ type GetLikeCountsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// In the order of the request; 0 for what nobody likes.
 	Counts []int64 `protobuf:"varint,1,rep,packed,name=counts,proto3" json:"counts,omitempty"`
-	// True where the counts may miss acknowledged likes.
+	// As in Tally of littlevote.query.v1: true where the counts may miss likes acknowledged while they were read.
 	Stale         bool `protobuf:"varint,2,opt,name=stale,proto3" json:"stale,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -326,10 +326,10 @@ type Tally struct {
 	Counts []*Count `protobuf:"bytes,3,rep,name=counts,proto3" json:"counts,omitempty"`
 	// Where the counts come from.
 	Source Source `protobuf:"varint,4,opt,name=source,proto3,enum=littlevote.query.v1.Source" json:"source,omitempty"`
-	// True where the counts may miss acknowledged votes: read from Postgres while the ledger is Redis. Never true of
-	// SOURCE_REDIS, nor of SOURCE_POSTGRES_PRIMARY while votes are decided there.
+	// True where the counts may miss votes acknowledged after as_of: read from Postgres while the ledger is Redis. Never true
+	// of SOURCE_REDIS, nor of SOURCE_POSTGRES_PRIMARY while votes are decided there.
 	Stale bool `protobuf:"varint,5,opt,name=stale,proto3" json:"stale,omitempty"`
-	// When the counts were read, by the store's clock.
+	// A moment by the store's clock, not before the read came: every vote acknowledged before it is in the counts.
 	AsOf          *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -31,13 +31,13 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// QueryService reads counts. A plain read after an acknowledged vote shows it.
+// QueryService reads counts. A plain read after an acknowledged vote shows it, whatever store it comes from, or is refused.
 type QueryServiceClient interface {
 	// GetTallies answers many reads in one call, in the order of the request. Reads of one ballot are one fetch.
 	//
 	// INVALID_ARGUMENT for no reads or more than 1,000, or more than 10,000 candidates in all; UNAVAILABLE when neither
-	// Redis nor Postgres answers, or none that has seen what at_least names. An unknown ballot is said in its Tally, not by
-	// the RPC's status.
+	// Redis nor Postgres answers, or none for 2 s that has every vote acknowledged before, or none that has seen what at_least
+	// names. An unknown ballot is said in its Tally, not by the RPC's status.
 	GetTallies(ctx context.Context, in *GetTalliesRequest, opts ...grpc.CallOption) (*GetTalliesResponse, error)
 	// GetRanking returns a ballot's candidates from the most votes to the fewest, equal ones by name in the order of bytes,
 	// a page at a time. Errors as those of GetTallies; NOT_FOUND (BALLOT_NOT_FOUND), PERMISSION_DENIED (RESULTS_HIDDEN).
@@ -102,13 +102,13 @@ func (c *queryServiceClient) ListVotes(ctx context.Context, in *ListVotesRequest
 // All implementations must embed UnimplementedQueryServiceServer
 // for forward compatibility.
 //
-// QueryService reads counts. A plain read after an acknowledged vote shows it.
+// QueryService reads counts. A plain read after an acknowledged vote shows it, whatever store it comes from, or is refused.
 type QueryServiceServer interface {
 	// GetTallies answers many reads in one call, in the order of the request. Reads of one ballot are one fetch.
 	//
 	// INVALID_ARGUMENT for no reads or more than 1,000, or more than 10,000 candidates in all; UNAVAILABLE when neither
-	// Redis nor Postgres answers, or none that has seen what at_least names. An unknown ballot is said in its Tally, not by
-	// the RPC's status.
+	// Redis nor Postgres answers, or none for 2 s that has every vote acknowledged before, or none that has seen what at_least
+	// names. An unknown ballot is said in its Tally, not by the RPC's status.
 	GetTallies(context.Context, *GetTalliesRequest) (*GetTalliesResponse, error)
 	// GetRanking returns a ballot's candidates from the most votes to the fewest, equal ones by name in the order of bytes,
 	// a page at a time. Errors as those of GetTallies; NOT_FOUND (BALLOT_NOT_FOUND), PERMISSION_DENIED (RESULTS_HIDDEN).

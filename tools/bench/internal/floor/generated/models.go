@@ -354,9 +354,9 @@ type TallyUpdate struct {
 	Snapshot bool `json:"snapshot"`
 	// The counts of a snapshot by name; else those that have changed, which may be none.
 	Counts []*UserVote `json:"counts"`
-	// When the counts were read, RFC 3339 in UTC, by the clock of the store that they come from.
+	// A moment, RFC 3339 in UTC, by the clock of the store that the counts come from: every vote acknowledged before it is in them.
 	AsOf string `json:"asOf"`
-	// True where counts may miss acknowledged votes: they come from a store that lags, or can't be read now.
+	// True where counts may miss votes acknowledged after `asOf`: they come from a store that does not decide votes now, or can't be read now.
 	Stale bool `json:"stale"`
 }
 
@@ -440,10 +440,10 @@ type UserVote struct {
 	VotesExact string `json:"votesExact"`
 	// When the count last changed, RFC 3339 in UTC; `1970-01-01T00:00:00Z` if nobody voted yet.
 	UpdatedAt string `json:"updatedAt"`
-	// True where the count may miss acknowledged votes, because it comes from a store that lags. Never silently: where this is
-	// false, every vote acknowledged before the read is in it.
+	// True where the count may miss votes acknowledged after `asOf`, because it comes from a store that does not decide votes now. Every vote
+	// acknowledged before the read was sent is in it all the same; where no store has them all within 2 seconds, the read is UNAVAILABLE.
 	Stale bool `json:"stale"`
-	// When the count was read, RFC 3339 in UTC, by the clock of the store that it comes from.
+	// A moment, RFC 3339 in UTC, by the clock of the store that the count comes from: every vote acknowledged before it is in the count.
 	AsOf string `json:"asOf"`
 }
 

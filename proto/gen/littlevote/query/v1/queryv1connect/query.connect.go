@@ -50,8 +50,8 @@ type QueryServiceClient interface {
 	// GetTallies answers many reads in one call, in the order of the request. Reads of one ballot are one fetch.
 	//
 	// INVALID_ARGUMENT for no reads or more than 1,000, or more than 10,000 candidates in all; UNAVAILABLE when neither
-	// Redis nor Postgres answers, or none that has seen what at_least names. An unknown ballot is said in its Tally, not by
-	// the RPC's status.
+	// Redis nor Postgres answers, or none for 2 s that has every vote acknowledged before, or none that has seen what at_least
+	// names. An unknown ballot is said in its Tally, not by the RPC's status.
 	GetTallies(context.Context, *v1.GetTalliesRequest) (*v1.GetTalliesResponse, error)
 	// GetRanking returns a ballot's candidates from the most votes to the fewest, equal ones by name in the order of bytes,
 	// a page at a time. Errors as those of GetTallies; NOT_FOUND (BALLOT_NOT_FOUND), PERMISSION_DENIED (RESULTS_HIDDEN).
@@ -155,8 +155,8 @@ type QueryServiceHandler interface {
 	// GetTallies answers many reads in one call, in the order of the request. Reads of one ballot are one fetch.
 	//
 	// INVALID_ARGUMENT for no reads or more than 1,000, or more than 10,000 candidates in all; UNAVAILABLE when neither
-	// Redis nor Postgres answers, or none that has seen what at_least names. An unknown ballot is said in its Tally, not by
-	// the RPC's status.
+	// Redis nor Postgres answers, or none for 2 s that has every vote acknowledged before, or none that has seen what at_least
+	// names. An unknown ballot is said in its Tally, not by the RPC's status.
 	GetTallies(context.Context, *v1.GetTalliesRequest) (*v1.GetTalliesResponse, error)
 	// GetRanking returns a ballot's candidates from the most votes to the fewest, equal ones by name in the order of bytes,
 	// a page at a time. Errors as those of GetTallies; NOT_FOUND (BALLOT_NOT_FOUND), PERMISSION_DENIED (RESULTS_HIDDEN).
