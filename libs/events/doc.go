@@ -1,5 +1,5 @@
-// Package events is the vote topic: its name, what a record of it may look like, which partition a record goes to, and
-// the clients that write it.
+// Package events is the vote topic and the two beside it, for dead letters and for the ids of batches without effect: their names,
+// what a record may look like, which partition a record goes to, and the clients that write it.
 //
 // Invariants:
 //

@@ -21,15 +21,16 @@ import (
 // deadLetterRetention is how long somebody has time to look at a dead letter.
 const deadLetterRetention = 30 * 24 * time.Hour
 
-// Topics are the names of the two topics.
+// Topics are the names of the topics.
 type Topics struct {
 	Votes       string
 	DeadLetters string
+	Dropped     string
 }
 
 // NewTopics names the topics; the prefix is empty outside tests.
 func NewTopics(prefix string) Topics {
-	return Topics{Votes: prefix + "vote-events", DeadLetters: prefix + "vote-events-dlq"}
+	return Topics{Votes: prefix + "vote-events", DeadLetters: prefix + "vote-events-dlq", Dropped: prefix + "vote-events-dropped"}
 }
 
 // Topic is a topic as the cluster has it. A topic that was deleted and made again has another ID.
@@ -54,13 +55,14 @@ func EnsureTopics(ctx context.Context, client *kgo.Client, cfg config.Kafka, top
 	}{
 		{topics.Votes, cfg.Retention, 1 << 20},
 		{topics.DeadLetters, deadLetterRetention, 2 << 20}, // a record of full size still fits with its headers
+		{topics.Dropped, cfg.Retention, 1 << 20},           // written after the batch, so it is there as long as that
 	} {
 		if err := create(ctx, admin, cfg, t.name, t.retention, t.maxBytes); err != nil {
 			return Topic{}, fmt.Errorf("make topic %s: %w", t.name, err)
 		}
 	}
 	var topic Topic
-	for _, name := range []string{topics.DeadLetters, topics.Votes} {
+	for _, name := range []string{topics.DeadLetters, topics.Dropped, topics.Votes} {
 		err := await(ctx, func() (err error) {
 			topic, err = inspect(ctx, admin, name)
 			return err

@@ -15,6 +15,9 @@ type Event struct {
 	*eventv1.VoteBatch
 	// Record is set by the persister: the value of the Kafka record. If the batch has no effect, dropped_batches keeps it.
 	Record []byte
+	// Lost is set by the persister where the log says that the batch had no effect, EpochOver or Certified: it is applied a second
+	// time, to a ledger that was restored from a backup, and has none again.
+	Lost Verdict
 }
 
 // ID is the batch id.

@@ -70,17 +70,13 @@ func queueTickets(batch *pgx.Batch, tickets map[name]int64) {
 		ON CONFLICT (ballot, version) DO UPDATE SET used = t.used + excluded.used`, ballots, versions, uses)
 }
 
-// queueLost keeps the records of batches without effect, for people to look at. Each reason follows from the epoch.
-func queueLost(batch *pgx.Batch, events []Event, epoch int64) {
+// queueLost keeps the records of batches without effect, for people to look at.
+func queueLost(batch *pgx.Batch, events []Event) {
 	events = slices.SortedFunc(slices.Values(events), func(a, b Event) int { return bytes.Compare(a.GetBatchId(), b.GetBatchId()) })
 	for _, e := range events {
-		reason := "certified"
-		if e.GetEpoch() < epoch {
-			reason = "epoch_over"
-		}
 		batch.Queue(`
 			INSERT INTO dropped_batches (batch_id, epoch, ballot, reason, record) VALUES ($1, $2, $3, $4, $5)
-			ON CONFLICT DO NOTHING`, e.ID(), e.GetEpoch(), e.GetBallot(), reason, e.Record)
+			ON CONFLICT DO NOTHING`, e.ID(), e.GetEpoch(), e.GetBallot(), reasons[e.Lost], e.Record)
 	}
 }
 

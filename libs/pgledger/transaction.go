@@ -106,6 +106,8 @@ func (t *transaction) judge() error {
 		switch {
 		case e.GetEpoch() > epoch.Number:
 			return fmt.Errorf("%w: batch %s of epoch %d, the epoch is %d", ErrFutureEpoch, e.ID(), e.GetEpoch(), epoch.Number)
+		case e.Lost != 0:
+			t.result.Verdicts[i] = e.Lost
 		case e.GetEpoch() < epoch.Number && !faultpoint.Mutant("apply-ignores-epoch"):
 			t.result.Verdicts[i] = EpochOver
 		case !known:
@@ -186,6 +188,7 @@ func (t *transaction) findApplied(ctx context.Context) error {
 		if slices.Contains(applied, [16]byte(e.ID())) {
 			t.result.Verdicts[i] = Duplicate
 		} else if e.Record != nil {
+			e.Lost = t.result.Verdicts[i]
 			t.lost = append(t.lost, e)
 		}
 	}
@@ -225,7 +228,7 @@ func (t *transaction) hotRows(ctx context.Context) error {
 		}
 		queueTickets(batch, s.tickets)
 	}
-	queueLost(batch, t.lost, t.result.Epoch.Number)
+	queueLost(batch, t.lost)
 	queueOffsets(batch, t.batch.Offsets)
 	if batch.Len() == 0 {
 		return nil

@@ -85,7 +85,7 @@ func (v *View) leaveNothing(t scope.Scope) {
 	if epoch, err := pgledger.CurrentEpoch(ctx, v.Pool); err == nil && epoch.NS != "" {
 		_ = v.Ledger.Unlink(ctx, epoch.NS) // an embedded Redis may be gone
 	}
-	_, _ = v.Kafka.DeleteTopics(ctx, v.Topics.Votes, v.Topics.DeadLetters)
+	_, _ = v.Kafka.DeleteTopics(ctx, v.Topics.Votes, v.Topics.DeadLetters, v.Topics.Dropped)
 }
 
 // AwaitRest waits until nothing is on its way: an epoch is open, no batch stands in an outbox, every record in the log is

@@ -171,7 +171,7 @@ func transaction(items []*item, topic events.Topic) (pgledger.Batch, map[*part]i
 	for _, i := range items {
 		moved[i.part] = i.record.Offset + 1
 		if i.batch != nil {
-			batch.Events = append(batch.Events, pgledger.Event{VoteBatch: i.batch, Record: i.record.Value})
+			batch.Events = append(batch.Events, pgledger.Event{VoteBatch: i.batch, Record: i.record.Value, Lost: i.lost})
 		}
 	}
 	for p, to := range moved {

@@ -29,5 +29,7 @@
 //	a failover of Postgres lost     the same: the offsets went back together with what they stand for, so it is read again
 //	  commits
 //	the dead-letter topic away      the partitions with dead letters wait, the others go on
+//	Postgres restored from a        the log is applied again, but for what it says had no effect: an epoch that was over then
+//	  backup                        may be open again
 //	the topic was made anew         no session until a person has decided; its records might be the old ones again
 package persist

@@ -5,6 +5,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/littlevote/littlevote/libs/events"
+	"github.com/littlevote/littlevote/libs/pgledger"
 	eventv1 "github.com/littlevote/littlevote/proto/gen/littlevote/event/v1"
 )
 
@@ -17,6 +18,7 @@ type item struct {
 	record  *kgo.Record
 	batch   *eventv1.VoteBatch // nil if the record is not ours
 	foreign error              // why it is not ours
+	lost    pgledger.Verdict   // what the log says of a batch that had no effect
 	dead    bool               // stands in the dead-letter topic
 	pending <-chan error       // the answer to the last attempt to put it there, while that is outstanding
 	span    trace.Span         // nil unless the batch is traced

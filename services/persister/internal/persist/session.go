@@ -5,8 +5,10 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -26,9 +28,10 @@ type session struct {
 	kill   context.CancelFunc // ends all that the client has under way
 	owned  *owned
 	queue  *groupcommit.Queue[*item]
-	room   *semaphore.Weighted // in bytes, for what was polled and not applied
-	grown  int                 // partitions that watch knows of
-	gained chan struct{}       // holds a token when there are partitions that watch has not looked at
+	room   *semaphore.Weighted                  // in bytes, for what was polled and not applied
+	grown  int                                  // partitions that watch knows of
+	gained chan struct{}                        // holds a token when there are partitions that watch has not looked at
+	lost   atomic.Pointer[map[uuid.UUID]string] // why batches had no effect, as the log knew when partitions were last gained
 
 	nurses    sync.WaitGroup // those who wait for the dead-letter topic
 	mu        sync.Mutex     // guards recovered
@@ -157,9 +160,13 @@ func (s *session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.O
 	for id := range mine {
 		partitions = max(partitions, int(id)+1) // the topic may have grown
 	}
+	err := s.retry(ctx, "read dropped batches", func(error) bool { return false }, s.readDropped)
+	if err != nil {
+		return nil, err
+	}
 	var next map[int32]int64
 	otherTopic := func(err error) bool { return errors.Is(err, pgledger.ErrOtherTopic) }
-	err := s.retry(ctx, "read offsets", otherTopic, func(ctx context.Context) (err error) {
+	err = s.retry(ctx, "read offsets", otherTopic, func(ctx context.Context) (err error) {
 		next, err = pgledger.Offsets(ctx, s.pool, s.topic.ID, partitions)
 		return err
 	})
@@ -218,6 +225,7 @@ func (s *session) gather(ctx context.Context) error {
 				return nil //nolint:nilerr // ctx has ended.
 			}
 			i.decode()
+			i.lost = s.lostBefore(i.batch)
 			s.traceItem(i)
 			if err := s.queue.Put(i); err != nil {
 				return err // by the bound of room there is always a place

@@ -79,7 +79,7 @@ func (s *session) look(ctx context.Context) error {
 		return err
 	}
 	s.commitAdvisory(ctx)
-	return nil
+	return s.tellDropped(ctx)
 }
 
 // checkTopic finds a topic that was deleted and made again, and gives offsets to partitions that were added.

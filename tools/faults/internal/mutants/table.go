@@ -57,6 +57,7 @@ func Table() []Catch {
 		by("parts-may-go", redisledger, "TestAKeyThatIsGoneEndsTheLedger"),
 		by("stall-ignored", voting, "TestAVoteIsNotDeniedByAProcessThatWasStalled"),
 		by("behind-shown", query, "TestAnEmptiedRedisIsNoCount"),
+		by("drops-forgotten", persist, "TestWhatHadNoEffectHasNoneAfterARestore"),
 		by("tally-check", pgledger, "TestApplyTakesARetractionFirst"),
 		by("certify-ignores-outbox", ballots, "TestH19CertifyWaitsForTheOutbox"),
 		by("apply-ignores-certified", pgledger, "TestApplyToACertifiedBallot"),

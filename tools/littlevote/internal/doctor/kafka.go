@@ -54,7 +54,7 @@ func examineKafka(ctx context.Context, s *settings, _ func() time.Time) []Findin
 	}
 	l.ok("reach", "Kafka %s answers, with %d brokers", kafkaVersion(ctx, admin), len(brokers))
 	topics := events.NewTopics(s.Kafka.TopicPrefix)
-	for _, name := range []string{topics.Votes, topics.DeadLetters} {
+	for _, name := range []string{topics.Votes, topics.DeadLetters, topics.Dropped} {
 		facts, err := askTopic(ctx, admin, name)
 		switch {
 		case errors.Is(err, kerr.UnknownTopicOrPartition):

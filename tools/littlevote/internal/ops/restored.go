@@ -36,7 +36,8 @@ between the backup and the loss, the log goes on with batches of epochs that the
 them. Then this command waits until all that came before them is applied, and counts the epoch on. A halted partition is tried again
 when it is assigned anew: restart the persisters and run this command again, until it says that the log is applied to its end.
 
-What comes back is what stands in Kafka: votes that Postgres alone took since the backup, while Kafka or Redis was away, are lost, and so
+What had no effect then, since its epoch was over or its ballot certified, has none again: persisters keep note of it in Kafka. What comes
+back is what stands in Kafka: votes that Postgres alone took since the backup, while Kafka or Redis was away, are lost, and so
 is everything if the backup is older than kafka.retention: ` + "`littlevote offsets show`" + ` says so, and persisters halt.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -86,7 +87,8 @@ func restored(ctx context.Context, stores *reach.Stores, pool *pgxpool.Pool, out
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%d records of epoch %d are not applied yet: do persisters run? %w", behind, now.Number, ctx.Err())
+			return fmt.Errorf("%d records of epoch %d are not applied yet: do persisters run, and does /readyz of one say that a partition is halted? %w",
+				behind, now.Number, ctx.Err())
 		case <-time.After(lookAgain):
 		}
 	}
