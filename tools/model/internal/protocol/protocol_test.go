@@ -79,11 +79,11 @@ func TestCertifiedResultHasTwoLocks(t *testing.T) {
 
 // The known-wrong variants of the code and the rules of the models are the same. What the models do not have, tests and faults alone
 // watch: several candidates or periods of a voter, changes, evictions, voids, several votes in a batch, keys that are gone, a process
-// that stands still between two lines, and who may see what.
+// that stands still between two lines, a restore from a backup, and who may see what.
 func TestVariantsOfTheCodeAreRulesHere(t *testing.T) {
 	elsewhere := []string{
 		"state-without-candidate", "state-without-period", "change-keeps-old", "evict-young", "eviction-unmarked", "void-twice",
-		"own-batch-decides", "hidden-shown", "tenant-ignored", "evicting-redis", "parts-may-go", "stall-ignored",
+		"own-batch-decides", "hidden-shown", "tenant-ignored", "evicting-redis", "parts-may-go", "stall-ignored", "drops-forgotten",
 	}
 	for _, v := range faultpoint.Mutants {
 		if slices.Contains(elsewhere, v.Name) {
