@@ -9,14 +9,23 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// reasons are the words for verdicts that leave a batch without effect, in dropped_batches and in the log.
-var reasons = map[Verdict]string{EpochOver: "epoch_over", Certified: "certified"} //nolint:gochecknoglobals // A constant.
+// reason is the word for a verdict that leaves a batch without effect, in dropped_batches and in the log.
+func (v Verdict) reason() string {
+	switch v {
+	case EpochOver:
+		return "epoch_over"
+	case Certified:
+		return "certified"
+	default:
+		return ""
+	}
+}
 
 // LostFor returns the verdict that a reason stands for; zero for one that is not known.
 func LostFor(reason string) Verdict {
-	for verdict, word := range reasons {
-		if word == reason {
-			return verdict
+	for _, v := range []Verdict{EpochOver, Certified} {
+		if v.reason() == reason {
+			return v
 		}
 	}
 	return 0

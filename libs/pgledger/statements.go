@@ -76,7 +76,7 @@ func queueLost(batch *pgx.Batch, events []Event) {
 	for _, e := range events {
 		batch.Queue(`
 			INSERT INTO dropped_batches (batch_id, epoch, ballot, reason, record) VALUES ($1, $2, $3, $4, $5)
-			ON CONFLICT DO NOTHING`, e.ID(), e.GetEpoch(), e.GetBallot(), reasons[e.Lost], e.Record)
+			ON CONFLICT DO NOTHING`, e.ID(), e.GetEpoch(), e.GetBallot(), e.Lost.reason(), e.Record)
 	}
 }
 
