@@ -41,6 +41,13 @@ var checks = []check{
 			AND EXISTS (SELECT FROM vote_logs v WHERE v.ballot = l.ballot AND v.vote_id = l.id)
 		GROUP BY ballot, id, username HAVING sum(delta) <> 0
 		ORDER BY ballot, id, username`},
+	// A vote is durable before anybody may take it back, so what is applied of that time has it; a minute is for clocks that differ.
+	{"retraction", "the ledger lacks the vote that batch %[3]s takes back", `
+		SELECT ballot, retracts::text, 1, 0, min(batch_id::text)
+		FROM vote_logs l WHERE retracts IS NOT NULL
+			AND voted_at < (SELECT min(caught_up_at) FROM offsets) - interval '1 minute'
+			AND NOT EXISTS (SELECT FROM vote_logs v WHERE v.ballot = l.ballot AND v.vote_id = l.retracts)
+		GROUP BY ballot, retracts ORDER BY ballot, retracts`},
 	{"key", "vote_keys has the key in batch %[3]s, the ledger has no such vote", `
 		SELECT ballot, key::text, 1, 0, batch_id::text
 		FROM vote_keys k WHERE NOT EXISTS (

@@ -256,3 +256,23 @@ func TestCheckRecords(t *testing.T) {
 		t.Errorf("findings (-want +got):\n%s", diff)
 	}
 }
+
+// A retraction may be applied before its vote. Once everything of its time is applied, the vote is lost, as those are after a restore
+// that Postgres alone had taken.
+func TestRecountFindsARetractionWithoutItsVote(t *testing.T) {
+	t.Parallel()
+	pool := newLedger(t)
+	lost := voterBatch(3, "u")
+	mustApply(t, pool, retractionBatch(lost, 4))
+	run(t, pool, "INSERT INTO offsets SELECT gen_random_uuid(), 0, 9, max(voted_at) FROM vote_logs")
+	expectRecount(t, pool)
+	run(t, pool, "UPDATE offsets SET caught_up_at = caught_up_at + interval '61 s'")
+	report, err := pgledger.Recount(t.Context(), pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []pgledger.Finding{{Check: "retraction", Ballot: "main", Row: vote0(lost), Want: 1}}
+	if diff := cmp.Diff(want, report.Findings, cmpopts.IgnoreFields(pgledger.Finding{}, "Text")); diff != "" {
+		t.Errorf("findings (-want +got):\n%s", diff)
+	}
+}
