@@ -32,6 +32,7 @@ var Mutants = []Variant{
 	{"stall-ignored", "H36", "a lag is counted from when its answer is read"},
 	{"behind-shown", "H37", "counts are read from Postgres however far it is behind"},
 	{"drops-forgotten", "H38", "a batch that had no effect takes effect when the log is applied to a restored backup"},
+	{"directory-trusted", "H39", "a ballot is not there if the list of ballots, read a moment ago, lacks it"},
 	{"tally-check", "H17", "the persister refuses a tally below zero"},
 	{"certify-ignores-outbox", "H19", "a ballot is certified while batches stand in its outbox"},
 	{"apply-ignores-certified", "H19", "a batch of a certified ballot takes effect"},

@@ -87,6 +87,19 @@ func Ballots(ctx context.Context, db DB) ([]Ballot, error) {
 	return ballots, nil
 }
 
+// BallotsNamed reads those of the named ballots that there are, in no order.
+func BallotsNamed(ctx context.Context, db DB, names []string) ([]Ballot, error) {
+	rows, err := db.Query(ctx, "SELECT "+ballotColumns+" FROM ballots WHERE ballot = ANY($1)", names)
+	if err != nil {
+		return nil, fmt.Errorf("read ballots by name: %w", err)
+	}
+	ballots, err := pgx.CollectRows(rows, scanBallot)
+	if err != nil {
+		return nil, fmt.Errorf("read ballots by name: %w", err)
+	}
+	return ballots, nil
+}
+
 // BallotNamed reads one ballot, or returns ErrUnknownBallot.
 func BallotNamed(ctx context.Context, db DB, name string) (Ballot, error) {
 	rows, err := db.Query(ctx, "SELECT "+ballotColumns+" FROM ballots WHERE ballot = $1", name)

@@ -114,7 +114,8 @@ func TestWhoMaySeeCounts(t *testing.T) {
 	}
 }
 
-// A row of the directory that is a moment old never shows what a newer one hides, and a ballot made a moment ago is there.
+// A row of the directory that is a moment old never shows what a newer one hides, and a ballot made a moment ago is there, also for
+// who was told before that there is none.
 func TestOldRowsShowNothingThatIsHidden(t *testing.T) {
 	w := newWorld(t, testenv.Redis(t), func(cfg *queryservice.Config) { cfg.Participant.Heartbeat = time.Second },
 		aBallot("draft", "draft", "always", ""), aBallot("late", "open", "after_close", "now() + interval '700 milliseconds'"),
@@ -133,7 +134,7 @@ func TestOldRowsShowNothingThatIsHidden(t *testing.T) {
 		}
 	}
 	for i, ballot := range []string{"acme.new", "new"} {
-		if code := w.read(&queryv1.TallyRead{Ballot: "acme.none"})[0].GetCode(); code != statusv1.Code_CODE_BALLOT_NOT_FOUND {
+		if code := w.read(&queryv1.TallyRead{Ballot: ballot})[0].GetCode(); code != statusv1.Code_CODE_BALLOT_NOT_FOUND {
 			t.Errorf("%v", code)
 		}
 		w.exec(aBallot(ballot, "open", []string{"always", "never"}[i], ""))

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/littlevote/littlevote/libs/faultpoint"
 	"github.com/littlevote/littlevote/libs/groupcommit"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/tracing"
@@ -18,13 +19,10 @@ import (
 const (
 	// lookUpTime bounds one look-up in the directory, on the way of reads of other ballots in the same call.
 	lookUpTime = 250 * time.Millisecond
-	// absentLasts is how long a ballot that does not exist is not looked for again, and Postgres is left alone after a
-	// look-up failed.
-	absentLasts = time.Second
-	// maxAbsent bounds the names that are remembered as absent.
-	maxAbsent = 10_000
-	// lookUps, lookUpBatch and lookUpQueue bound the look-ups: at once, one after the other, and waiting.
-	lookUps, lookUpBatch, lookUpQueue = 2, 16, 10_000
+	// lookUpRest is how long Postgres is left alone after a look-up failed.
+	lookUpRest = time.Second
+	// lookUps, lookUpBatch and lookUpQueue bound the look-ups: statements at once, names in each, and names that wait.
+	lookUps, lookUpBatch, lookUpQueue = 2, 1000, 10_000
 )
 
 // ballots is the directory of ballots, each with the reads that wait for it. It is read anew all the time; what a reader
@@ -35,10 +33,9 @@ type ballots struct {
 	log     *slog.Logger
 	lookups *groupcommit.Batcher[*lookup]
 
-	mu     sync.RWMutex
-	names  map[string]*shelf
-	absent map[string]time.Time // until when
-	rest   time.Time            // until when nothing is looked up
+	mu    sync.RWMutex
+	names map[string]*shelf
+	rest  time.Time // until when nothing is looked up
 }
 
 // lookup is somebody who waits for a ballot's row as it is now.
@@ -54,7 +51,7 @@ type lookedUp struct {
 }
 
 func newBallots(pool *pgxpool.Pool, open func(*rules) *shelf, log *slog.Logger) *ballots {
-	d := &ballots{pool: pool, open: open, log: log, names: map[string]*shelf{}, absent: map[string]time.Time{}}
+	d := &ballots{pool: pool, open: open, log: log, names: map[string]*shelf{}}
 	d.lookups = groupcommit.New(groupcommit.Config{Workers: lookUps, MaxBatch: lookUpBatch, MaxQueue: lookUpQueue}, d.lookAll)
 	return d
 }
@@ -66,12 +63,10 @@ func (d *ballots) known(name string) *shelf {
 	return d.names[name]
 }
 
-// find looks a ballot up that is not in the directory yet; nil if there is no such ballot.
+// find looks a ballot up that is not in the directory yet; nil if there is no such ballot. That there is none is not remembered: it may
+// be made, and voted on, the next moment, and then its votes are to be seen.
 func (d *ballots) find(ctx context.Context, name string) (*shelf, error) {
-	d.mu.RLock()
-	until := d.absent[name]
-	d.mu.RUnlock()
-	if time.Now().Before(until) || !validName(name) {
+	if !validName(name) || faultpoint.Mutant("directory-trusted") {
 		return nil, nil //nolint:nilnil // none is an answer
 	}
 	return d.renew(ctx, name)
@@ -118,41 +113,38 @@ func (d *ballots) renew(ctx context.Context, name string) (*shelf, error) {
 	}
 }
 
-// lookAll answers look-ups, each name once.
+// lookAll answers look-ups.
 func (d *ballots) lookAll(ctx context.Context, batch []*lookup) {
 	ctx, span := tracing.Batch(ctx, "look up ballots", "ballots", batch, func(l *lookup) trace.Span { return l.span })
 	defer span.End()
-	known := map[string]lookedUp{}
+	names := make([]string, len(batch))
+	for i, l := range batch {
+		names[i] = l.name
+	}
+	found, err := d.look(ctx, names)
 	for _, l := range batch {
-		found, asked := known[l.name]
-		if !asked {
-			found = d.look(ctx, l.name)
-			known[l.name] = found
-		}
-		l.done <- found
+		l.done <- lookedUp{shelf: found[l.name], err: err}
 	}
 }
 
-func (d *ballots) look(ctx context.Context, name string) lookedUp {
+// look returns the shelves of those ballots that there are.
+func (d *ballots) look(ctx context.Context, names []string) (map[string]*shelf, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookUpTime)
 	defer cancel()
 	began := time.Now()
-	row, err := pgledger.BallotNamed(ctx, d.pool, name)
+	rows, err := pgledger.BallotsNamed(ctx, d.pool, names)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	switch {
-	case errors.Is(err, pgledger.ErrUnknownBallot):
-		if len(d.absent) >= maxAbsent {
-			clear(d.absent)
-		}
-		d.absent[name] = time.Now().Add(absentLasts)
-		return lookedUp{}
-	case err != nil:
-		d.rest = time.Now().Add(absentLasts)
-		d.log.WarnContext(ctx, "a ballot could not be looked up", "error", err)
-		return lookedUp{err: err}
+	if err != nil {
+		d.rest = time.Now().Add(lookUpRest)
+		d.log.WarnContext(ctx, "ballots could not be looked up", "error", err)
+		return nil, err
 	}
-	return lookedUp{shelf: d.put(&rules{Ballot: row, begun: began})}
+	found := make(map[string]*shelf, len(rows))
+	for i := range rows {
+		found[rows[i].Name] = d.put(&rules{Ballot: rows[i], begun: began})
+	}
+	return found, nil
 }
 
 // put takes a row over, unless a newer one is known.
@@ -161,7 +153,6 @@ func (d *ballots) put(row *rules) *shelf {
 	if known == nil {
 		known = d.open(row)
 		d.names[row.Name] = known
-		delete(d.absent, row.Name)
 		return known
 	}
 	known.learn(row)

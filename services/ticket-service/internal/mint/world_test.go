@@ -29,9 +29,10 @@ func TestSlowBallotDelaysNoOther(t *testing.T) {
 
 func TestS13ValueSaysWhatItIs(t *testing.T) {
 	t.Parallel()
-	s := newSite(t, open(main, 10*time.Second))
+	const interval, stall = 10 * time.Second, 5 * time.Second
+	s := newSite(t, open(main, interval))
 	s.epochs.open.Store(nil)
-	r := s.start(time.Second, nil)
+	r := s.start(2*stall, nil)
 	hold := r.waitHold()
 	s.openEpoch(3)
 	state := s.until(main, "a ticket and its successor", complete)
@@ -45,19 +46,20 @@ func TestS13ValueSaysWhatItIs(t *testing.T) {
 	if diff := cmp.Diff(want, claims); diff != "" {
 		t.Error(diff)
 	}
-	if d := state.Newest.CreatedAt.Sub(issued); d < 0 || d > time.Second {
+	if d := state.Newest.CreatedAt.Sub(issued); d < 0 || d > stall {
 		t.Errorf("issued %v before its window", d)
 	}
-	if d := state.Newest.ExpiresAt.Sub(expires); d < 0 || d > time.Second {
+	if d := state.Newest.ExpiresAt.Sub(expires); d < 0 || d > stall {
 		t.Errorf("the planned end is %v before the real one", d)
 	}
 	// The successor's window is known when it is signed.
+	r.untilRecorded(main, 2)
 	list := r.history.all(main)
 	if len(list) != 2 {
 		t.Fatalf("%d tickets recorded", len(list))
 	}
 	next, err := s.keys.Verify(list[1].Value)
-	if err != nil || !next.ExpiresAt.Equal(list[1].ExpiresAt) || !next.ExpiresAt.Equal(state.Newest.ExpiresAt.Add(10*time.Second)) {
+	if err != nil || !next.ExpiresAt.Equal(list[1].ExpiresAt) || !next.ExpiresAt.Equal(state.Newest.ExpiresAt.Add(interval)) {
 		t.Errorf("%+v of %+v, %v", next, list[1], err)
 	}
 }

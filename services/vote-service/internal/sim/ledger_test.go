@@ -76,13 +76,16 @@ func (l ledger) Lookup(ctx context.Context, ballot string, keys []uuid.UUID) (pg
 	})
 }
 
-func (l ledger) BallotNamed(ctx context.Context, name string) (pgledger.Ballot, error) {
-	return read(ctx, l.db, "ballot "+name, func(p *postgres) (pgledger.Ballot, error) {
-		b, found := p.ballots[name]
-		if !found {
-			return b, pgledger.ErrUnknownBallot
+func (l ledger) BallotsNamed(ctx context.Context, names []string) ([]pgledger.Ballot, error) {
+	names = slices.Sorted(slices.Values(names))
+	return read(ctx, l.db, fmt.Sprint("ballots ", names), func(p *postgres) ([]pgledger.Ballot, error) {
+		var found []pgledger.Ballot
+		for _, name := range slices.Compact(names) {
+			if b, known := p.ballots[name]; known {
+				found = append(found, b)
+			}
 		}
-		return b, nil
+		return found, nil
 	})
 }
 

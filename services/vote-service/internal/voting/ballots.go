@@ -38,11 +38,14 @@ func (b *ballot) isKnownIn(l epoch.Ledger) bool {
 	return in != nil && *in == l
 }
 
+// rereadAfter is how long a closed list is not read again because of a name that it lacks.
+const rereadAfter = time.Second
+
 // mayHaveGrown says whether to read the ballot once more, since a name is not on its list: names are added while votes come in. So
 // that names which nobody has added cost little, it says so once in a while.
 func (b *ballot) mayHaveGrown() bool {
 	last, now := b.reread.Load(), time.Now().UnixNano()
-	return now-last >= int64(absentFor) && b.reread.CompareAndSwap(last, now)
+	return now-last >= int64(rereadAfter) && b.reread.CompareAndSwap(last, now)
 }
 
 // rules are what a ballot's row said when it was last read. State and times are decided in the ledger, not by these.
@@ -101,7 +104,9 @@ type Ballots struct {
 }
 
 func newBallots(store Store, open func(name string) *ballot, log *slog.Logger) *Ballots {
-	return &Ballots{store: store, open: open, log: log, names: map[string]*ballot{}, look: newLookOut()}
+	d := &Ballots{store: store, open: open, log: log, names: map[string]*ballot{}}
+	d.look.asked = groupcommit.New(groupcommit.Config{Workers: looks, MaxBatch: maxLooked, MaxQueue: maxLooking}, d.readNamed)
+	return d
 }
 
 func (d *Ballots) find(name string) *ballot {

@@ -130,6 +130,7 @@ func (e *Engine) Close(ctx context.Context) {
 	defer stop()
 	e.workers.Wait()
 	e.slow.Wait()
+	e.ballots.look.asked.Close(ctx)
 	e.cancel()
 }
 

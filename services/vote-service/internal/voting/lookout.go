@@ -7,97 +7,85 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/singleflight"
+	"go.opentelemetry.io/otel/trace"
 
-	"github.com/littlevote/littlevote/libs/pgledger"
+	"github.com/littlevote/littlevote/libs/faultpoint"
+	"github.com/littlevote/littlevote/libs/groupcommit"
+	"github.com/littlevote/littlevote/libs/tracing"
 )
 
 const (
-	absentFor   = time.Second            // so long a ballot that is not there is not looked for again
 	giveUpFor   = 5 * time.Second        // so long none is looked for after Postgres did not answer
 	lookTimeout = 250 * time.Millisecond // a vote on a ballot that is not known yet waits no longer; others may wait with it
-	maxAbsent   = 10_000                 // names that are remembered as absent
-	maxLooking  = 8                      // names that are looked for at the same time
+	// looks, maxLooked and maxLooking bound what is asked for: statements at once, names in each, and names that wait.
+	looks, maxLooked, maxLooking = 2, 1000, 10_000
 )
 
 var ballotName = regexp.MustCompile(`^([a-z0-9-]{1,32}\.)?[a-z0-9-]{1,64}$`)
 
-// lookOut bounds what asking for single ballots costs.
+// lookOut asks Postgres for single ballots, many in one statement. What is not there is not remembered: it may be made the next
+// moment, and whoever was told so is then told no old news.
 type lookOut struct {
-	flight  singleflight.Group
-	looking chan struct{}
+	asked *groupcommit.Batcher[*look]
 
-	mu     sync.Mutex
-	absent map[string]time.Time // when it was found absent
-	away   time.Time            // when Postgres did not answer
+	mu   sync.Mutex
+	away time.Time // when Postgres did not answer
 }
 
-func newLookOut() lookOut {
-	return lookOut{looking: make(chan struct{}, maxLooking), absent: map[string]time.Time{}}
+// look is somebody who waits until a ballot is read anew.
+type look struct {
+	name string
+	span trace.Span // of the call that asks
+	done chan error
 }
 
-// renew reads a ballot that is not known, or may be another than it was: nil says that what is known of it is new
-// enough to answer by.
+// renew reads a ballot that is not known, or may be another than it was: nil says that what is known of it now is not older than
+// the question.
 func (d *Ballots) renew(ctx context.Context, name string) *refusal {
-	if !ballotName.MatchString(name) || d.look.isAbsent(name) {
+	if !ballotName.MatchString(name) || faultpoint.Mutant("directory-trusted") {
 		return nil
 	}
 	if d.look.isAway() {
 		return &refusedAway
 	}
-	_, err, _ := d.look.flight.Do(name, func() (any, error) { return nil, d.readOne(context.WithoutCancel(ctx), name) })
-	switch {
-	case errors.Is(err, errBusy):
+	l := &look{name: name, span: trace.SpanFromContext(ctx), done: make(chan error, 1)}
+	switch err := d.look.asked.Put(l); {
+	case errors.Is(err, groupcommit.ErrFull):
 		return &refusedFull
 	case err != nil:
 		return &refusedAway
 	}
-	return nil
+	select {
+	case err := <-l.done:
+		if err != nil {
+			return &refusedAway
+		}
+		return nil
+	case <-ctx.Done():
+		return &refusedAway
+	}
 }
 
-// errBusy says that too many ballots are looked for at once.
-var errBusy = errors.New("too many unknown ballots are asked for")
-
-func (d *Ballots) readOne(ctx context.Context, name string) error {
-	if d.look.isAbsent(name) {
-		return nil // found out since
-	}
-	select {
-	case d.look.looking <- struct{}{}:
-	default:
-		return errBusy
-	}
-	defer func() { <-d.look.looking }()
+// readNamed answers all who wait for a ballot in a batch.
+func (d *Ballots) readNamed(ctx context.Context, batch []*look) {
+	ctx, span := tracing.Batch(ctx, "look up ballots", "ballots", batch, func(l *look) trace.Span { return l.span })
+	defer span.End()
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	found, err := d.store.BallotNamed(ctx, name)
-	if errors.Is(err, pgledger.ErrUnknownBallot) {
-		d.look.noteAbsent(name)
-		return nil
+	names := make([]string, len(batch))
+	for i, l := range batch {
+		names[i] = l.name
 	}
+	found, err := d.store.BallotsNamed(ctx, names)
 	if err != nil {
-		d.log.WarnContext(ctx, "a ballot cannot be read now", "ballot", name, "error", err)
+		d.log.WarnContext(ctx, "ballots could not be looked up", "error", err)
 		d.look.noteAway()
-		return err
+	} else {
+		d.put(found...)
 	}
-	d.put(found)
-	return nil
-}
-
-func (l *lookOut) isAbsent(name string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	at, found := l.absent[name]
-	return found && time.Since(at) < absentFor
-}
-
-func (l *lookOut) noteAbsent(name string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.absent) >= maxAbsent {
-		clear(l.absent)
+	for _, l := range batch {
+		l.done <- err
 	}
-	l.absent[name] = time.Now()
 }
 
 func (l *lookOut) isAway() bool {

@@ -55,7 +55,7 @@ type stage struct {
 	evicted     int64
 	looks       int // for what may be evicted
 	reads       int // of the ballots
-	singles     int // reads of one ballot
+	singles     int // reads of single ballots
 	singlesFail bool
 	ruled       int           // markers that were brought rules
 	tried       chan struct{} // closed once an admission found no marker; nil: nobody waits for it
@@ -262,19 +262,20 @@ func (m modelStore) Lookup(context.Context, string, []uuid.UUID) (pgledger.Keys,
 	return keys, nil
 }
 
-func (m modelStore) BallotNamed(_ context.Context, name string) (pgledger.Ballot, error) {
+func (m modelStore) BallotsNamed(_ context.Context, names []string) ([]pgledger.Ballot, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.singles++
 	if m.singlesFail {
-		return pgledger.Ballot{}, errAway
+		return nil, errAway
 	}
+	var found []pgledger.Ballot
 	for _, b := range m.ballots {
-		if b.Name == name {
-			return b, nil
+		if slices.Contains(names, b.Name) {
+			found = append(found, b)
 		}
 	}
-	return pgledger.Ballot{}, pgledger.ErrUnknownBallot
+	return found, nil
 }
 
 func (m modelStore) VotersOf(

@@ -43,7 +43,7 @@ type Redis interface {
 // Store is the ledger in Postgres.
 type Store interface {
 	Ballots(ctx context.Context) ([]pgledger.Ballot, error)
-	BallotNamed(ctx context.Context, name string) (pgledger.Ballot, error)
+	BallotsNamed(ctx context.Context, names []string) ([]pgledger.Ballot, error)
 	Apply(ctx context.Context, b pgledger.Batch) (pgledger.Result, error)
 	Cast(ctx context.Context, b pgledger.CastBatch) (pgledger.CastResult, error)
 	BatchApplied(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]bool, pgledger.Epoch, error)
@@ -75,8 +75,8 @@ func (p postgres) Ballots(ctx context.Context) ([]pgledger.Ballot, error) {
 	return pgledger.Ballots(ctx, p.pool)
 }
 
-func (p postgres) BallotNamed(ctx context.Context, name string) (pgledger.Ballot, error) {
-	return pgledger.BallotNamed(ctx, p.pool, name)
+func (p postgres) BallotsNamed(ctx context.Context, names []string) ([]pgledger.Ballot, error) {
+	return pgledger.BallotsNamed(ctx, p.pool, names)
 }
 
 func (p postgres) Apply(ctx context.Context, b pgledger.Batch) (pgledger.Result, error) {

@@ -58,6 +58,8 @@ func Table() []Catch {
 		by("stall-ignored", voting, "TestAVoteIsNotDeniedByAProcessThatWasStalled"),
 		by("behind-shown", query, "TestAnEmptiedRedisIsNoCount"),
 		by("drops-forgotten", persist, "TestWhatHadNoEffectHasNoneAfterARestore"),
+		by("directory-trusted", query, "TestOldRowsShowNothingThatIsHidden"),
+		by("directory-trusted", voting, "TestABallotThatWasJustMadeIsVotedOn"),
 		by("tally-check", pgledger, "TestApplyTakesARetractionFirst"),
 		by("certify-ignores-outbox", ballots, "TestH19CertifyWaitsForTheOutbox"),
 		by("apply-ignores-certified", pgledger, "TestApplyToACertifiedBallot"),

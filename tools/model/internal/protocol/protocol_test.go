@@ -83,7 +83,7 @@ func TestCertifiedResultHasTwoLocks(t *testing.T) {
 func TestVariantsOfTheCodeAreRulesHere(t *testing.T) {
 	elsewhere := []string{
 		"state-without-candidate", "state-without-period", "change-keeps-old", "evict-young", "eviction-unmarked", "void-twice",
-		"own-batch-decides", "hidden-shown", "tenant-ignored", "evicting-redis", "parts-may-go", "stall-ignored", "drops-forgotten",
+		"own-batch-decides", "hidden-shown", "tenant-ignored", "evicting-redis", "parts-may-go", "stall-ignored", "drops-forgotten", "directory-trusted",
 	}
 	for _, v := range faultpoint.Mutants {
 		if slices.Contains(elsewhere, v.Name) {
