@@ -73,7 +73,7 @@ func TestKafkaAndPostgresAway(t *testing.T) {
 	takeAway()
 	codes := map[statusv1.Code]int{}
 	for range 10 {
-		v := s.cast(t, vote(nil, "A"))[0]
+		v := s.castOnce(t, vote(nil, "A"))[0]
 		codes[v.GetCode()]++
 		want := statusv1.Outcome_OUTCOME_UNKNOWN
 		if v.GetCode() == statusv1.Code_CODE_UNAVAILABLE {
@@ -108,7 +108,7 @@ func TestNoVoterIsToldOfAVoteThatIsLost(t *testing.T) {
 	refunded := false
 	for i := range 10 {
 		voter := fmt.Sprint("voter ", i)
-		for _, v := range s.cast(t, by(voter, ballot, "x"), by(voter, ballot, "y")) {
+		for _, v := range s.castOnce(t, by(voter, ballot, "x"), by(voter, ballot, "y")) {
 			if v.GetCode() == statusv1.Code_CODE_VOTER_LIMIT {
 				t.Fatalf("%s has no vote: %v", voter, v)
 			}

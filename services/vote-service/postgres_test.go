@@ -19,7 +19,7 @@ func (i *instance) eventually(t *testing.T, v *votev1.Vote) *votev1.Verdict {
 	t.Helper()
 	var verdict *votev1.Verdict
 	testenv.Eventually(t, 20*time.Second, func() error {
-		verdict = i.cast(t, v)[0]
+		verdict = i.castOnce(t, v)[0]
 		if verdict.GetCode() != statusv1.Code_CODE_OK {
 			return fmt.Errorf("%v", verdict)
 		}

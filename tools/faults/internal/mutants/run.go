@@ -72,12 +72,12 @@ func (b *Bench) Control(ctx context.Context, table []Catch) error {
 			}
 		}
 		slices.Sort(tests)
-		failed, err := b.run(ctx, pkg, slices.Compact(tests), "")
+		failed, output, err := b.run(ctx, pkg, slices.Compact(tests), "")
 		if err != nil {
 			return err
 		}
 		if failed != "" {
-			return fmt.Errorf("%s fails in %s without any variant", failed, pkg)
+			return fmt.Errorf("%s fails in %s without any variant:\n%s", failed, pkg, output)
 		}
 	}
 	return nil
@@ -86,12 +86,12 @@ func (b *Bench) Control(ctx context.Context, table []Catch) error {
 // Try runs the tests with the variant.
 func (b *Bench) Try(ctx context.Context, c Catch) (Result, error) {
 	began := time.Now()
-	failed, err := b.run(ctx, c.Package, c.Tests, c.Mutant)
+	failed, _, err := b.run(ctx, c.Package, c.Tests, c.Mutant)
 	return Result{Mutant: c.Mutant, Caught: failed != "", By: failed, Took: time.Since(began)}, err
 }
 
-// run returns the first test that failed, or "".
-func (b *Bench) run(ctx context.Context, pkg string, tests []string, mutant string) (string, error) {
+// run returns the first test that failed, or "", and the end of what the tests have said.
+func (b *Bench) run(ctx context.Context, pkg string, tests []string, mutant string) (failed, end string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, testTimeout+10*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, b.binary(pkg),
@@ -100,31 +100,32 @@ func (b *Bench) run(ctx context.Context, pkg string, tests []string, mutant stri
 	cmd.Env = append(environment(), "LITTLEVOTE_MUTANT="+mutant)
 	cmd.WaitDelay = time.Second
 	output, err := cmd.CombinedOutput()
+	end = string(output[max(0, len(output)-2000):])
 	if ctx.Err() != nil {
-		return "", ctx.Err()
+		return "", end, ctx.Err()
 	}
 	for _, test := range tests {
 		if !bytes.Contains(output, []byte("=== RUN   "+test+"\n")) && err == nil {
-			return "", fmt.Errorf("%s has no test %s", pkg, test)
+			return "", end, fmt.Errorf("%s has no test %s", pkg, test)
 		}
 	}
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
-		return "", nil
+		return "", end, nil
 	case !errors.As(err, &exit):
-		return "", err
+		return "", end, err
 	}
 	for line := range strings.Lines(string(output)) {
 		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "--- FAIL: "); ok {
 			name, _, _ := strings.Cut(rest, " ")
-			return name, nil
+			return name, end, nil
 		}
 		if strings.HasPrefix(line, "panic: test timed out") {
-			return "a test that hangs", nil
+			return "a test that hangs", end, nil
 		}
 	}
-	return "", fmt.Errorf("%s ends with %w:\n%s", pkg, err, output[max(0, len(output)-2000):])
+	return "", end, fmt.Errorf("%s ends with %w:\n%s", pkg, err, end)
 }
 
 // environment is this process's own; settings of the suites, such as real servers, stay.
