@@ -144,6 +144,41 @@ func TestOldRowsShowNothingThatIsHidden(t *testing.T) {
 	}
 }
 
+// Votes for a candidate that was added to a closed list a moment ago are seen, by all who ask and in whatever way.
+func TestVotesForACandidateThatWasJustAdded(t *testing.T) {
+	w := newWorld(t, testenv.Redis(t), func(cfg *queryservice.Config) { cfg.Participant.Heartbeat = time.Second },
+		`INSERT INTO ballots (ballot, visibility, ticket_interval_ms, ticketless, votes_per_voter, limit_scope, candidates)
+			VALUES ('each', 'after_vote', 2000, true, 1, 'candidate', '{x}')`)
+	for n, ask := range map[string]func(name string) int64{
+		"all": func(name string) int64 { return votes(w.read(&queryv1.TallyRead{})[0])[name] },
+		"named": func(name string) int64 {
+			return votes(w.read(&queryv1.TallyRead{Candidates: []string{"A", name}})[0])[name]
+		},
+		"ranked": func(name string) int64 {
+			response, err := w.GetRanking(t.Context(), &queryv1.GetRankingRequest{})
+			if first := response.GetRanks(); err == nil && first[0].GetCount().GetCandidate() == name {
+				return first[0].GetCount().GetVotes()
+			}
+			return 0
+		},
+	} {
+		w.exec("UPDATE ballots SET candidates = candidates || $1::text, rules_version = rules_version + 1 WHERE ballot = 'main'", n)
+		w.count("main", n, 3)
+		if got := ask(n); got != 3 {
+			t.Errorf("%s: %d votes, want 3", n, got)
+		}
+		w.count("main", n, -3)
+	}
+	if got := len(w.read(&queryv1.TallyRead{})[0].GetCounts()); got != 29 {
+		t.Errorf("%d candidates", got)
+	}
+	w.exec("UPDATE ballots SET candidates = '{x,y}', rules_version = 2 WHERE ballot = 'each'")
+	w.vote("each", voted.GetVoter(), "y")
+	if !w.sees("each", voted) || w.sees("each", other) {
+		t.Error("who has voted for the new one sees the counts, and nobody else")
+	}
+}
+
 // The clock of the store that was read says when a ballot is over, be it Redis or Postgres.
 func TestCountsAreShownOnceTheBallotIsOver(t *testing.T) {
 	w := newWorld(t, testenv.Redis(t), func(*queryservice.Config) {},

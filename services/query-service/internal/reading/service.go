@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -172,7 +173,7 @@ func (s *Service) begin(ctx context.Context, r *queryv1.TallyRead) (*queryv1.Tal
 		shelf: b, names: r.GetCandidates(), viewer: r.GetViewer(), rightsOnly: r.GetRightsOnly(), result: make(chan result, 1),
 	}
 	token, ok := optionalToken(r.GetAtLeast())
-	if !ok || !started.allowed() {
+	if !ok || !s.allowed(ctx, started) {
 		tally.Code = statusv1.Code_CODE_INVALID_ARGUMENT
 		return tally, nil, nil
 	}
@@ -184,14 +185,28 @@ func (s *Service) begin(ctx context.Context, r *queryv1.TallyRead) (*queryv1.Tal
 }
 
 // allowed checks the names of a read.
-func (r *read) allowed() bool {
-	row := r.shelf.rules.Load()
-	for _, n := range r.names {
-		if r.rightsOnly || !row.mayHold(n) {
-			return false
-		}
+func (s *Service) allowed(ctx context.Context, r *read) bool {
+	switch {
+	case r.rightsOnly:
+		return len(r.names) == 0
+	case len(r.names) == 0:
+		return r.shelf.rules.Load().mayReadAll()
 	}
-	return r.rightsOnly || len(r.names) > 0 || row.mayReadAll()
+	return s.mayHold(ctx, r.shelf, r.names)
+}
+
+// mayHold refuses names that can't have votes. A closed list that lacks one is looked up: it may have got it a moment ago. If that
+// fails, it is as it was.
+func (s *Service) mayHold(ctx context.Context, b *shelf, names []string) bool {
+	row := b.rules.Load()
+	if row.mayHold(names) {
+		return true
+	}
+	if row.Candidates == nil || slices.ContainsFunc(names, func(n string) bool { return !nameable(n) }) {
+		return false
+	}
+	_, err := s.ballots.renew(ctx, b.name)
+	return err == nil && b.rules.Load().mayHold(names)
 }
 
 // probe prepares a read that asks for rights only. It reports whether a store must be read, for its clock; else the

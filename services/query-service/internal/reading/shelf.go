@@ -89,12 +89,14 @@ const maxName = 256
 
 // mayHold refuses names that can't have votes. On an open list only those that a store would choke on: one read must
 // not fail those that share its fetch.
-func (r *rules) mayHold(name string) bool {
-	if r.Candidates != nil {
-		return slices.Contains(r.Candidates, name)
-	}
-	return len(name) <= maxName && storable(name)
+func (r *rules) mayHold(names []string) bool {
+	return !slices.ContainsFunc(names, func(name string) bool {
+		return r.Candidates != nil && !slices.Contains(r.Candidates, name) || !nameable(name)
+	})
 }
+
+// nameable refuses what no ballot calls a candidate.
+func nameable(name string) bool { return len(name) <= maxName && storable(name) }
 
 // storable refuses what a store would choke on.
 func storable(name string) bool {
@@ -112,13 +114,10 @@ func (s *shelf) fetch(ctx context.Context, reader *Reader, reads []*read) {
 	row := s.rules.Load()
 	ctx, span := tracing.Batch(ctx, "fetch counts", "reads", reads, func(r *read) trace.Span { return r.span })
 	defer span.End()
-	c, err := reader.read(ctx, s.name, row.union(reads))
+	c, err := reader.read(ctx, s.name, union(reads))
 	showFetch(span, c, err)
 	s.tell(ctx, c, err)
-	index := map[string]int{}
-	for i, count := range c.list {
-		index[count.Name] = i
-	}
+	index := indexed(c.list)
 	ranked := sync.OnceValue(func() *ranking { return newRanking(row.pick(c.list, index, nil)) })
 	for _, r := range reads {
 		if err != nil {
@@ -156,24 +155,15 @@ func (s *shelf) tell(ctx context.Context, c counts, err error) {
 	}
 }
 
-// asked returns the names that a read of names means; a closed list knows all of its own.
-func (r *rules) asked(names []string) []string {
-	if len(names) == 0 {
-		return r.Candidates
-	}
-	return names
-}
-
-// union returns every name that is asked for, once; none if some read asks for all names of an open list.
-func (r *rules) union(reads []*read) []string {
+// union returns every name that is asked for, once; none if some read asks for all names.
+func union(reads []*read) []string {
 	var names []string
 	seen := map[string]bool{}
 	for _, one := range reads {
-		asked := r.asked(one.names)
-		if len(asked) == 0 {
+		if len(one.names) == 0 {
 			return nil
 		}
-		for _, n := range asked {
+		for _, n := range one.names {
 			if !seen[n] {
 				seen[n] = true
 				names = append(names, n)
@@ -183,13 +173,35 @@ func (r *rules) union(reads []*read) []string {
 	return names
 }
 
-// pick returns the counts of what a read of names means, out of a list that holds them; all of an open one as they are.
+// indexed says where in a list each name stands.
+func indexed(list []redisledger.Count) map[string]int {
+	index := make(map[string]int, len(list))
+	for i, count := range list {
+		index[count.Name] = i
+	}
+	return index
+}
+
+// pick returns the counts of what a read of names means, out of a list that holds them. All of a closed list are its candidates, and
+// who has been added to it since this row was read, and has votes.
 func (r *rules) pick(list []redisledger.Count, index map[string]int, names []string) []redisledger.Count {
-	asked := r.asked(names)
-	if len(asked) == 0 {
+	switch {
+	case len(names) > 0:
+		return pick(list, index, names)
+	case r.Candidates == nil:
 		return list
 	}
-	return pick(list, index, asked)
+	all := pick(list, index, r.Candidates)
+	known := make(map[string]bool, len(all))
+	for _, n := range r.Candidates {
+		known[n] = true
+	}
+	for _, c := range list {
+		if !known[c.Name] {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 func pick(list []redisledger.Count, index map[string]int, names []string) []redisledger.Count {

@@ -44,10 +44,11 @@ func (s *Service) notOlder(ctx context.Context, r *read, shared result) result {
 	if shared.err == nil && reached(shared.counts, r.token) {
 		return shared
 	}
-	q := question{ballot: r.shelf.name, names: r.shelf.rules.Load().asked(r.names), token: r.token, begun: time.Now()}
+	q := question{ballot: r.shelf.name, names: r.names, token: r.token, begun: time.Now()}
 	for wait := shortestWait; ; wait = min(2*wait, longestWait) {
 		c, err := s.reader.first(ctx, q)
 		if err == nil {
+			c.list = r.shelf.rules.Load().pick(c.list, indexed(c.list), r.names)
 			return result{counts: c, ranking: func() *ranking { return newRanking(c.list) }}
 		}
 		if !pause(ctx, wait) {

@@ -60,7 +60,21 @@ func (s *Service) visible(ctx context.Context, b *shelf, viewer *queryv1.Viewer,
 	if closed || err != nil || row.Visibility == pgledger.VisibleAfterClose || viewer.GetVoter() == "" {
 		return closed, err
 	}
-	return s.rights.voted(ctx, b, viewer.GetVoter())
+	return s.hasVoted(ctx, b, viewer.GetVoter())
+}
+
+// hasVoted says whether a voter has a vote that counts. Where Redis is asked about each candidate of a closed list, that is looked up
+// before a "no" is believed: it may have got another a moment ago.
+func (s *Service) hasVoted(ctx context.Context, b *shelf, voter string) (bool, error) {
+	row := b.rules.Load()
+	voted, err := s.rights.voted(ctx, b, voter)
+	if voted || err != nil || !row.PerCandidate || row.Candidates == nil {
+		return voted, err
+	}
+	if _, err := s.ballots.renew(ctx, b.name); err != nil || len(b.rules.Load().Candidates) == len(row.Candidates) {
+		return false, err
+	}
+	return s.rights.voted(ctx, b, voter)
 }
 
 // closed says whether a ballot was closed at a moment.

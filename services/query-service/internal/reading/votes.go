@@ -28,14 +28,11 @@ func (s *Service) GetVoted(ctx context.Context, req *queryv1.GetVotedRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	row := b.rules.Load()
-	if !row.PerCandidate {
+	if !b.rules.Load().PerCandidate {
 		return nil, precondition("the ballot's limit per voter does not count by candidate")
 	}
-	for _, n := range names {
-		if !row.mayHold(n) {
-			return nil, invalid("candidates: one that the ballot can't have")
-		}
+	if !s.mayHold(ctx, b, names) {
+		return nil, invalid("candidates: one that the ballot can't have")
 	}
 	voted, err := s.reader.voted(ctx, b.name, req.GetVoter(), names, func(ctx context.Context, names []string) ([]bool, error) {
 		s.metrics.cold.Add(ctx, int64(len(names)))
@@ -95,11 +92,10 @@ func (s *Service) mayList(ctx context.Context, b *shelf, req *queryv1.ListVotesR
 		}
 		return nil
 	}
-	row := b.rules.Load()
 	switch {
-	case !row.PerCandidate:
+	case !b.rules.Load().PerCandidate:
 		return precondition("the ballot's limit per voter does not count by candidate")
-	case !row.mayHold(req.GetCandidate()):
+	case !s.mayHold(ctx, b, []string{req.GetCandidate()}):
 		return invalid("candidate: one that the ballot can't have")
 	}
 	return s.mustSee(ctx, &read{shelf: b}, &counts{source: queryv1.Source_SOURCE_POSTGRES_PRIMARY})

@@ -29,23 +29,12 @@ type ballot struct {
 	full        full
 	answered    answers
 	oldest      atomic.Int64 // age of the oldest batch in the outbox at the last look, in ns
-	reread      atomic.Int64 // when it was last read because a name was not on its list, in ns since 1970
 }
 
 // isKnownIn says whether an epoch in Redis has ever known the ballot.
 func (b *ballot) isKnownIn(l epoch.Ledger) bool {
 	in := b.knownIn.Load()
 	return in != nil && *in == l
-}
-
-// rereadAfter is how long a closed list is not read again because of a name that it lacks.
-const rereadAfter = time.Second
-
-// mayHaveGrown says whether to read the ballot once more, since a name is not on its list: names are added while votes come in. So
-// that names which nobody has added cost little, it says so once in a while.
-func (b *ballot) mayHaveGrown() bool {
-	last, now := b.reread.Load(), time.Now().UnixNano()
-	return now-last >= int64(rereadAfter) && b.reread.CompareAndSwap(last, now)
 }
 
 // rules are what a ballot's row said when it was last read. State and times are decided in the ledger, not by these.

@@ -69,7 +69,7 @@ func ballotOf(req interface{ GetBallot() string }) string {
 
 // old says that a refusal may come from what is known of the ballot being old.
 func (v *vote) old() bool {
-	return v.ballot == nil || v.rules.State == stateDraft || v.unlisted && v.ballot.mayHaveGrown()
+	return v.ballot == nil || v.rules.State == stateDraft || v.unlisted
 }
 
 // identifyBy takes the vote's id from the request, or makes one.
@@ -141,7 +141,7 @@ func (v *vote) checkChoices() *refusal {
 			return invalid(fmt.Sprintf("choices[%d].count: 1 to %d", i, maxCount))
 		}
 		if !v.rules.allows(c.GetCandidate()) {
-			v.unlisted = v.rules.listed != nil
+			v.unlisted = v.rules.listed != nil && IsName(c.GetCandidate())
 			return invalid(fmt.Sprintf("choices[%d].candidate: no candidate of this ballot", i))
 		}
 		if v.ballot.full.has(c.GetCandidate()) {

@@ -30,7 +30,7 @@ type vote struct {
 	voter    string   // as authenticated; may be empty
 	label    string   // as claimed
 	choices  []*votev1.Choice
-	unlisted bool // a choice is not on the ballot's list
+	unlisted bool // a choice is not on the ballot's closed list
 
 	retracts uuid.UUID // the vote that this takes back; Nil: none
 	replaces bool      // this is a change: it gives something too
