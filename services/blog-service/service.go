@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/littlevote/littlevote/libs/config"
+	"github.com/littlevote/littlevote/libs/loader"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/service"
@@ -117,8 +118,8 @@ func cacheOf[V any](
 	}
 }
 
-func (s *Service) loading() cache.LoaderConfig {
-	return cache.LoaderConfig{Workers: s.cfg.Blog.Workers, Queue: s.cfg.Blog.Queue, Timeout: s.cfg.Blog.Timeout}
+func (s *Service) loading() loader.Config {
+	return loader.Config{Workers: s.cfg.Blog.Workers, Queue: s.cfg.Blog.Queue, Timeout: s.cfg.Blog.Timeout}
 }
 
 // handlers makes what answers the RPC services.

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/littlevote/littlevote/libs/loader"
 	"github.com/littlevote/littlevote/libs/tracing"
 )
 
@@ -26,7 +27,7 @@ type Config[V any] struct {
 
 	LocalSize                                    int
 	LocalTTL, SharedTTL, SharedJitter, AbsentTTL time.Duration
-	Loader                                       LoaderConfig // without its Batch
+	Loader                                       loader.Config // without its Batch
 
 	Redis   redis.UniversalClient
 	Link    *Link
@@ -41,7 +42,7 @@ type Cache[V any] struct {
 	span    string // the name of a read's
 	local   *local[V]
 	shared  *shared[V]
-	loader  *Loader[ID, Entry[V]]
+	loader  *loader.Loader[ID, Entry[V]]
 	link    *Link
 	hot     *Hot
 	dirty   *dirt
@@ -63,7 +64,7 @@ func New[V any](cfg Config[V]) (*Cache[V], error) {
 		},
 	}
 	cfg.Loader.Batch, cfg.Loader.Span = fetchBatch, "fetch "+cfg.Kind
-	c.loader = NewLoader(cfg.Loader, func(ctx context.Context, ids []ID) (map[ID]Entry[V], error) {
+	c.loader = loader.New(cfg.Loader, func(ctx context.Context, ids []ID) (map[ID]Entry[V], error) {
 		entries, err := cfg.Fetch(ctx, ids)
 		if err != nil {
 			return nil, err

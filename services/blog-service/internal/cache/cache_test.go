@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/littlevote/littlevote/libs/loader"
 	"github.com/littlevote/littlevote/libs/service"
 	"github.com/littlevote/littlevote/libs/testenv"
 )
@@ -69,7 +70,7 @@ func newCache(t *testing.T, redisURL string, db *database, change func(*Config[s
 		Encode:    func(v string) ([]byte, error) { return []byte(v), nil },
 		Decode:    func(data []byte) (string, error) { return string(data), nil },
 		LocalSize: 1000, LocalTTL: 5 * time.Minute, SharedTTL: 10 * time.Minute, SharedJitter: 2 * time.Minute, AbsentTTL: 5 * time.Second,
-		Loader: LoaderConfig{Workers: 2, Queue: 1000, Timeout: 10 * time.Second},
+		Loader: loader.Config{Workers: 2, Queue: 1000, Timeout: 10 * time.Second},
 		Redis:  rdb, Link: link, Log: log,
 	}
 	hotness.Least = 1 // everything is hot

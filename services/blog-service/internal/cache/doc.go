@@ -14,7 +14,7 @@
 // process reads it from Postgres, and puts it right as soon as Redis answers. Should the process die before that, other
 // readers may see the old version for as long as its entry lasts in Redis, SharedTTL and SharedJitter at most.
 //
-// L3 decides. Fetches are batched, bounded and coalesced (Loader).
+// L3 decides. Fetches are batched, bounded and coalesced (libs/loader).
 //
 // That there is no such thing is remembered for AbsentTTL. A deletion is a version like any other, so it lasts.
 //
@@ -27,6 +27,6 @@
 // # When a level is away
 //
 // Without Redis neither L1 nor L2 is asked, and Postgres answers, with its workers and queue as the bound: what does not
-// fit is ErrOverloaded. Without Postgres L2 serves what it has; what then can't be had in the ordinary way, and L1 or L2
+// fit is loader.ErrOverloaded. Without Postgres L2 serves what it has; what then can't be had in the ordinary way, and L1 or L2
 // holds in whatever version, is served and said to be stale.
 package cache

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/littlevote/littlevote/libs/loader"
 	blogv1 "github.com/littlevote/littlevote/proto/gen/littlevote/blog/v1"
 
 	"github.com/littlevote/littlevote/services/blog-service/internal/cache"
@@ -36,7 +37,7 @@ const (
 // Config holds the limits.
 type Config struct {
 	WritesPerAuthor, WritesPerAddress int // a minute
-	Lists                             cache.LoaderConfig
+	Lists                             loader.Config
 }
 
 // Parts are what a service works with.
@@ -52,7 +53,7 @@ type Service struct {
 	cfg    Config
 	store  *store.Store
 	posts  *cache.Cache[*blogv1.Post]
-	lists  *cache.Loader[store.Page, []store.Post]
+	lists  *loader.Loader[store.Page, []store.Post]
 	limits *limit.Limiter
 	log    *slog.Logger
 }
@@ -61,7 +62,7 @@ type Service struct {
 func New(cfg Config, p Parts) *Service {
 	s := &Service{cfg: cfg, store: p.Store, posts: p.Posts, limits: p.Limits, log: p.Log}
 	cfg.Lists.Batch = 1
-	s.lists = cache.NewLoader(cfg.Lists, func(ctx context.Context, pages []store.Page) (map[store.Page][]store.Post, error) {
+	s.lists = loader.New(cfg.Lists, func(ctx context.Context, pages []store.Page) (map[store.Page][]store.Post, error) {
 		posts, err := p.Store.ListPosts(ctx, pages[0])
 		return map[store.Page][]store.Post{pages[0]: posts}, err
 	})

@@ -10,10 +10,10 @@ import (
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/littlevote/littlevote/libs/loader"
 	"github.com/littlevote/littlevote/libs/service"
 	statusv1 "github.com/littlevote/littlevote/proto/gen/littlevote/status/v1"
 
-	"github.com/littlevote/littlevote/services/blog-service/internal/cache"
 	"github.com/littlevote/littlevote/services/blog-service/internal/store"
 )
 
@@ -96,7 +96,7 @@ func Of(ctx context.Context, log *slog.Logger, what string, err error) error {
 	switch {
 	case errors.As(err, &made):
 		return made
-	case errors.Is(err, cache.ErrOverloaded):
+	case errors.Is(err, loader.ErrOverloaded):
 		return Overloaded("reads")
 	case errors.Is(err, context.Canceled):
 		return err

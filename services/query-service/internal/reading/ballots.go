@@ -8,12 +8,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/littlevote/littlevote/libs/faultpoint"
-	"github.com/littlevote/littlevote/libs/groupcommit"
+	"github.com/littlevote/littlevote/libs/loader"
 	"github.com/littlevote/littlevote/libs/pgledger"
-	"github.com/littlevote/littlevote/libs/tracing"
 )
 
 const (
@@ -21,8 +19,6 @@ const (
 	lookUpTime = 250 * time.Millisecond
 	// lookUpRest is how long Postgres is left alone after a look-up failed.
 	lookUpRest = time.Second
-	// lookUps, lookUpBatch and lookUpQueue bound the look-ups: statements at once, names in each, and names that wait.
-	lookUps, lookUpBatch, lookUpQueue = 2, 1000, 10_000
 )
 
 // ballots is the directory of ballots, each with the reads that wait for it. It is read anew all the time; what a reader
@@ -31,28 +27,16 @@ type ballots struct {
 	pool    *pgxpool.Pool
 	open    func(*rules) *shelf
 	log     *slog.Logger
-	lookups *groupcommit.Batcher[*lookup]
+	lookups *loader.Loader[string, *shelf]
 
 	mu    sync.RWMutex
 	names map[string]*shelf
 	rest  time.Time // until when nothing is looked up
 }
 
-// lookup is somebody who waits for a ballot's row as it is now.
-type lookup struct {
-	name string
-	span trace.Span // of the call that asks
-	done chan lookedUp
-}
-
-type lookedUp struct {
-	shelf *shelf // nil: there is none
-	err   error
-}
-
 func newBallots(pool *pgxpool.Pool, open func(*rules) *shelf, log *slog.Logger) *ballots {
 	d := &ballots{pool: pool, open: open, log: log, names: map[string]*shelf{}}
-	d.lookups = groupcommit.New(groupcommit.Config{Workers: lookUps, MaxBatch: lookUpBatch, MaxQueue: lookUpQueue}, d.lookAll)
+	d.lookups = loader.New(loader.Config{Span: "look up ballots", Workers: 2, Batch: 1000, Queue: 10_000, Timeout: lookUpTime}, d.look)
 	return d
 }
 
@@ -101,36 +85,12 @@ func (d *ballots) renew(ctx context.Context, name string) (*shelf, error) {
 	if rests {
 		return nil, errRests
 	}
-	l := &lookup{name: name, span: trace.SpanFromContext(ctx), done: make(chan lookedUp, 1)}
-	if err := d.lookups.Put(l); err != nil {
-		return nil, err
-	}
-	select {
-	case found := <-l.done:
-		return found.shelf, found.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// lookAll answers look-ups.
-func (d *ballots) lookAll(ctx context.Context, batch []*lookup) {
-	ctx, span := tracing.Batch(ctx, "look up ballots", "ballots", batch, func(l *lookup) trace.Span { return l.span })
-	defer span.End()
-	names := make([]string, len(batch))
-	for i, l := range batch {
-		names[i] = l.name
-	}
-	found, err := d.look(ctx, names)
-	for _, l := range batch {
-		l.done <- lookedUp{shelf: found[l.name], err: err}
-	}
+	found, err := d.lookups.Load(ctx, []string{name}, true)
+	return found[name], err
 }
 
 // look returns the shelves of those ballots that there are.
 func (d *ballots) look(ctx context.Context, names []string) (map[string]*shelf, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookUpTime)
-	defer cancel()
 	began := time.Now()
 	rows, err := pgledger.BallotsNamed(ctx, d.pool, names)
 	d.mu.Lock()

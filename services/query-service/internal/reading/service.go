@@ -76,7 +76,7 @@ func (s *Service) Close(ctx context.Context) {
 		b.fetches.Close(ctx)
 	}
 	s.rights.asked.Close(ctx)
-	s.ballots.lookups.Close(ctx)
+	s.ballots.lookups.Close()
 }
 
 // GetTallies implements QueryServiceHandler.

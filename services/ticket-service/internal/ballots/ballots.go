@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/littlevote/littlevote/libs/loader"
 	"github.com/littlevote/littlevote/libs/pgledger"
 	"github.com/littlevote/littlevote/libs/redisledger"
 	"github.com/littlevote/littlevote/libs/ticket"
@@ -22,6 +23,8 @@ const (
 	// refreshEvery is how old the directory may be while Postgres answers.
 	refreshEvery = time.Second
 	queryTimeout = 5 * time.Second
+	// askTimeout bounds a look at single ballots, for which somebody waits.
+	askTimeout = 250 * time.Millisecond
 )
 
 // Ballot is what minting and reading need to know.
@@ -37,6 +40,9 @@ type Ballot struct {
 
 // Closed says whether the ballot's time is over, by the clock of the ledger.
 func (b Ballot) Closed(now time.Time) bool { return !b.ClosesAt.IsZero() && !now.Before(b.ClosesAt) }
+
+// TakesVotes says whether there are, or soon will be, tickets that can be used.
+func (b Ballot) TakesVotes(now time.Time) bool { return b.Open && !b.Closed(now) }
 
 // Set holds ballots by name; it is never changed.
 type Set map[string]Ballot
@@ -54,11 +60,14 @@ type Directory struct {
 	rules []Rule
 	log   *slog.Logger
 	known atomic.Pointer[Set] // nil until it was read
+	asked *loader.Loader[string, Ballot]
 }
 
 // NewDirectory returns an empty directory; Run fills it.
 func NewDirectory(pool *pgxpool.Pool, rules []Rule, log *slog.Logger) *Directory {
-	return &Directory{pool: pool, rules: rules, log: log}
+	d := &Directory{pool: pool, rules: rules, log: log}
+	d.asked = loader.New(loader.Config{Span: "look up ballots", Workers: 2, Batch: 1000, Queue: 10_000, Timeout: askTimeout}, d.find)
+	return d
 }
 
 // Get returns a ballot.
@@ -69,6 +78,18 @@ func (d *Directory) Get(name string) (Ballot, bool) {
 	}
 	b, ok := (*known)[name]
 	return b, ok
+}
+
+// Ask returns a ballot as Postgres has it now. That there is none, or that it takes no votes, may be old news in Get.
+func (d *Directory) Ask(ctx context.Context, name string) (b Ballot, ok bool, err error) {
+	found, err := d.asked.Load(ctx, []string{name}, true)
+	b, ok = found[name]
+	return b, ok, err
+}
+
+func (d *Directory) find(ctx context.Context, names []string) (map[string]Ballot, error) {
+	rows, err := pgledger.BallotsNamed(ctx, d.pool, names)
+	return setOf(rows), err
 }
 
 // Set returns all ballots, nil as long as they could not be read; another pointer whenever something has changed.
@@ -138,7 +159,14 @@ func (d *Directory) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	known := make(Set, len(rows))
+	if known, before := setOf(rows), d.known.Load(); before == nil || !maps.Equal(*before, known) {
+		d.known.Store(&known)
+	}
+	return nil
+}
+
+func setOf(rows []pgledger.Ballot) Set {
+	set := make(Set, len(rows))
 	for _, row := range rows {
 		b := Ballot{
 			Name: row.Name, Open: row.State == "open" && !row.Ticketless, Ticketless: row.Ticketless,
@@ -150,10 +178,7 @@ func (d *Directory) refresh(ctx context.Context) error {
 		if row.ClosesAt != nil {
 			b.ClosesAt = row.ClosesAt.UTC()
 		}
-		known[b.Name] = b
+		set[b.Name] = b
 	}
-	if before := d.known.Load(); before == nil || !maps.Equal(*before, known) {
-		d.known.Store(&known)
-	}
-	return nil
+	return set
 }

@@ -139,6 +139,25 @@ func TestFollowsTheTable(t *testing.T) {
 	}
 }
 
+// Who asks has the table as it is, and not as it was up to a second ago.
+func TestWhoAsksHasNoOldNews(t *testing.T) {
+	pool := newDatabase(t)
+	d, stop := start(t, pool)
+	eventually(t, d, opened("main", true, 1000, 2*time.Second, time.Time{}))
+	stop()
+	if _, ok, err := d.Ask(t.Context(), "final"); ok || err != nil {
+		t.Error(ok, err)
+	}
+	execute(t, pool, `INSERT INTO ballots (ballot, state, ticket_interval_ms) VALUES ('final', 'open', 500)`)
+	if b, ok, err := d.Ask(t.Context(), "final"); !ok || err != nil || b != opened("final", true, redisledger.NoCap, 500*time.Millisecond, time.Time{}) {
+		t.Error(b, ok, err)
+	}
+	pool.Close()
+	if _, _, err := d.Ask(t.Context(), "final"); err == nil {
+		t.Error("Postgres is away, and nobody says so")
+	}
+}
+
 func TestATicketlessBallotHasNoTickets(t *testing.T) {
 	pool := newDatabase(t)
 	d, _ := start(t, pool)

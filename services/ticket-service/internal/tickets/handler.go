@@ -31,6 +31,7 @@ const (
 // Ballots knows the ballots; see ballots.Directory.
 type Ballots interface {
 	Get(name string) (ballots.Ballot, bool)
+	Ask(ctx context.Context, name string) (ballots.Ballot, bool, error)
 	Ready(ctx context.Context) error
 }
 
@@ -57,12 +58,9 @@ func (h *Handler) GetTicket(ctx context.Context, req *ticketv1.GetTicketRequest)
 		return nil, refuse(connect.CodeInvalidArgument, statusv1.Code_CODE_INVALID_ARGUMENT,
 			"ballot: expected 1 to 64 of a-z, 0-9 and -, and before that a tenant's name and a dot where it has one")
 	}
-	ballot, ok := h.ballots.Get(name)
-	if !ok {
-		if err := h.ballots.Ready(ctx); err != nil {
-			return nil, retry(connect.CodeUnavailable, statusv1.Code_CODE_UNAVAILABLE, retryAfter, "not ready yet")
-		}
-		return nil, refuse(connect.CodeNotFound, statusv1.Code_CODE_BALLOT_NOT_FOUND, "there is no such ballot")
+	ballot, err := h.find(ctx, name)
+	if err != nil {
+		return nil, err
 	}
 	if ballot.Ticketless {
 		return nil, refuse(connect.CodeFailedPrecondition, statusv1.Code_CODE_FAILED_PRECONDITION, "the ballot has no tickets")
@@ -71,13 +69,38 @@ func (h *Handler) GetTicket(ctx context.Context, req *ticketv1.GetTicketRequest)
 	if err != nil {
 		return nil, h.unread(ctx, name, err)
 	}
+	if !state.Usable() && !ballot.TakesVotes(state.Now) {
+		// It may have been opened a moment ago. While that can't be told, it is as it was.
+		if now, ok, err := h.ballots.Ask(ctx, name); ok && err == nil {
+			ballot = now
+		}
+	}
 	return answerFor(ballot, state, req.GetExhaustedToo())
+}
+
+// find returns a ballot; one that is not known here may have been made a moment ago.
+func (h *Handler) find(ctx context.Context, name string) (ballots.Ballot, error) {
+	if ballot, ok := h.ballots.Get(name); ok {
+		return ballot, nil
+	}
+	if err := h.ballots.Ready(ctx); err != nil {
+		return ballots.Ballot{}, retry(connect.CodeUnavailable, statusv1.Code_CODE_UNAVAILABLE, retryAfter, "not ready yet")
+	}
+	ballot, ok, err := h.ballots.Ask(ctx, name)
+	switch {
+	case err != nil:
+		h.log.DebugContext(ctx, "a ballot could not be looked up", "ballot", name, "error", err)
+		return ballot, retry(connect.CodeUnavailable, statusv1.Code_CODE_UNAVAILABLE, retryAfter, "the ballot cannot be looked up now")
+	case !ok:
+		return ballot, refuse(connect.CodeNotFound, statusv1.Code_CODE_BALLOT_NOT_FOUND, "there is no such ballot")
+	}
+	return ballot, nil
 }
 
 func answerFor(ballot ballots.Ballot, state redisledger.TicketState, exhaustedToo bool) (*ticketv1.GetTicketResponse, error) {
 	switch {
 	case state.Usable():
-	case !ballot.Open || ballot.Closed(state.Now):
+	case !ballot.TakesVotes(state.Now):
 		return nil, refuse(connect.CodeFailedPrecondition, statusv1.Code_CODE_BALLOT_CLOSED, "the ballot takes no votes")
 	default:
 		return nil, retry(connect.CodeUnavailable, statusv1.Code_CODE_TICKET_EXPIRED, retryAfter, "no ticket is current")

@@ -34,7 +34,8 @@ func (f fixed) Ticket(context.Context, string) (epoch.Ledger, redisledger.Ticket
 }
 
 // directory knows "main", "cast" and "acme.likes", which has no tickets, and the ballots "paused" and "over", which take no votes; or nothing yet.
-type directory struct{ empty bool }
+// Postgres has more, unless it is away: "new", and "opened", which is here as it was before.
+type directory struct{ empty, away bool }
 
 func (d directory) Get(name string) (ballots.Ballot, bool) {
 	b, ok := map[string]ballots.Ballot{
@@ -42,10 +43,22 @@ func (d directory) Get(name string) (ballots.Ballot, bool) {
 		"cast":   {Name: "cast", Open: true},
 		"paused": {Name: "paused"},
 		"over":   {Name: "over", Open: true, ClosesAt: now},
+		"opened": {Name: "opened"},
 
 		"acme.likes": {Name: "acme.likes", Ticketless: true},
 	}[name]
 	return b, ok && !d.empty
+}
+
+func (d directory) Ask(_ context.Context, name string) (ballots.Ballot, bool, error) {
+	if d.away {
+		return ballots.Ballot{}, false, errors.New("away")
+	}
+	b, ok := d.Get(name)
+	if name == "new" || name == "opened" {
+		b, ok = ballots.Ballot{Name: name, Open: true}, true
+	}
+	return b, ok, nil
 }
 
 func (d directory) Ready(context.Context) error {
@@ -137,6 +150,10 @@ func TestRefusals(t *testing.T) {
 		"unknown":     {ballot: "none", code: connect.CodeNotFound, detail: &statusv1.ErrorDetail{Code: statusv1.Code_CODE_BALLOT_NOT_FOUND}},
 		"start":       {known: directory{empty: true}, code: connect.CodeUnavailable, detail: unavailable},
 		"other epoch": {ledger: fixed{err: ledger.ErrOver}, code: connect.CodeUnavailable, detail: unavailable},
+		"new":         {ballot: "new", ledger: fixed{state: never}, code: connect.CodeUnavailable, detail: expired},
+		"opened":      {ballot: "opened", ledger: fixed{state: never}, code: connect.CodeUnavailable, detail: expired},
+		"new?":        {ballot: "new", known: directory{away: true}, code: connect.CodeUnavailable, detail: unavailable},
+		"opened?":     {ballot: "opened", known: directory{away: true}, ledger: fixed{state: never}, code: connect.CodeFailedPrecondition, detail: closed},
 		"paused":      {ballot: "paused", ledger: fixed{state: never}, code: connect.CodeFailedPrecondition, detail: closed},
 		"over":        {ballot: "over", ledger: fixed{state: over}, code: connect.CodeFailedPrecondition, detail: closed},
 		"Redis away":  {ledger: fixed{err: errors.New("dial tcp 10.0.0.1: refused")}, code: connect.CodeUnavailable, detail: unavailable},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/littlevote/littlevote/libs/epoch"
 	"github.com/littlevote/littlevote/libs/groupcommit"
+	"github.com/littlevote/littlevote/libs/loader"
 	"github.com/littlevote/littlevote/libs/pgledger"
 )
 
@@ -94,7 +95,7 @@ type Ballots struct {
 
 func newBallots(store Store, open func(name string) *ballot, log *slog.Logger) *Ballots {
 	d := &Ballots{store: store, open: open, log: log, names: map[string]*ballot{}}
-	d.look.asked = groupcommit.New(groupcommit.Config{Workers: looks, MaxBatch: maxLooked, MaxQueue: maxLooking}, d.readNamed)
+	d.look.asked = loader.New(lookConfig, d.readNamed)
 	return d
 }
 

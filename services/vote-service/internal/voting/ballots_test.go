@@ -18,7 +18,6 @@ import (
 // F1: a vote-service that has just come back does not know yet which ballots there are; that is no answer to a good vote.
 func TestWhoKnowsNoBallotsYetDoesNotSayThatThereIsNone(t *testing.T) {
 	ballots := newBallots(nil, nil, slog.New(slog.DiscardHandler))
-	defer ballots.look.asked.Close(t.Context())
 	request := &votev1.Vote{Ballot: "main", Choices: []*votev1.Choice{{Candidate: "A", Count: 1}}}
 	if _, r := validate(request, ballots, nil); r == nil || r.code != refusedAway.code || !r.retryable {
 		t.Errorf("before the ballots are read: %+v", r)
@@ -32,7 +31,6 @@ func TestWhoKnowsNoBallotsYetDoesNotSayThatThereIsNone(t *testing.T) {
 // Until it is known which records the persisters read, votes of the newer kinds are refused: whoever is ready must know.
 func TestReadyMeansThatVotesOfEveryKindAreTaken(t *testing.T) {
 	e := &Engine{ballots: newBallots(nil, nil, nil)}
-	defer e.ballots.look.asked.Close(t.Context())
 	if e.Ready(t.Context()) == nil {
 		t.Error("ready without the ballots")
 	}
@@ -65,7 +63,7 @@ func (s *slowStore) BallotsNamed(_ context.Context, names []string) ([]pgledger.
 func TestBallotsThatAreNotThereAreLookedForTogether(t *testing.T) {
 	store := &slowStore{may: make(chan struct{})}
 	d := newBallots(store, nil, slog.New(slog.DiscardHandler))
-	defer d.look.asked.Close(t.Context())
+	defer d.look.asked.Close()
 	var wg sync.WaitGroup
 	const voters = 500
 	for n := range voters {
@@ -76,7 +74,7 @@ func TestBallotsThatAreNotThereAreLookedForTogether(t *testing.T) {
 		})
 	}
 	testenv.Eventually(t, 5*time.Second, func() error {
-		if n := store.names.Load() + int64(d.look.asked.Len()); n != voters {
+		if n := store.names.Load() + int64(d.look.asked.Waiting()); n != voters {
 			return fmt.Errorf("%d wait", n)
 		}
 		return nil

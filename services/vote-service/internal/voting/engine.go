@@ -130,7 +130,7 @@ func (e *Engine) Close(ctx context.Context) {
 	defer stop()
 	e.workers.Wait()
 	e.slow.Wait()
-	e.ballots.look.asked.Close(ctx)
+	e.ballots.look.asked.Close()
 	e.cancel()
 }
 

@@ -1,4 +1,4 @@
-package cache
+package loader
 
 import (
 	"context"
@@ -48,7 +48,7 @@ func (g *gate) fetch(_ context.Context, keys []int) (map[int]int, error) {
 
 func newTestLoader(t *testing.T, g *gate, workers, batch, queue int) *Loader[int, int] {
 	t.Helper()
-	l := NewLoader(LoaderConfig{Workers: workers, Batch: batch, Queue: queue, Timeout: time.Minute}, g.fetch)
+	l := New(Config{Workers: workers, Batch: batch, Queue: queue, Timeout: time.Minute}, g.fetch)
 	t.Cleanup(l.Close)
 	return l
 }

@@ -1,4 +1,5 @@
-package cache
+// Package loader fetches values by key from a database, for many who want them at the same time.
+package loader
 
 import (
 	"context"
@@ -14,13 +15,13 @@ import (
 )
 
 // ErrOverloaded says that too many keys wait for a fetch.
-var ErrOverloaded = errors.New("cache: too many keys wait")
+var ErrOverloaded = errors.New("loader: too many keys wait")
 
 // Loader fetches values: many keys at once, each key once at a time, for all who want it. It has a few workers, so that the
 // database never has more of its fetches than that, and a queue with a bound. A caller that gives up leaves the others
 // alone: no fetch runs under a caller's context.
 type Loader[K comparable, V any] struct {
-	cfg   LoaderConfig
+	cfg   Config
 	fetch func(ctx context.Context, keys []K) (map[K]V, error)
 
 	mu      sync.Mutex
@@ -31,8 +32,8 @@ type Loader[K comparable, V any] struct {
 	running sync.WaitGroup
 }
 
-// LoaderConfig bounds a loader.
-type LoaderConfig struct {
+// Config bounds a loader.
+type Config struct {
 	Span    string        // the name of a fetch's
 	Workers int           // fetches at once
 	Batch   int           // keys in one fetch
@@ -50,8 +51,8 @@ type call[V any] struct {
 	err   error
 }
 
-// NewLoader returns a loader. What fetch leaves out is not found.
-func NewLoader[K comparable, V any](cfg LoaderConfig, fetch func(ctx context.Context, keys []K) (map[K]V, error)) *Loader[K, V] {
+// New returns a loader. What fetch leaves out is not found.
+func New[K comparable, V any](cfg Config, fetch func(ctx context.Context, keys []K) (map[K]V, error)) *Loader[K, V] {
 	return &Loader[K, V]{cfg: cfg, fetch: fetch, waiting: make(map[K]*call[V]), sent: make(map[K]*call[V])}
 }
 
