@@ -160,7 +160,7 @@ func TestS14HolderRecordsTicketsThatItFinds(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := s.start(time.Second, nil)
-	s.until(main, "three tickets", func(state redisledger.TicketState) bool { return state.LastNumber >= 3 })
+	r.untilRecorded(main, 3)
 	r.stop()
 	seen := map[string]int{}
 	for _, h := range r.history.all(main) {
