@@ -22,13 +22,15 @@ type process struct {
 	Mark string `json:"mark"` // tells it from a later process with the same id
 }
 
-// startDetached starts a process that outlives this one: in a session of its own, so that neither a Ctrl-C nor the end
-// of the terminal reaches it. While this process lives, ended is closed when that one ends.
+// startDetached starts a process that outlives this one: in a group of its own, so that neither a Ctrl-C nor the end of
+// the terminal reaches it. While this process lives, ended is closed when that one ends. A session of its own would do
+// that too; but Linux shares out processors by session first (sched_autogroup), and then a broker waited for seconds
+// beside a compiler in the session of its caller.
 func startDetached(cmd *exec.Cmd) (p *process, ended <-chan struct{}, err error) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	cmd.SysProcAttr.Setsid = true
+	cmd.SysProcAttr.Setpgid = true
 	if err := cmd.Start(); err != nil {
 		return nil, nil, err
 	}
