@@ -15,7 +15,7 @@ import (
 // Each voter stops at an answer that says "exhausted". So the last window in which a vote counts is a full one: whoever
 // counted there went on until that window, or a later one, was exhausted, and there is no later one.
 func TestS32CapUnderSaturationIsExact(t *testing.T) {
-	const limit, voters, windows, interval = 100, 64, 4, time.Second
+	const limit, voters, windows, interval = 100, 64, 4, 2 * time.Second
 	s := fixture.Start(t, system.Config{Replicas: 2, Flags: map[system.Kind][]string{
 		system.Ticket: {"--ticket-cap=100", "--ticket-interval=" + interval.String()},
 	}})
