@@ -77,7 +77,7 @@ func allCommand(o *options) *cobra.Command {
 }
 
 func (o *options) lanesFlag(cmd *cobra.Command) {
-	cmd.Flags().IntVar(&o.lanes, "lanes", 1, "how many faults are tried at once, 1 to 16, each on servers of its own; one takes about half a core and 1 GiB")
+	cmd.Flags().IntVar(&o.lanes, "lanes", 1, "how many faults are tried at once, 1 to 16, each on servers of its own; one takes about half a core and 1 GiB, and what measures answers runs alone")
 }
 
 func reportCommand(o *options) *cobra.Command {

@@ -41,7 +41,7 @@ func (o *options) jobs(some []rows.Row, before []results.Run, commit string) []j
 	return missing
 }
 
-// try runs rows, in each lab one at a time, until all are through or the time is over.
+// try runs rows, in each lab one at a time, until all are through or the time is over. What needs the machine to itself gets it.
 func (o *options) try(ctx context.Context, labs []*rows.Lab, some []rows.Row) error {
 	if o.duration > 0 {
 		var cancel context.CancelFunc
@@ -56,12 +56,19 @@ func (o *options) try(ctx context.Context, labs []*rows.Lab, some []rows.Row) er
 		telling sync.Mutex
 		failed  bool
 		queue   = make(chan job)
+		machine sync.RWMutex
 	)
 	lanes, running := errgroup.WithContext(ctx)
 	for _, lab := range labs {
 		lanes.Go(func() error {
 			for next := range queue {
+				share := machine.RLocker()
+				if next.row.Alone {
+					share = &machine
+				}
+				share.Lock()
 				run, err := lab.Try(running, next.row, next.seed)
+				share.Unlock()
 				if err != nil {
 					return err
 				}

@@ -39,6 +39,7 @@ type Row struct {
 	TLS         bool // the services ask each other for certificates
 	FromBefore  bool // the services start from the programs of the version before this one
 	SmallDisk   bool // Redis has a disk of its own, which can be filled
+	Alone       bool // it measures how fast answers are: no other row runs beside it
 	Proxied     bool // the services reach Redis, Kafka and Postgres by way of proxies
 	Flags       map[system.Kind][]string
 	Prepare     func(*Run) // before the services start; it may set what they need

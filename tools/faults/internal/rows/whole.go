@@ -24,7 +24,7 @@ func wholeRows() []Row {
 		},
 		{
 			Name: "F22", Kind: Overload, Title: "five times the load that can be taken, for 8 s", Silence: degraded,
-			Sees: "refusals that say when to come again, at once", Flags: narrow(), Prepare: slowKafka, Proxied: true,
+			Sees: "refusals that say when to come again, at once", Flags: narrow(), Prepare: slowKafka, Proxied: true, Alone: true,
 			Happen: overload,
 		},
 		{
