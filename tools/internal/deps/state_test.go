@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 // sleeper is a process that does nothing until it is told to end.
@@ -46,6 +47,21 @@ func TestStateIsReadBackByTheNextCommand(t *testing.T) {
 	}
 	if diff := cmp.Diff(p, after.process(Kafka)); diff != "" {
 		t.Errorf("the process (-want +got):\n%s", diff)
+	}
+}
+
+// A server that is out of reach of a Ctrl-C is still given its turns beside who started it: Linux may share out processors by session.
+func TestServersHaveAGroupOfTheirOwnInTheSessionOfTheirCaller(t *testing.T) {
+	p, _ := sleeper(t)
+	if group, err := unix.Getpgid(p.PID); err != nil || group != p.PID {
+		t.Errorf("process %d is in group %d, %v", p.PID, group, err)
+	}
+	ours, err := unix.Getsid(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if session, err := unix.Getsid(p.PID); err != nil || session != ours {
+		t.Errorf("the server is in session %d, %v; its caller in %d", session, err, ours)
 	}
 }
 

@@ -57,7 +57,7 @@ func (d *Ballots) readNamed(ctx context.Context, names []string) (map[string]str
 		return nil, err
 	}
 	d.put(found...)
-	return nil, nil //nolint:nilnil // they are in the directory
+	return map[string]struct{}{}, nil // they are in the directory
 }
 
 func (l *lookOut) isAway() bool {
